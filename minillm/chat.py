@@ -1,0 +1,130 @@
+"""The dialogue format: messages with roles -> token ids and the mask of what is learned.
+
+    [DOC] USER: What is the capital of France? AI: Paris [END]
+          `------------ given -----------------'`-- learned -'
+
+The text between the special tokens is encoded piece by piece and the ids are joined; the mask is made
+with the ids, never found by searching. Training, chat and evaluation all use these functions, so the
+format a model was taught is the one it is asked in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import regex
+
+from minillm.tokenizer import Tokenizer
+
+ROLES = ("system", "user", "assistant")
+NO_SPACE_BEFORE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\u3000-\u303f\uff00-\uffef]")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a dialogue."""
+
+    role: str
+    """system, user or assistant."""
+    content: str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two answers to one conversation, of which people like the first better."""
+
+    prompt: tuple[Message, ...]
+    """The conversation up to the user's last turn."""
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A dialogue as the model sees it."""
+
+    ids: list[int]
+    """Token ids, from [DOC] to the last [END]."""
+    mask: list[bool]
+    """For each id whether the model learns to produce it: the answers and their [END]."""
+
+    def table(self, tokenizer: Tokenizer) -> list[tuple[str, str, bool]]:
+        """For each position: the token, the label (the token that follows), whether it is learned."""
+        texts = [tokenizer.decode([i], special=True) if i >= tokenizer.doc else t
+                 for i, t in zip(self.ids, tokenizer.tokens(self.ids), strict=True)]  # fmt: skip
+        return list(zip(texts, texts[1:], self.mask[1:], strict=False))
+
+
+def turn(question: str, answer: str) -> list[Message]:
+    """The messages of one question with its answer."""
+    return [Message("user", question), Message("assistant", answer)]
+
+
+def answer_text(answer: str) -> str:
+    """The answer as it stands after `AI:`: with a space, unless it begins with a Chinese character."""
+    answer = answer.strip()
+    return answer if NO_SPACE_BEFORE.match(answer) else f" {answer}"
+
+
+def check_order(messages: Sequence[Message]) -> None:
+    """Raise ValueError unless the order is: perhaps system, then user, assistant, user, …"""
+    turns = messages[1:] if messages and messages[0].role == "system" else messages
+    for i, message in enumerate(turns):
+        expected = ("user", "assistant")[i % 2]
+        if message.role != expected:
+            raise ValueError(f"turn {i + 1} is by {message.role!r}: expected {expected!r}")
+    if not turns:
+        raise ValueError("the dialogue has no turn by the user")
+
+
+def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialogue:
+    """Ids and mask of a dialogue; if it ends with the user's turn, the ids are a prompt to answer.
+
+    Raises ValueError if the roles are not in order.
+    """
+    check_order(messages)
+    ids, mask = [tokenizer.doc], [False]
+
+    def add(new: list[int], learned: bool) -> None:
+        ids.extend(new)
+        mask.extend([learned] * len(new))
+
+    before = ""
+    for message in messages:
+        if message.role == "system":
+            before = f"SYSTEM: {message.content.strip()} "
+        elif message.role == "user":
+            add(tokenizer.encode(f"{before}USER: {message.content.strip()} AI:"), learned=False)
+            before = ""
+        else:
+            add(tokenizer.encode(answer_text(message.content)), learned=True)
+            add([tokenizer.end], learned=True)
+    return Dialogue(ids, mask)
+
+
+def encode_prompt(question: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of one question that waits for its answer: `[DOC] USER: {question} AI:`."""
+    return encode_dialogue([Message("user", question)], tokenizer).ids
+
+
+def cut_dialogue(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int) -> list[Message]:
+    """As many whole turns from the beginning as fit into the context; empty if the first does not.
+
+    Cutting inside an answer would teach to stop in the middle; cutting its [END], never to stop.
+    """
+    head = 1 if messages and messages[0].role == "system" else 0
+    for end in range(len(messages) - (len(messages) - head) % 2, head, -2):
+        if len(encode_dialogue(messages[:end], tokenizer).ids) <= n_ctx:
+            return list(messages[:end])
+    return []
+
+
+def fit_prompt(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int, reserve: int) -> list[int]:
+    """Ids of a conversation that waits for an answer: the oldest turns are left out until it fits.
+
+    `reserve` tokens are kept free for the answer; the system message and the last question stay.
+    """
+    head = list(messages[:1]) if messages and messages[0].role == "system" else []
+    turns = list(messages[len(head) :])
+    while len(turns) > 1 and len(encode_dialogue(head + turns, tokenizer).ids) + reserve > n_ctx:
+        turns = turns[2:]
+    return encode_dialogue(head + turns, tokenizer).ids

@@ -1,0 +1,199 @@
+"""Run folders and checkpoints: safetensors for numbers, JSON for the rest, never a pickle.
+
+A run folder is what a stage leaves behind:
+
+    model.safetensors  config.json  tokenizer/  metrics.jsonl  curves.png  report.json
+
+A LoRA run holds adapter.safetensors and adapter.json instead of the model: the adapter and where its
+base stands, with the base's hash. While training, checkpoints/step-NNNNNN/ holds all that a resumed
+run needs to end with the same bytes as one that was never interrupted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from minillm import lora, plots
+from minillm.files import InputError, read_json, read_text, replace_file, write_json, write_text
+from minillm.gpt import GPT, GPTConfig
+from minillm.optim import AdamW, Muon
+from minillm.tokenizer import Tokenizer
+
+
+@dataclass
+class Run:
+    """A model with its tokenizer, as a stage returns it or as it is read from a run folder."""
+
+    gpt: GPT
+    tokenizer: Tokenizer
+    folder: Path | None = None
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    report: dict = field(default_factory=dict)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors, whole or not at all."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    replace_file(path, lambda partial: save_file(tensors, partial))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors. Raises InputError if the file is missing or not whole."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: name a folder that a finished run wrote")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file ({error}): run the stage again") from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_state(model: GPT) -> dict[str, Tensor]:
+    """All parameters by name; the output layer is left out where it is the embedding itself."""
+    return {name: p.detach() for name, p in model.named_parameters()}  # a tied tensor is listed once
+
+
+def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write metrics.jsonl, a line a step."""
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in history))
+
+
+def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path | None = None) -> None:
+    """Write a run folder. A model with LoRA adapters is saved as adapter beside its `base` run.
+
+    Raises InputError if an adapter has no base folder to stand beside.
+    """
+    if adapters := lora.adapters(run.gpt):
+        weights = base and base / "model.safetensors"
+        if weights is None or not weights.is_file():
+            raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+        config = asdict(next(iter(adapters.values())).config)
+        about = {"base": os.path.relpath(base, folder), "base_sha256": file_hash(weights), "lora": config}
+        write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
+        write_json(folder / "adapter.json", about)
+    else:
+        write_tensors(folder / "model.safetensors", model_state(run.gpt))
+    write_json(folder / "config.json", {"model": asdict(run.gpt.config), "training": dict(settings)})
+    run.tokenizer.save(folder / "tokenizer")
+    write_metrics(folder, run.metrics)
+    plots.training_curves(run.metrics, folder / "curves.png")
+    write_json(folder / "report.json", run.report)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    run.folder = folder
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a run that came to its end (the report is written last)."""
+    return (folder / "report.json").is_file()
+
+
+def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
+    """Read a run folder; an adapter is put beside its base. Raises InputError that names the fault."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
+    if (folder / "adapter.json").is_file():
+        run = _load_adapter(folder, device)
+    else:
+        run = Run(_load_model(folder), Tokenizer.load(folder / "tokenizer"), folder)
+    if run.tokenizer.n_vocab != run.gpt.config.n_vocab:
+        raise InputError(f"{folder}: the tokenizer has {run.tokenizer.n_vocab} tokens, the model {run.gpt.config.n_vocab}"
+                         ": restore the tokenizer that the model was trained with")  # fmt: skip
+    run.gpt.to(device).eval()
+    return run
+
+
+def _load_model(folder: Path) -> GPT:
+    path = folder / "config.json"
+    try:
+        model = GPT(GPTConfig(**read_json(path, dict)["model"]))
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
+    _copy_into(model, model_state(model), read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    return model
+
+
+def _load_adapter(folder: Path, device: torch.device | str) -> Run:
+    path = folder / "adapter.json"
+    about = read_json(path, dict)
+    try:
+        base, wanted, settings = folder / about["base"], about["base_sha256"], dict(about["lora"])
+        config = lora.LoRAConfig(**settings | {"targets": tuple(settings["targets"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the description of an adapter ({error}): restore the file") from None
+    weights = base / "model.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{path}: its base {base} is not there: put the base run back")
+    if file_hash(weights) != wanted:
+        raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
+    run = Run(_load_model(base), Tokenizer.load(folder / "tokenizer"), folder)
+    lora.inject(run.gpt, config)
+    _copy_into(run.gpt, lora.adapter_state(run.gpt), read_tensors(folder / "adapter.safetensors"), path)
+    return run
+
+
+@torch.no_grad()
+def _copy_into(model: nn.Module, own: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:
+    for name in sorted(own.keys() ^ saved.keys()):
+        raise InputError(f"{path}: {name} is {'missing' if name in own else 'too much'}: config and weights differ")
+    for name, tensor in saved.items():
+        if own[name].shape != tensor.shape:
+            raise InputError(f"{path}: {name} is {tuple(tensor.shape)}, the config says {tuple(own[name].shape)}")
+        own[name].copy_(tensor)
+
+
+# ----------------------------------------------------------------------------- checkpoints while training
+
+
+def save(out: Path, step: int, model: GPT, optimizers: Sequence[AdamW | Muon], history: Sequence[dict]) -> None:
+    """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
+    folder = out / "checkpoints" / f"step-{step:06d}"
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
+    for i, optimizer in enumerate(optimizers):
+        write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
+    write_tensors(partial / "random.safetensors", {"torch": torch.get_rng_state()})
+    write_metrics(partial, history)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    for older in folder.parent.iterdir():
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
+
+
+def newest(out: Path) -> Path | None:
+    """The newest complete checkpoint of a run, if any."""
+    return max((out / "checkpoints").glob("step-*"), default=None)
+
+
+def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tuple[int, list[dict]]:
+    """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
+    path = folder / "model.safetensors"
+    own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
+    _copy_into(model, own, read_tensors(path), path)
+    for i, optimizer in enumerate(optimizers):
+        optimizer.load_state(read_tensors(folder / f"optimizer-{i}.safetensors"))
+    history = [json.loads(line) for line in read_text(folder / "metrics.jsonl").splitlines()]
+    return int(folder.name.removeprefix("step-")), history
+
+
+def restore_random_state(folder: Path) -> None:
+    """Bring the random generator back to where the checkpoint left it."""
+    torch.set_rng_state(read_tensors(folder / "random.safetensors")["torch"])

@@ -1,0 +1,79 @@
+"""Pictures: training curves and the demo's overview, labelled in English.
+
+Chinese tokens appear in pictures only if an installed font has them (`chinese_font`); matplotlib
+would draw empty boxes otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from minillm.files import replace_file
+
+CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
+                 "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+                 "Arial Unicode MS", "Droid Sans Fallback")  # fmt: skip
+COLOURS = {"base": "#8c8c8c", "sft": "#1f77b4", "tuned": "#2ca02c", "scratch": "#d62728", "lora": "#9467bd"}
+
+
+def chinese_font() -> str | None:
+    """Name of an installed font that has Chinese characters, or None."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return next((name for name in CHINESE_FONTS if name in installed), None)
+
+
+def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)):
+    """A figure with a grid of axes, drawn without a screen and with a font for Chinese if there is one."""
+    import matplotlib
+    from matplotlib.figure import Figure  # the class, not pyplot: nothing global, no window
+
+    font = chinese_font()
+    matplotlib.rcParams["font.sans-serif"] = ([font] if font else []) + ["DejaVu Sans"]
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", dpi=110)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def save_figure(figure, path: Path) -> None:
+    """Write a PNG under a temporary name, then rename."""
+    replace_file(path, lambda partial: figure.savefig(partial, format="png", metadata={"Software": None}))
+
+
+def smooth(values: Sequence[float], width: int) -> list[float]:
+    """Mean of each value and up to width - 1 before it."""
+    result, total = [], 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - width] if i >= width else 0.0)
+        result.append(total / min(i + 1, width))
+    return result
+
+
+def draw_curve(axes, metrics: Sequence[Mapping[str, float]], name: str, colour: str, label: str | None = None) -> None:
+    """One metric over the steps: each value faintly, their running mean clearly."""
+    points = [(m["step"], m[name]) for m in metrics if name in m]
+    if not points:
+        return
+    steps, values = zip(*points, strict=True)
+    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smooth(values, max(1, len(values) // 40)), color=colour, linewidth=1.8, label=label or name)
+
+
+def training_curves(metrics: Sequence[Mapping[str, float]], path: Path) -> None:
+    """The loss of one run over its steps; for preference tuning also what the answers' margins did."""
+    if not metrics:
+        return
+    preference = "chosen_log_prob" in metrics[0]
+    figure, axes = new_figure(2 if preference else 1)
+    parts = [n for n in ("answer_loss", "rehearsal_loss", "dpo_loss") if n in metrics[0]]
+    for name, colour in zip(parts or ["loss"], ("#1f77b4", "#ff7f0e", "#2ca02c"), strict=False):
+        draw_curve(axes[0, 0], metrics, name, colour, name.replace("_", " "))
+    axes[0, 0].set(title="Loss", xlabel="step", ylabel="nats" if preference else "nats per token")
+    axes[0, 0].set_ylim(bottom=0)
+    if preference:
+        draw_curve(axes[0, 1], metrics, "chosen_log_prob", "#2ca02c", "chosen answer")
+        draw_curve(axes[0, 1], metrics, "rejected_log_prob", "#d62728", "rejected answer")
+        axes[0, 1].set(title="log p(answer | prompt)", xlabel="step", ylabel="nats, whole answer")
+    for one in axes.flat:
+        one.grid(alpha=0.3)
+        one.legend(fontsize=8)
+    save_figure(figure, path)

@@ -1,0 +1,141 @@
+"""Stage 1, pretraining: raw text -> a base model that continues text.
+
+"Self-study on raw text builds knowledge": nobody labels anything; the target of every token is the
+token that follows it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from minillm import cleaning
+from minillm.batching import TextRows, encode_documents, token_stream
+from minillm.checkpoint import Run, save_run
+from minillm.files import InputError
+from minillm.gpt import GPT, GPTConfig, count_parameters, gpt2_config, llama_config, token_losses
+from minillm.tokenizer import Tokenizer
+from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, pick_device, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(TrainConfig):
+    """Settings of stage 1."""
+
+    steps: int = 1000
+    batch_size: int = 12
+    lr: float = 0.012
+    muon_lr: float | None = 0.012
+    warmup: int = 50
+    vocab_size: int = 2048
+    """Tokens to learn for a new tokenizer, special tokens aside; 256 means bytes, no merges."""
+    arch: Literal["minillm", "gpt2", "llama"] = "minillm"
+    """Which options the GPT takes: the fast ones of this project, GPT-2's or LLaMA's."""
+    n_ctx: int = 128
+    """Context length in tokens."""
+    n_layer: int = 3
+    """Number of blocks."""
+    n_head: int = 2
+    """Attention heads in each block."""
+    n_embd: int = 128
+    """Width of the model."""
+    validation: float = 0.02
+    """Share of the text kept back to measure the loss on text never trained on."""
+    clean: bool = False
+    """Tidy white space and drop control characters first."""
+    deduplicate: bool = False
+    """Remove exact and near duplicates among the documents first."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
+        self.model_config(n_vocab=259)  # fails early if the shape does not fit together
+
+    def model_config(self, n_vocab: int) -> GPTConfig:
+        """The GPT that these settings describe."""
+        make = {"minillm": GPTConfig, "gpt2": gpt2_config, "llama": llama_config}[self.arch]
+        extra = {"n_hidden": None} if self.arch == "llama" else {}
+        shape = dict(n_ctx=self.n_ctx, n_layer=self.n_layer, n_head=self.n_head, n_embd=self.n_embd)
+        return make(n_vocab=n_vocab, **shape, **extra)
+
+
+def split_validation(documents: list[list[int]], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Token streams to train on and to validate on: the last documents, or the end of a single one."""
+    stream = token_stream(documents)
+    wanted = len(stream) - int(len(stream) * share)
+    if len(documents) > 1:
+        ends = np.cumsum([len(ids) for ids in documents])
+        wanted = int(ends[min(np.searchsorted(ends, wanted), len(ends) - 1)])
+    return stream[:wanted], stream[wanted:]
+
+
+@torch.no_grad()
+def text_loss(model: GPT, tokens: np.ndarray, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
+    """Mean loss on a token stream: nats a token, and bits a byte of its text.
+
+    Bits a byte can be compared across tokenizers; nats a token cannot: longer tokens are harder.
+    """
+    model.eval()
+    total, count, n_bytes = 0.0, 0, 0
+    for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32):
+        batch = batch.to(model.device)
+        with autocast(model.device, config.precision):
+            logits = model(batch.ids)  # (B, T) -> (B, T, V)
+        total += token_losses(logits, batch.targets).sum().item()
+        count += batch.targets.numel()
+        n_bytes += len(
+            tokenizer.encoding.decode_bytes([i for i in batch.targets.flatten().tolist() if i < tokenizer.doc])
+        )
+    return {"nats_per_token": total / count, "bits_per_byte": total / math.log(2) / max(1, n_bytes)}
+
+
+def pretrain(
+    config: PretrainConfig,
+    documents: Sequence[str],
+    tokenizer: Tokenizer | None = None,
+    out: Path | None = None,
+    bar: bool = False,
+    on_step: Callable[[int, Metrics], None] | None = None,
+) -> Run:
+    """Train a GPT from random weights on raw documents; without a tokenizer, train one on them too.
+
+    Raises InputError if the documents hold too little text to predict anything.
+    """
+    timer, facts = Timer(), {}
+    if config.clean:
+        documents = [text for text in map(cleaning.clean, documents) if text]
+    if config.deduplicate:
+        documents, removed = cleaning.deduplicate(documents)
+        facts["duplicates_removed"] = removed
+    if not any(documents):
+        raise InputError("the text is empty: give a file with some text in it")
+    if tokenizer is None:
+        tokenizer = Tokenizer.train(documents, config.vocab_size)
+        if tokenizer.doc < config.vocab_size:
+            print(f"the text has no more pairs to merge: {tokenizer.doc} tokens instead of {config.vocab_size}")
+    tokenizer_seconds = timer.seconds
+
+    training, held_back = split_validation(encode_documents(documents, tokenizer), config.validation)
+    model = GPT(config.model_config(tokenizer.n_vocab), config.seed).to(pick_device(config.device))
+    rows = TextRows(training, config.n_ctx, config.seed)
+
+    def objective(step: int):
+        return mean_loss(model, rows.batch(step, config.batch_size), config)
+
+    history = train(model, objective, config, out, "pretrain", bar, on_step)
+    report = {
+        "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "tokenizer_seconds": tokenizer_seconds,
+        "documents": len(documents), "text_tokens": len(training), "parameters": count_parameters(model),
+        "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,
+    }  # fmt: skip
+    if len(held_back) > 1:
+        report["validation"] = text_loss(model, held_back, config, tokenizer)
+    run = Run(model, tokenizer, metrics=history, report=report)
+    if out is not None:
+        save_run(out, run, asdict(config))
+    return run

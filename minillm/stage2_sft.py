@@ -1,0 +1,140 @@
+"""Stage 2, supervised fine-tuning (SFT): dialogues -> an assistant that answers and stops.
+
+"A human teacher shows dialogues with roles." It is still next-token prediction, but only the answers
+and their [END] are learned; the questions are given. Training starts from the base model: the
+knowledge is there already, a few pairs teach the format.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from minillm import lora
+from minillm.batching import TextRows, encode_documents, packed_batch, shuffled, token_stream
+from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
+from minillm.checkpoint import Run, save_run
+from minillm.files import InputError
+from minillm.gpt import GPT, count_parameters
+from minillm.tokenizer import Tokenizer
+from minillm.training import Metrics, Timer, TrainConfig, mean_loss, parameter_drift, pick_device, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig(TrainConfig):
+    """Settings of stage 2."""
+
+    steps: int = 120
+    batch_size: int = 32
+    lr: float = 1e-3
+    validation: float = 0.05
+    """Share of the dialogues kept back to measure the loss on answers never trained on."""
+    long: Literal["cut", "drop"] = "cut"
+    """Dialogues longer than the context: keep the first turns that fit, or leave them out."""
+    rehearse_rows: int = 0
+    """Rows of pretraining text learned beside each batch, against forgetting."""
+    rehearse_weight: float = 0.5
+    """Weight of the loss on those rows."""
+    lora: int = 0
+    """Rank of LoRA adapters; 0 tunes all parameters."""
+    lora_alpha: float = 16.0
+    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
+    lora_dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    merge: bool = False
+    """Add the adapters to the weights at the end and save a full model."""
+
+
+def prepare(
+    dialogues: Sequence[Sequence[Message]], tokenizer: Tokenizer, n_ctx: int, long: Literal["cut", "drop"] = "cut"
+) -> tuple[list[Dialogue], dict[str, int]]:
+    """Encode dialogues that fit into the context; count what was cut at a turn or dropped.
+
+    Raises InputError if nothing is left to train on.
+    """
+    encoded, counts = [], {"dialogues": len(dialogues), "cut": 0, "dropped": 0}
+    for messages in dialogues:
+        dialogue = encode_dialogue(messages, tokenizer)
+        if len(dialogue.ids) > n_ctx:
+            kept = cut_dialogue(messages, tokenizer, n_ctx) if long == "cut" else []
+            counts["cut" if kept else "dropped"] += 1
+            if not kept:
+                continue
+            dialogue = encode_dialogue(kept, tokenizer)
+        if any(dialogue.mask):
+            encoded.append(dialogue)
+    if not encoded:
+        raise InputError(f"none of {len(dialogues)} dialogues has an answer that fits into the context of {n_ctx} "
+                         "tokens: shorten them, or pretrain with a larger --n-ctx")  # fmt: skip
+    return encoded, counts
+
+
+@torch.no_grad()
+def answer_loss(model: GPT, dialogues: Sequence[Dialogue], config: TrainConfig, pad: int) -> float:
+    """Mean loss on the answers' tokens, in nats."""
+    model.eval()
+    total = count = 0.0
+    for i in range(0, len(dialogues), 64):
+        batch = packed_batch(dialogues[i : i + 64], model.config.n_ctx, pad)
+        n = batch.weights.sum().item()
+        total += n * sum(loss.item() for loss, _ in mean_loss(model, batch, config))
+        count += n
+    return total / count
+
+
+def sft(
+    config: SFTConfig,
+    base: Run,
+    dialogues: Sequence[Sequence[Message]],
+    rehearsal: Sequence[str] = (),
+    out: Path | None = None,
+    bar: bool = False,
+    on_step: Callable[[int, Metrics], None] | None = None,
+) -> Run:
+    """Tune a copy of the base model on dialogues; the base stays as it is.
+
+    `rehearsal` is raw text of stage 1 for `config.rehearse_rows`. Raises InputError if no dialogue fits.
+    """
+    timer, tokenizer = Timer(), base.tokenizer
+    model = copy.deepcopy(base.gpt).to(pick_device(config.device))
+    lora.merge(model)
+    examples, counts = prepare(dialogues, tokenizer, model.config.n_ctx, config.long)
+    n_held_back = int(len(examples) * config.validation)
+    order = shuffled(len(examples), len(examples), 0, config.seed)
+    held_back = [examples[i] for i in order[:n_held_back]]
+    examples = [examples[i] for i in order[n_held_back:]]
+    if config.lora:
+        settings = lora.LoRAConfig(config.lora, config.lora_alpha, config.lora_dropout)
+        lora.inject(model, settings, config.seed)
+    text = None
+    if config.rehearse_rows:
+        if not any(rehearsal):
+            raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
+        text = TextRows(token_stream(encode_documents(rehearsal, tokenizer)), model.config.n_ctx, config.seed)
+
+    def objective(step: int):
+        chosen = shuffled(len(examples), config.batch_size, step, config.seed)
+        batch = packed_batch([examples[i] for i in chosen], model.config.n_ctx, tokenizer.pad)
+        yield from mean_loss(model, batch, config, "answer_loss")
+        if text is not None:
+            old = text.batch(step, config.rehearse_rows)
+            yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
+
+    before = answer_loss(model, held_back, config, tokenizer.pad) if held_back else None
+    history = train(model, objective, config, out, "sft", bar, on_step)
+    report = {"stage": "sft", "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True),
+              **counts, "tokens": sum(m["tokens"] for m in history), "answer_loss": history[-1]["answer_loss"]}  # fmt: skip
+    if held_back:
+        after = answer_loss(model, held_back, config, tokenizer.pad)
+        report["validation"] = {"dialogues": n_held_back, "before": before, "after": after}
+    if config.merge:
+        lora.merge(model)
+    run = Run(model, tokenizer, metrics=history, report=report)
+    report |= {"parameters": count_parameters(model), "parameter_drift": parameter_drift(base.gpt, model)}
+    report["seconds"] = timer.seconds
+    if out is not None:
+        save_run(out, run, asdict(config), base.folder)
+    return run

@@ -1,0 +1,156 @@
+"""Stage 3, preference tuning: pairs of a better and a worse answer -> an assistant people like more.
+
+SFT imitates one answer token by token; here whole answers are compared. Direct preference
+optimisation (DPO) needs no reward model and no sampling: it raises the probability of the chosen
+answer over the rejected one, relative to a frozen reference, the model it started from.
+
+Source: Rafailov et al. 2023 (2305.18290, equation 7); the likelihood term is that of Pang et al. 2024
+(2404.19733).
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minillm import lora
+from minillm.batching import Batch, TextRows, encode_documents, padded_batch, shuffled, token_stream
+from minillm.chat import Dialogue, Message, Preference, encode_dialogue
+from minillm.checkpoint import Run, save_run
+from minillm.files import InputError
+from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.tokenizer import Tokenizer
+from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, parameter_drift, pick_device, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreferenceConfig(TrainConfig):
+    """Settings of stage 3."""
+
+    steps: int = 160
+    batch_size: int = 16
+    lr: float = 5e-4
+    beta: float = 0.1
+    """How strongly the model is held to the reference: the smaller, the further it may go."""
+    likelihood: float = 1.0
+    """Weight of the ordinary SFT loss on the chosen answer; without it both answers may become unlikely."""
+    rehearse_rows: int = 0
+    """Rows of pretraining text learned beside each batch, against forgetting."""
+    rehearse_weight: float = 2.0
+    """Weight of the loss on those rows."""
+    lora: int = 0
+    """Rank of LoRA adapters; 0 tunes all parameters."""
+    lora_alpha: float = 16.0
+    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
+    merge: bool = False
+    """Add the adapters to the weights at the end and save a full model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.beta > 0:
+            raise ValueError(f"beta is {self.beta}: it must be above 0")
+
+
+def sequence_log_probs(logits: Tensor, batch: Batch) -> Tensor:
+    """log p(answer | prompt) of each row: the sum over the answer's tokens; (B, T, V) -> (B)."""
+    return -(token_losses(logits, batch.targets) * batch.weights).sum(dim=-1)  # (B, T) -> (B)
+
+
+def dpo_loss(
+    chosen: Tensor, rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, beta: float
+) -> Tensor:
+    """-log σ(β (log π/π_ref of the chosen - log π/π_ref of the rejected)) for each pair, (N) -> (N).
+
+    Arguments are log-probabilities of whole answers, (N). Without a difference the loss is ln 2.
+    """
+    margin = (chosen - reference_chosen) - (rejected - reference_rejected)
+    return -F.logsigmoid(beta * margin)
+
+
+def encode_preferences(
+    pairs: Sequence[Preference], tokenizer: Tokenizer, n_ctx: int
+) -> list[tuple[Dialogue, Dialogue]]:
+    """(chosen, rejected) of each pair whose dialogues both fit. Raises InputError if none does."""
+    encoded = []
+    for pair in pairs:
+        both = [
+            encode_dialogue([*pair.prompt, Message("assistant", a)], tokenizer) for a in (pair.chosen, pair.rejected)
+        ]
+        # only the last answer is compared: earlier turns are part of the prompt, the same on both sides
+        start = len(encode_dialogue(pair.prompt, tokenizer).ids)
+        both = [Dialogue(d.ids, [i >= start for i in range(len(d.ids))]) for d in both]
+        if max(len(d.ids) for d in both) <= n_ctx:
+            encoded.append((both[0], both[1]))
+    if not encoded:
+        raise InputError(f"none of {len(pairs)} preference pairs fits into the context of {n_ctx} tokens: shorten them")
+    return encoded
+
+
+def prefer(
+    config: PreferenceConfig,
+    base: Run,
+    pairs: Sequence[Preference],
+    rehearsal: Sequence[str] = (),
+    out: Path | None = None,
+    bar: bool = False,
+    on_step: Callable[[int, Metrics], None] | None = None,
+) -> Run:
+    """Tune a copy of the base model on preferences; the base stays as it is and is the reference.
+
+    Raises InputError if no pair fits into the context.
+    """
+    timer, tokenizer, n_ctx = Timer(), base.tokenizer, base.gpt.config.n_ctx
+    device = pick_device(config.device)
+    model = copy.deepcopy(base.gpt).to(device)
+    lora.merge(model)
+    reference = copy.deepcopy(model).eval().requires_grad_(False)
+    if config.lora:
+        lora.inject(model, lora.LoRAConfig(config.lora, config.lora_alpha), config.seed)
+    examples = encode_preferences(pairs, tokenizer, n_ctx)
+    text = None
+    if config.rehearse_rows:
+        if not any(rehearsal):
+            raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
+        text = TextRows(token_stream(encode_documents(rehearsal, tokenizer)), n_ctx, config.seed)
+
+    def log_probs(gpt: GPT, batch: Batch) -> Tensor:
+        with autocast(device, config.precision):
+            return sequence_log_probs(gpt(batch.ids, batch.mask, batch.positions), batch)  # (2N, T) -> (2N)
+
+    def objective(step: int):
+        chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
+        size = -(-len(chosen) // config.accumulate)
+        for i in range(0, len(chosen), size):
+            piece = chosen[i : i + size]
+            batch = padded_batch([d for pair in piece for d in pair], tokenizer.pad).to(device)
+            share = len(piece) / len(chosen)
+            better, worse = log_probs(model, batch).view(-1, 2).unbind(1)  # (2N) -> (N, 2) -> 2 x (N)
+            with torch.no_grad():
+                ref_better, ref_worse = log_probs(reference, batch).view(-1, 2).unbind(1)
+            preference = dpo_loss(better, worse, ref_better, ref_worse, config.beta)  # (N)
+            length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the chosen answers
+            loss = share * (preference + config.likelihood * -better / length).mean()
+            margin = (better - ref_better) - (worse - ref_worse)
+            facts = {"dpo_loss": preference, "accuracy": (margin > 0).float(), "margin": margin,
+                     "chosen_log_prob": better, "rejected_log_prob": worse}  # fmt: skip
+            tokens = {"tokens": batch.ids.numel()}
+            yield loss, {name: share * value.mean().item() for name, value in facts.items()} | tokens
+        if text is not None:
+            old = text.batch(step, config.rehearse_rows)
+            yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
+
+    history = train(model, objective, config, out, "preference", bar, on_step)
+    if config.merge:
+        lora.merge(model)
+    report = {"stage": "preference", "seed": config.seed, "pairs": len(pairs), "dropped": len(pairs) - len(examples),
+              "tokens": sum(m["tokens"] for m in history), "accuracy": history[-1]["accuracy"],
+              "margin": history[-1]["margin"], "parameters": count_parameters(model),
+              "parameter_drift": parameter_drift(base.gpt, model), "seconds": timer.seconds}  # fmt: skip
+    run = Run(model, tokenizer, metrics=history, report=report)
+    if out is not None:
+        save_run(out, run, asdict(config), base.folder)
+    return run

@@ -1,0 +1,224 @@
+"""The training loop that all three stages share.
+
+A stage gives an objective: for step n, the loss in pieces whose sum is the loss of the step. The loop
+adds up the gradients of the pieces, limits their length, lets the optimizers step, and writes down
+what happened.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from minillm import checkpoint, lora
+from minillm.batching import Batch
+from minillm.gpt import GPT, token_losses
+from minillm.optim import learning_rate_scale, make_optimizers
+
+Metrics = dict[str, float]
+Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
+
+
+class TrainingError(RuntimeError):
+    """Training broke off: the loss is no longer a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What the loop needs to know. Raises ValueError for numbers out of range."""
+
+    steps: int
+    """Number of updates."""
+    batch_size: int
+    """Rows of text, dialogues or preference pairs a step."""
+    lr: float
+    """Learning rate of AdamW."""
+    muon_lr: float | None = None
+    """Learning rate of Muon for the matrices inside the blocks; AdamW does everything if unset."""
+    warmup: int = 10
+    """Steps in which the learning rate rises from 0."""
+    final_lr: float = 0.0
+    """Share of the learning rate that is left at the last step."""
+    weight_decay: float = 0.0
+    """Decay of AdamW's matrices."""
+    clip: float = 1.0
+    """The gradient is shortened to this length where it is longer."""
+    accumulate: int = 1
+    """Pieces a batch is computed in, to save memory; the result is the same."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """cpu, cuda or mps; auto takes the best there is."""
+    checkpoint_every: int = 0
+    """Write a checkpoint every so many steps; 0 for none."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the output folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("warmup", "checkpoint_every", "seed", "weight_decay", "final_lr"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+        for name in ("lr", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes CUDA, else Apple's MPS, else the CPU. Raises ValueError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError):
+        raise ValueError(f"device {name!r} is not here: use cpu") from None
+
+
+def uses_bf16(device: torch.device, precision: str) -> bool:
+    """Whether matrix products run in bf16: if asked for, or where the processor does it in hardware."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return False
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which matrix products use bf16 if it pays; norms and losses stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(device, precision))
+
+
+def mean_loss(
+    model: GPT, batch: Batch, config: TrainConfig, name: str = "", weight: float = 1.0
+) -> Iterator[tuple[Tensor, Metrics]]:
+    """The mean loss over a batch's tokens times `weight`, in `config.accumulate` pieces that add up to
+    it; with each piece the tokens computed and, under `name`, its unweighted loss.
+
+    Every piece is divided by the tokens of the whole batch: a mean of the pieces' means would count
+    the tokens of a short piece more than those of a long one.
+    """
+    device = model.device
+    total = batch.weights.sum()
+    for piece in batch.split(config.accumulate):
+        piece = piece.to(device)
+        with autocast(device, config.precision):
+            logits = model(piece.ids, piece.mask, piece.positions)  # (B, T) -> (B, T, V)
+        loss = (token_losses(logits, piece.targets) * piece.weights).sum() / total
+        yield weight * loss, {"tokens": piece.ids.numel()} | ({name: loss.item()} if name else {})
+
+
+def train(
+    model: GPT,
+    objective: Objective,
+    config: TrainConfig,
+    out: Path | None = None,
+    label: str = "train",
+    bar: bool = False,
+    on_step: Callable[[int, Metrics], None] | None = None,
+) -> list[Metrics]:
+    """Run `config.steps` updates on the model's trainable parameters; return the metrics of each step.
+
+    With `out`, metrics and checkpoints are written there. `bar` shows progress with loss and time
+    left; `on_step(step, metrics)` is called after each step. Raises TrainingError, naming the step,
+    when the loss is not finite. Ctrl-C saves a checkpoint before it ends the run.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    low_precision = uses_bf16(model.device, config.precision)
+    optimizers = make_optimizers(model, config.lr, config.muon_lr, config.weight_decay, low_precision)
+    history: list[Metrics] = []
+    first = 0
+    if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
+        first, history = checkpoint.restore(newest, model, optimizers)
+        print(f"resumed at step {first}")
+    elif config.resume:
+        print("no checkpoint to resume: starting over")
+
+    progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not bar, leave=True)
+    step = first
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            if first:
+                checkpoint.restore_random_state(newest)
+            for step in range(first, config.steps):
+                model.train()
+                scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
+                metrics: Metrics = {"step": step + 1, "loss": 0.0, "lr": scale * config.lr}
+                for loss, facts in objective(step):
+                    loss.backward()
+                    metrics["loss"] += loss.item()
+                    for name, value in facts.items():
+                        metrics[name] = metrics.get(name, 0.0) + value
+                metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
+                if not math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
+                    raise TrainingError(f"step {step + 1}: the loss is not a finite number: lower the learning rate")
+                for optimizer in optimizers:
+                    optimizer.step(scale)
+                for p in parameters:
+                    p.grad = None
+                history.append(metrics)
+                progress.update()
+                progress.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
+                if on_step is not None:
+                    on_step(step + 1, metrics)
+                due = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
+                if out is not None and due and step + 1 < config.steps:
+                    checkpoint.save(out, step + 1, model, optimizers, history)
+    except KeyboardInterrupt:
+        if out is not None and len(history) > first:
+            checkpoint.save(out, len(history), model, optimizers, history)
+        raise
+    finally:
+        progress.close()
+    model.eval()
+    return history
+
+
+class Timer:
+    """Seconds since it was made: `timer = Timer(); …; timer.seconds`."""
+
+    def __init__(self) -> None:
+        self.begin = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.begin
+
+
+@torch.no_grad()
+def parameter_drift(before: GPT, after: GPT) -> float:
+    """How far tuning moved the parameters: ‖θ_after - θ_before‖ / ‖θ_before‖, adapters counted as ΔW."""
+    old, new = effective_weights(before), effective_weights(after)
+    moved = sum((new[name].cpu() - tensor.cpu()).square().sum() for name, tensor in old.items())
+    return (moved / sum(tensor.square().sum().cpu() for tensor in old.values())).sqrt().item()
+
+
+def effective_weights(model: GPT) -> dict[str, Tensor]:
+    """All parameters by name as the model uses them: with ΔW added where an adapter stands."""
+    layers = lora.adapters(model)
+    weights = {}
+    for name, tensor in model.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        owner = layer.removesuffix(".base")
+        if owner in layers:
+            if kind in ("A", "B"):
+                continue
+            name = f"{owner}.{kind}"
+            if kind == "weight" and not layers[owner].merged:
+                tensor = tensor + layers[owner].delta()
+        weights[name] = tensor
+    return weights
