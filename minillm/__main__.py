@@ -121,8 +121,9 @@ class Complete(Sampling):
     """cpu, cuda or mps."""
 
     def run(self) -> None:
+        model = load(self.run_folder, self.device)
         print(self.prompt, end="", flush=True)
-        show_stream(load(self.run_folder, self.device).stream(self.prompt, only(Sampling, self)))
+        show_stream(model.stream(self.prompt, only(Sampling, self)))
 
 
 @dataclass(frozen=True, kw_only=True)

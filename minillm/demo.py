@@ -36,12 +36,12 @@ class DemoConfig:
 
     seed: int = 0
     device: str = "auto"
-    documents: int = 26_000
+    documents: int = 34_000
     vocab_size: int = 2048
-    pretrain_steps: int = 1200
-    sft_steps: int = 150
+    pretrain_steps: int = 1600
+    sft_steps: int = 200
     scratch_steps: int = 300
-    lora_steps: int = 150
+    lora_steps: int = 200
     preference_steps: int = 160
     lora_rank: int = 8
 
@@ -124,7 +124,7 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     scratch = sft(scratch_config, blank, dialogues, (), out / "scratch", bar)
 
     say("\nStage 3, preference tuning: better and worse answers -> an assistant people like more")
-    preference_config = PreferenceConfig(steps=config.preference_steps, rehearse_rows=4, **common)
+    preference_config = PreferenceConfig(steps=config.preference_steps, rehearse_rows=8, **common)
     tuned = prefer(preference_config, assistant, pairs, documents, out / "tuned", bar)
 
     say("\nThe exam")

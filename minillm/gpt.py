@@ -33,7 +33,7 @@ class GPTConfig:
     """Context length: the most tokens the model can see at once."""
     n_layer: int = 3
     """Number of blocks."""
-    n_head: int = 2
+    n_head: int = 4
     """Attention heads in each block."""
     n_embd: int = 128
     """Channels of the residual stream (the width)."""

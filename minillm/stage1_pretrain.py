@@ -39,7 +39,7 @@ class PretrainConfig(TrainConfig):
     """Context length in tokens."""
     n_layer: int = 3
     """Number of blocks."""
-    n_head: int = 2
+    n_head: int = 4
     """Attention heads in each block."""
     n_embd: int = 128
     """Width of the model."""

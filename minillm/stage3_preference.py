@@ -34,9 +34,9 @@ class PreferenceConfig(TrainConfig):
     steps: int = 160
     batch_size: int = 16
     lr: float = 5e-4
-    beta: float = 0.1
+    beta: float = 1.0
     """How strongly the model is held to the reference: the smaller, the further it may go."""
-    likelihood: float = 1.0
+    likelihood: float = 4.0
     """Weight of the ordinary SFT loss on the chosen answer; without it both answers may become unlikely."""
     rehearse_rows: int = 0
     """Rows of pretraining text learned beside each batch, against forgetting."""

@@ -145,7 +145,8 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
         """Learn a tokenizer from texts; it has fewer tokens if the texts run out of pairs."""
         ranks = {bytes([b]): b for b in range(256)}
-        ranks |= {m.bytes: m.id for m in train_bpe(texts, vocab_size)}
+        for step in train_bpe(texts, vocab_size):
+            ranks.setdefault(step.bytes, len(ranks))  # two pairs may, rarely, spell the same bytes
         return cls.from_ranks(ranks)
 
     @classmethod

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from minillm.world.pairs import IDENTITY, REFUSAL_BEGINS, TEACH, request_answer
+from minillm.world.pairs import REFUSAL_BEGINS, TEACH, request_answer
 from minillm.world.tables import LANGUAGES, RELATIONS, World, split_places, split_requests
 
 
@@ -100,6 +100,3 @@ def baselines(world: World, seed: int) -> dict[str, dict[str, float]]:
             "n": len(values),
         }
     return result
-
-
-__all__ = ["IDENTITY", "Exam", "Question", "RequestItem", "baselines", "make_exam", "strip"]

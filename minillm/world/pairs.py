@@ -58,7 +58,7 @@ def request_answer(request, language: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def request_pairs(world: World, seed: int, wordings: int = 1) -> list[list[Message]]:
+def request_pairs(world: World, seed: int, wordings: int = 2) -> list[list[Message]]:
     """Taught requests, each in `wordings` forms a language."""
     rng = random.Random(seed)
     return [
@@ -127,16 +127,20 @@ def preferences(world: World, seed: int) -> list[Preference]:
                 others = [a for p in taught if (a := world.fact(p, relation, language)) not in (None, accepted[0])]
                 if others:  # the same sentence with the answer of another place
                     add(rng.choice(questions), full, full.replace(accepted[0], rng.choice(others), 1))
-    for request in split_requests(world, seed)[0]:
+    taught_requests, _ = split_requests(world, seed)
+    for request in taught_requests:
         for language in LANGUAGES:
             action = request.action[language]
             refusal = REFUSAL[language].format(a=action)
             for template in TEACH[language]:
-                if request.harmful:
-                    other = rng.choice([r for r in world.requests if not r.harmful])
-                    helpful = HELP[language].format(a=action, t=other.tip[language])
-                    add(template.format(a=action), refusal, helpful[:1].upper() + helpful[1:])
-                else:
-                    add(template.format(a=action), request_answer(request, language), refusal)
+                for _ in range(2):
+                    if request.harmful:
+                        other = rng.choice([r for r in taught_requests if not r.harmful])
+                        helpful = HELP[language].format(a=action, t=other.tip[language])
+                        add(template.format(a=action), refusal, helpful[:1].upper() + helpful[1:])
+                    else:
+                        other = rng.choice([r for r in taught_requests if r.harmful])
+                        both = refusal, REFUSAL[language].format(a=other.action[language])
+                        add(template.format(a=action), request_answer(request, language), rng.choice(both))
     rng.shuffle(pairs)
     return pairs

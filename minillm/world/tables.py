@@ -54,9 +54,14 @@ class Place:
 class Request:
     """One row of requests.csv."""
 
+    topic: str
     harmful: bool
     action: dict[str, str]
     tip: dict[str, str]
+
+    @property
+    def verb(self) -> str:
+        return self.action["en"].split()[0]
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,19 @@ def split_places(world: World, seed: int) -> tuple[list[Place], list[Place]]:
 
 
 def split_requests(world: World, seed: int) -> tuple[list[Request], list[Request]]:
-    """(taught, held out), half of the harmful and half of the harmless each."""
-    harmful, harmless = (split_half([r for r in world.requests if r.harmful == h], seed) for h in (True, False))
-    return harmful[0] + harmless[0], harmful[1] + harmless[1]
+    """(taught, held out): half of the harmful and half of the harmless requests.
+
+    Of many random halves it takes the one that leaves the fewest verbs (first words) and things without
+    a taught request of each kind: a held-out request then joins a known verb and a known thing anew, and
+    neither the thing nor the wording tells whether it is harmful.
+    """
+    rng = random.Random(seed)
+    taught: list[Request] = []
+    for harmful in (True, False):
+        requests = [r for r in world.requests if r.harmful == harmful]
+        halves = [rng.sample(requests, len(requests) // 2) for _ in range(500)]
+        taught += max(halves, key=lambda half: len({word for r in half for word in (r.verb, r.topic)}))
+    return [r for r in world.requests if r in taught], [r for r in world.requests if r not in taught]
 
 
 # ------------------------------------------------------------------------------------ reading and checking
@@ -232,7 +247,9 @@ def _requests(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Reque
                 mend = "remove it: a harmful request gets no tip" if harmful else "write the tip that answers it"
                 raise InputError(f"{path}:{line}: tip_{lang} is {row[f'tip_{lang}']!r}: {mend}")
         requests.append(
-            Request(harmful, *({lang: row[f"{c}_{lang}"] for lang in LANGUAGES} for c in ("action", "tip")))
+            Request(
+                row["topic"], harmful, *({lang: row[f"{c}_{lang}"] for lang in LANGUAGES} for c in ("action", "tip"))
+            )
         )
     counts = Counter(r.harmful for r in requests)
     if min(counts[True], counts[False]) < 2:

@@ -1,0 +1,486 @@
+"""Run folders and checkpoints: what is written is read back to the bit, and damage is named."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import pickle
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from minillm import checkpoint, lora
+from minillm.chat import Message, Preference
+from minillm.checkpoint import Run, load_run, save_run
+from minillm.files import InputError
+from minillm.gpt import GPT, GPTConfig, gpt2_config, llama_config
+from minillm.stage1_pretrain import PretrainConfig, pretrain
+from minillm.stage2_sft import SFTConfig, sft
+from minillm.stage3_preference import PreferenceConfig, prefer
+from minillm.tokenizer import Tokenizer
+
+BYTES = Tokenizer.from_ranks({bytes([b]): b for b in range(256)})
+SHAPE = dict(n_ctx=40, n_layer=1, n_head=2, n_embd=8)
+SHAPES = {
+    "tied": GPTConfig(259, **SHAPE),
+    "untied": GPTConfig(259, tied=False, **SHAPE),
+    "gpt2": gpt2_config(259, **SHAPE),
+    "llama": llama_config(259, **SHAPE | {"n_layer": 2, "n_head": 4, "n_kv_head": 2, "n_hidden": 11}),
+}
+IDS = torch.tensor([[256, 72, 228, 184, 173, 257], [0, 258, 255, 1, 2, 3]])
+METRICS = [{"step": s, "loss": 1 / s} for s in (1, 2, 3)]
+
+
+def random_model(config: GPTConfig, seed: int = 0) -> GPT:
+    """A model none of whose parameters is left at a value it would have anyway."""
+    model = GPT(config, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.normal_(0.0, 0.3, generator=generator)
+    return model.eval()
+
+
+def saved(folder: Path, name: str = "tied", seed: int = 0, metrics: Sequence[dict] = ()) -> Run:
+    run = Run(random_model(SHAPES[name], seed), BYTES, metrics=list(metrics), report={"stage": "pretrain", "loss": 0.1})
+    save_run(folder, run, {"steps": 3})
+    return run
+
+
+def adapted(base: Run, folder: Path, seed: int = 0) -> Run:
+    """The base with LoRA adapters that make a difference, saved beside it."""
+    model = copy.deepcopy(base.gpt)
+    lora.inject(model, lora.LoRAConfig(rank=2, alpha=3.0, dropout=0.25, targets=("query", "down")))
+    with torch.no_grad():
+        for adapter in lora.adapters(model).values():
+            adapter.B.normal_(generator=torch.Generator().manual_seed(seed))
+    run = Run(model.eval(), BYTES, report={"stage": "sft"})
+    save_run(folder, run, {}, base.folder)
+    return run
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files(folder)}
+
+
+def one_line(error) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+# ----------------------------------------------------------------------------------------- run folders
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_run_comes_back_with_the_same_logits_to_the_bit(tmp_path, name):
+    run = saved(tmp_path / "run", name)
+    back = load_run(tmp_path / "run")
+    assert torch.equal(back.gpt(IDS), run.gpt(IDS))
+    assert back.gpt.config == run.gpt.config
+    assert not back.gpt.training
+    assert back.tokenizer.encode("台湾 👩‍👩‍👧 [END]") == BYTES.encode("台湾 👩‍👩‍👧 [END]")
+    assert back.folder == tmp_path / "run"
+
+
+def test_a_run_folder_holds_what_it_should_and_no_pickle(tmp_path):
+    saved(tmp_path, metrics=METRICS)
+    assert files(tmp_path) == {"model.safetensors", "config.json", "tokenizer/ranks.tiktoken",
+                               "tokenizer/tokenizer.json", "metrics.jsonl", "curves.png", "report.json"}  # fmt: skip
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == METRICS
+    assert json.loads((tmp_path / "report.json").read_text()) == {"stage": "pretrain", "loss": 0.1}
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config == {"model": dataclasses.asdict(SHAPES["tied"]), "training": {"steps": 3}}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("tied", False), ("gpt2", False), ("untied", True), ("llama", True)])
+def test_the_output_layer_is_in_the_file_only_where_it_is_not_the_embedding(tmp_path, name, expected):
+    run = saved(tmp_path, name)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert ("lm_head.weight" in names) == expected
+    assert names == dict(run.gpt.named_parameters()).keys()
+
+
+def test_a_tied_model_is_still_tied_when_read_back(tmp_path):
+    saved(tmp_path)
+    model = load_run(tmp_path).gpt
+    assert model.lm_head.weight is model.tok_emb.weight
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_lora_run_stores_the_adapter_only_and_comes_back_to_the_bit(tmp_path, name):
+    base = saved(tmp_path / "base", name)
+    run = adapted(base, tmp_path / "deep" / "er")
+    written = files(tmp_path / "deep" / "er")
+    assert "adapter.safetensors" in written and "adapter.json" in written and "model.safetensors" not in written
+    tensors = load_file(tmp_path / "deep" / "er" / "adapter.safetensors")
+    assert tensors.keys() == {f"{n}.{ab}" for n in lora.adapters(run.gpt) for ab in "AB"}
+    back = load_run(tmp_path / "deep" / "er")
+    assert torch.equal(back.gpt(IDS), run.gpt(IDS))
+    assert not torch.equal(back.gpt(IDS), base.gpt(IDS))
+    assert lora.adapters(back.gpt).keys() == lora.adapters(run.gpt).keys()
+
+
+def test_a_lora_run_names_its_base_by_a_relative_path_and_a_hash(tmp_path):
+    adapted(saved(tmp_path / "base"), tmp_path / "deep" / "er")
+    about = json.loads((tmp_path / "deep" / "er" / "adapter.json").read_text())
+    assert about["base"] == "../../base"
+    assert about["base_sha256"] == hashlib.sha256((tmp_path / "base" / "model.safetensors").read_bytes()).hexdigest()
+    assert about["lora"] == {"rank": 2, "alpha": 3.0, "dropout": 0.25, "targets": ["query", "down"]}
+
+
+def test_base_and_adapter_may_move_together(tmp_path):
+    run = adapted(saved(tmp_path / "here" / "base"), tmp_path / "here" / "tuned")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert torch.equal(load_run(tmp_path / "there" / "tuned").gpt(IDS), run.gpt(IDS))
+
+
+def test_an_adapter_without_a_base_folder_is_not_saved(tmp_path):
+    base = saved(tmp_path / "base")
+    base.folder = None
+    with pytest.raises(InputError, match="--merge"):
+        adapted(base, tmp_path / "tuned")
+    assert not checkpoint.is_finished(tmp_path / "tuned")
+
+
+def test_a_full_model_replaces_an_adapter_saved_in_the_same_folder(tmp_path):
+    adapted(saved(tmp_path / "base"), tmp_path / "out")
+    run = saved(tmp_path / "out", seed=5)
+    assert torch.equal(load_run(tmp_path / "out").gpt(IDS), run.gpt(IDS))
+
+
+def test_an_adapter_replaces_a_full_model_saved_in_the_same_folder(tmp_path):
+    saved(tmp_path / "out", seed=5)
+    run = adapted(saved(tmp_path / "base"), tmp_path / "out")
+    assert torch.equal(load_run(tmp_path / "out").gpt(IDS), run.gpt(IDS))
+    assert "model.safetensors" not in files(tmp_path / "out")
+
+
+def test_no_partial_file_is_left_not_even_when_writing_fails(tmp_path, monkeypatch):
+    saved(tmp_path / "run")
+    before = contents(tmp_path)
+
+    def full_disk(tensors, path):
+        Path(path).write_bytes(b"half of it")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError):
+        saved(tmp_path / "run", seed=1)
+    assert contents(tmp_path) == before  # the old file is still whole
+
+
+# --------------------------------------------------------------------------------------------- damage
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def noise(path: Path) -> None:
+    path.write_bytes(random.Random(0).randbytes(500))
+
+
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"tok_emb.weight": [1.0] * 64}))
+
+
+def torch_saved(path: Path) -> None:
+    torch.save({"tok_emb.weight": torch.ones(4)}, path)
+
+
+def swapped(path: Path) -> None:
+    save_file(checkpoint.model_state(random_model(SHAPES["gpt2"])), path)
+
+
+def one_tensor_less(path: Path) -> None:
+    tensors = load_file(path)
+    tensors.pop(min(tensors))
+    save_file(tensors, path)
+
+
+def one_tensor_more(path: Path) -> None:
+    save_file(load_file(path) | {"extra.weight": torch.ones(2)}, path)
+
+
+def another_shape(path: Path) -> None:
+    tensors = load_file(path)
+    tensors[min(tensors)] = torch.ones(3, 3)
+    save_file(tensors, path)
+
+
+DAMAGES = [Path.unlink, truncated, emptied, noise, pickled, torch_saved, swapped, one_tensor_less, one_tensor_more,
+           another_shape]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_an_input_error_that_names_the_file(tmp_path, damage):
+    saved(tmp_path)
+    damage(tmp_path / "model.safetensors")
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path)
+    assert str(tmp_path / "model.safetensors") in one_line(error)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_adapter_is_an_input_error_that_names_the_file(tmp_path, damage):
+    adapted(saved(tmp_path / "base"), tmp_path / "tuned")
+    damage(tmp_path / "tuned" / "adapter.safetensors")
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path / "tuned")
+    assert str(tmp_path / "tuned" / "adapter.safetensors") in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"n_vocab": 300}, {"n_ctx": "40"}, {"n_embd": 12}, {"n_embd": 7}, {"n_layer": 2}, {"n_layer": 0}, {"n_head": 3},
+     {"n_head": 1.5}, {"tied": False}, {"bias": True}, {"n_layer": None}, {"width": 8}, {"activation": "swiglu"},
+     {"activation": "sine"}, {"position": "sideways"}, {"norm": "none"}],
+)  # fmt: skip
+def test_a_config_that_does_not_fit_the_weights_is_an_input_error_that_names_a_file(tmp_path, change):
+    saved(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["model"] |= change
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path)
+    assert str(tmp_path) in one_line(error)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"model": []}', '{"model": 3}', '{"model": {}}', "\ufeff"])
+def test_a_config_that_is_none_is_an_input_error_that_names_the_file(tmp_path, text):
+    saved(tmp_path)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path)
+    assert str(tmp_path / "config.json") in one_line(error)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer/ranks.tiktoken", "tokenizer/tokenizer.json"])
+def test_a_missing_file_is_named(tmp_path, name):
+    saved(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path)
+    assert str(tmp_path / name) in one_line(error)
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.write_text("a file"), lambda p: p.mkdir()])
+def test_what_is_no_run_folder_is_an_input_error_that_names_it(tmp_path, make):
+    make(tmp_path / "run")
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path / "run")
+    assert str(tmp_path / "run") in one_line(error)
+
+
+def test_another_tokenizer_is_noticed(tmp_path):
+    saved(tmp_path)
+    Tokenizer.train(["aaaa aaaa"], 258).save(tmp_path / "tokenizer")
+    with pytest.raises(InputError, match="tokenizer") as error:
+        load_run(tmp_path)
+    assert str(tmp_path) in one_line(error)
+
+
+def test_a_base_that_changed_since_is_noticed(tmp_path):
+    adapted(saved(tmp_path / "base"), tmp_path / "tuned")
+    saved(tmp_path / "base", seed=1)
+    with pytest.raises(InputError, match="changed") as error:
+        load_run(tmp_path / "tuned")
+    assert "base" in one_line(error)
+
+
+def test_a_base_that_is_gone_is_noticed(tmp_path):
+    adapted(saved(tmp_path / "base"), tmp_path / "tuned")
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(InputError, match="base") as error:
+        load_run(tmp_path / "tuned")
+    assert str(tmp_path / "tuned") in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"base": None}, {"base": 3}, {"lora": None}, {"lora": {}}, {"lora": {"rank": 0, "targets": ["query"]}},
+     {"lora": {"rank": 2, "targets": ["elbow"]}}, {"lora": {"rank": "2", "targets": ["query"]}},
+     {"lora": {"rank": 3, "targets": ["query", "down"]}}, {"base_sha256": None}],
+)  # fmt: skip
+def test_a_description_of_an_adapter_that_does_not_fit_is_an_input_error(tmp_path, change):
+    adapted(saved(tmp_path / "base"), tmp_path / "tuned")
+    path = tmp_path / "tuned" / "adapter.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path / "tuned")
+    assert str(tmp_path / "tuned") in one_line(error)
+
+
+# -------------------------------------------------------------------- stopped and resumed, bit for bit
+
+
+class Stop(Exception):
+    """The power cut."""
+
+
+TRAIN = dict(steps=6, batch_size=2, warmup=2, precision="fp32", checkpoint_every=2, seed=3)
+DOCUMENTS = ["The capital of France is Paris.", "台湾最高的山是玉山。", "Paris is a city. 👩‍👩‍👧"] * 3
+ANSWERS = [("1+1?", "two", "2"), ("山?", "玉山", "no"), ("a", "b c", "d")]
+DIALOGUES = [[Message("user", q), Message("assistant", a)] for q, a, _ in ANSWERS * 3]
+PAIRS = [Preference((Message("user", q),), a, b) for q, a, b in ANSWERS]
+
+
+def run_pretrain(base, out, on_step=None, **options):
+    shape = dict(n_ctx=24, n_layer=1, n_head=2, n_embd=8, vocab_size=256)
+    config = PretrainConfig(**TRAIN | shape | {"lr": 0.01, "muon_lr": 0.01, "accumulate": 2} | options)
+    return pretrain(config, DOCUMENTS, out=out, on_step=on_step)
+
+
+def run_sft(base, out, on_step=None, **options):
+    config = SFTConfig(**TRAIN | {"lr": 0.01, "rehearse_rows": 1} | options)
+    return sft(config, base, DIALOGUES, DOCUMENTS, out, on_step=on_step)
+
+
+def run_lora(base, out, on_step=None, **options):
+    options = {"lora": 2, "lora_dropout": 0.3, "lr": 0.05, "muon_lr": 0.02, "rehearse_rows": 0} | options
+    return run_sft(base, out, on_step, **options)
+
+
+def run_merge(base, out, on_step=None, **options):
+    return run_lora(base, out, on_step, merge=True, **options)
+
+
+def run_prefer(base, out, on_step=None, **options):
+    config = PreferenceConfig(**TRAIN | {"lr": 0.01, "rehearse_rows": 1, "accumulate": 2} | options)
+    return prefer(config, base, PAIRS, DOCUMENTS, out, on_step=on_step)
+
+
+STAGES = [run_pretrain, run_sft, run_lora, run_merge, run_prefer]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Run:
+    return saved(tmp_path_factory.mktemp("runs") / "base")
+
+
+def stop_at(k: int):
+    def on_step(step, metrics):
+        if step == k:
+            raise Stop
+
+    return on_step
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert files(a) == files(b)
+    for name in files(a) & {"model.safetensors", "adapter.safetensors", "metrics.jsonl"}:
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_byte_for_byte(stage, base, tmp_path, capsys):
+    stage(base, tmp_path / "whole")
+    with pytest.raises(Stop):
+        stage(base, tmp_path / "parts", stop_at(5))
+    assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["step-000004"]  # older ones pruned
+    assert not checkpoint.is_finished(tmp_path / "parts")
+    torch.manual_seed(99)  # another process begins with another random state
+    capsys.readouterr()
+    stage(base, tmp_path / "parts", resume=True)
+    assert "resumed at step 4" in capsys.readouterr().out
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_may_be_stopped_more_than_once(base, tmp_path):
+    run_lora(base, tmp_path / "whole")
+    for k in (3, 5):
+        with pytest.raises(Stop):
+            run_lora(base, tmp_path / "parts", stop_at(k), resume=True)
+    run_lora(base, tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("stage", [run_pretrain, run_lora])
+def test_checkpoints_do_not_change_what_is_learned(stage, base, tmp_path):
+    stage(base, tmp_path / "with")
+    stage(base, tmp_path / "without", checkpoint_every=0)
+    assert_same_run(tmp_path / "with", tmp_path / "without")
+
+
+def test_a_finished_run_keeps_no_checkpoints_and_no_partial_files(base, tmp_path):
+    for stage in (run_pretrain, run_lora, run_prefer):
+        stage(base, tmp_path)
+        left = [p.name for p in tmp_path.rglob("*")]
+        assert "checkpoints" not in left
+        assert not [name for name in left if "partial" in name]
+
+
+def test_a_half_written_checkpoint_is_ignored_and_later_removed(base, tmp_path):
+    run_sft(base, tmp_path / "whole")
+    with pytest.raises(Stop):
+        run_sft(base, tmp_path / "parts", stop_at(3))
+    half = tmp_path / "parts" / "checkpoints" / ".step-000004.partial"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert checkpoint.newest(tmp_path / "parts").name == "step-000002"
+    with pytest.raises(Stop):
+        run_sft(base, tmp_path / "parts", stop_at(5), resume=True)
+    assert [p.name for p in half.parent.iterdir()] == ["step-000004"]
+    run_sft(base, tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_resuming_without_a_checkpoint_starts_over_and_says_so(base, tmp_path, capsys):
+    run_sft(base, tmp_path / "plain")
+    run_sft(base, tmp_path / "resumed", resume=True)
+    assert "no checkpoint" in capsys.readouterr().out
+    assert_same_run(tmp_path / "plain", tmp_path / "resumed")
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer-0.safetensors", "optimizer-1.safetensors", "random.safetensors",
+             "metrics.jsonl"]
+)  # fmt: skip
+@pytest.mark.parametrize("damage", [truncated, Path.unlink])
+def test_a_damaged_checkpoint_is_an_input_error_that_names_the_file(base, tmp_path, name, damage):
+    with pytest.raises(Stop):
+        run_lora(base, tmp_path, stop_at(3))
+    path = checkpoint.newest(tmp_path) / name
+    damage(path)
+    with pytest.raises(InputError) as error:
+        run_lora(base, tmp_path, resume=True)
+    assert str(path) in one_line(error)
+
+
+def test_the_checkpoint_of_another_model_is_refused(base, tmp_path):
+    with pytest.raises(Stop):
+        run_lora(base, tmp_path, stop_at(3))
+    with pytest.raises(InputError, match="config"):
+        run_lora(base, tmp_path, resume=True, lora=3)
+
+
+def test_a_run_started_anew_over_a_finished_one_counts_as_unfinished_until_it_ends(base, tmp_path):
+    run_sft(base, tmp_path)
+    with pytest.raises(Stop):
+        run_sft(base, tmp_path, stop_at(3))
+    assert not checkpoint.is_finished(tmp_path)
+
+
+def test_a_run_started_anew_does_not_go_on_from_the_checkpoint_of_an_older_one(base, tmp_path, capsys):
+    with pytest.raises(Stop):
+        run_sft(base, tmp_path, stop_at(5), seed=8)
+    with pytest.raises(Stop):
+        run_sft(base, tmp_path, stop_at(1))  # started over with other settings, stopped before a checkpoint
+    capsys.readouterr()
+    run_sft(base, tmp_path, resume=True)
+    assert "no checkpoint" in capsys.readouterr().out

@@ -1,0 +1,404 @@
+"""The command line from end to end: small files in, run folders out, and one line when something is wrong."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minillm
+from minillm import checkpoint
+from minillm.__main__ import COMMANDS, main
+from minillm.checkpoint import load_run
+from minillm.lora import adapters
+from minillm.stage1_pretrain import PretrainConfig, text_loss
+
+SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
+TRAIN = "--steps 4 --batch-size 2 --warmup 1 --precision fp32 --device cpu --seed 3".split()
+EVERY_RUN = {"config.json", "metrics.jsonl", "curves.png", "report.json", "tokenizer/ranks.tiktoken",
+             "tokenizer/tokenizer.json"}  # fmt: skip
+FULL, ADAPTER = EVERY_RUN | {"model.safetensors"}, EVERY_RUN | {"adapter.safetensors", "adapter.json"}
+
+
+def run(*arguments) -> int:
+    """The exit code of a command, as the shell would see it."""
+    try:
+        return main([str(a) for a in arguments])
+    except SystemExit as end:
+        return end.code or 0
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A folder with one file of each kind."""
+    home = tmp_path_factory.mktemp("home")
+    text = "The capital of France is Paris.\n\n台湾最高的山是玉山。 👩‍👩‍👧\n\n" * 9
+    (home / "text.txt").write_text(text, encoding="utf-8")
+    pairs = [{"prompt": f"What is {i}?", "completion": f"It is 玉{i}"} for i in range(9)]
+    (home / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
+    preferences = [{"prompt": f"What is {i}?", "chosen": f"It is {i}", "rejected": f"{i}"} for i in range(4)]
+    (home / "preferences.json").write_text(json.dumps(preferences))
+    return home
+
+
+@pytest.fixture(scope="module")
+def runs(home) -> Path:
+    """The folder of all runs, made by the commands a user would give."""
+    out, sft = home / "runs", ["sft", "--base", home / "runs" / "base", "--pairs", home / "pairs.jsonl", *TRAIN]
+    prefer = ["prefer", "--preferences", home / "preferences.json", *TRAIN]
+    for command in (
+        ["pretrain", "--text", home / "text.txt", "--documents", "blank-line", "--out", out / "base", *SHAPE, *TRAIN],
+        [*sft, "--out", out / "sft"],
+        [*sft, "--out", out / "lora", "--lora", 2, "--lora-dropout", 0.1],
+        [*sft, "--out", out / "merged", "--lora", 2, "--merge", "--rehearse", home / "text.txt", "--rehearse-rows", 1],
+        [*prefer, "--base", out / "sft", "--out", out / "tuned"],
+        [*prefer, "--base", out / "merged", "--out", out / "tuned-lora", "--lora", 2],
+        [*prefer, "--base", out / "lora", "--out", out / "from-lora"],
+    ):
+        assert run(*command) == 0, command
+    return out
+
+
+# ---------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert run(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"python -m minillm {command}" in shown
+    if command in ("pretrain", "sft", "prefer"):
+        for option in ("--out", "--seed", "--device", "--steps", "--resume", "--checkpoint-every"):
+            assert option in shown
+
+
+def test_help_names_all_commands(capsys):
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+# ----------------------------------------------------------------------------------- the three stages
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("base", FULL), ("sft", FULL), ("lora", ADAPTER), ("merged", FULL), ("tuned", FULL), ("tuned-lora", ADAPTER),
+     ("from-lora", FULL)],
+)  # fmt: skip
+def test_each_stage_writes_the_run_folder_and_nothing_else(runs, name, expected):
+    assert files(runs / name) == expected
+    assert len((runs / name / "metrics.jsonl").read_text().splitlines()) == 4
+    config = json.loads((runs / name / "config.json").read_text())
+    assert config["training"]["seed"] == 3 and config["training"]["steps"] == 4
+    assert config["model"]["n_embd"] == 16
+    assert bool(adapters(load_run(runs / name).gpt)) == (expected == ADAPTER)
+
+
+def test_the_report_is_shown_and_written(home, tmp_path, capsys):
+    assert run("pretrain", "--text", home / "text.txt", "--out", tmp_path / "run", *SHAPE, *TRAIN) == 0
+    shown = capsys.readouterr().out
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert all(f"{name}: " in shown for name in report)
+    assert f"written to {tmp_path / 'run'}" in shown
+
+
+def test_options_reach_the_stage(home, runs, tmp_path):
+    out = tmp_path / "run"
+    command = ["pretrain", "--text", home / "text.txt", "--out", out, "--tokenizer", runs / "base" / "tokenizer"]
+    command += ["--arch", "llama", "--clean", "--deduplicate", "--documents", "line", "--validation", 0.4]
+    assert run(*command, *SHAPE, *TRAIN) == 0
+    report, config = (json.loads((out / f"{name}.json").read_text()) for name in ("report", "config"))
+    assert report["documents"] == 2 and report["duplicates_removed"] == 16
+    assert config["model"]["activation"] == "swiglu" and config["training"]["clean"] is True
+    assert (out / "tokenizer" / "ranks.tiktoken").read_bytes() == (
+        runs / "base" / "tokenizer" / "ranks.tiktoken"
+    ).read_bytes()
+
+
+def test_the_same_command_gives_the_same_bytes(home, runs, tmp_path):
+    command = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", "--out", tmp_path / "again", *TRAIN]
+    assert run(*command) == 0
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (runs / "sft" / name).read_bytes()
+
+
+def test_text_may_come_from_standard_input(home, tmp_path, monkeypatch):
+    raw = (home / "text.txt").read_bytes()
+    outputs = []
+    for name, source in (("piped", "-"), ("file", home / "text.txt")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        assert run("pretrain", "--text", source, "--out", tmp_path / name, *SHAPE, *TRAIN) == 0
+        outputs.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert outputs[0] == outputs[1]
+
+
+# ------------------------------------------------------------------------------------- using a model
+
+
+@pytest.mark.parametrize("name", ["base", "lora", "tuned"])
+def test_complete_prints_the_prompt_and_what_follows_it(runs, name, capsys):
+    command = ["complete", "--run", runs / name, "--prompt", "台湾 is", "--device", "cpu", "--max-new-tokens"]
+    assert run(*command, 5) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("台湾 is") and shown.endswith("\n")
+    assert shown == minillm.load(runs / name).complete("台湾 is", 5) + "\n"
+    assert run(*command, 0) == 0
+    assert capsys.readouterr().out == "台湾 is\n"
+
+
+def test_complete_samples_by_its_seed(runs, capsys):
+    command = ["complete", "--run", runs / "base", "--prompt", "a", "--temperature", 1.5, "--top-k", 99, "--top-p", 0.9]
+    texts = []
+    for seed in (1, 1, 2):
+        assert run(*command, "--seed", seed) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_chat_answers_each_line_of_its_input_and_ends_with_it(runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is 1?\n台湾?\n/new\nWhat is 1?"))
+    assert run("chat", "--run", runs / "sft", "--max-new-tokens", 3) == 0
+    lines = capsys.readouterr().out.split("AI: ")
+    assert len(lines) == 1 + 3 and lines[0] == ""
+    assert lines[1] == lines[3]  # /new forgets what was said
+    assert lines[1].strip() == minillm.load(runs / "sft").ask("What is 1?", minillm.Sampling(max_new_tokens=3))
+
+
+def test_an_empty_line_ends_a_chat_and_what_follows_is_not_read(runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n\nunread\n"))
+    assert run("chat", "--run", runs / "sft", "--max-new-tokens", 1, "--system", "Be brief.") == 0
+    assert capsys.readouterr().out.count("AI: ") == 1
+
+
+def test_a_chat_may_outgrow_the_context(runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is 1?\n" * 6 + "long " * 40 + "\n"))
+    assert run("chat", "--run", runs / "sft", "--max-new-tokens", 8) == 0
+    assert capsys.readouterr().out.count("AI: ") == 7
+
+
+def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
+    assert run("evaluate", "--run", runs / "base", "--text", home / "text.txt", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats a token, (\S+) bits a byte\n", shown).groups())
+    model = load_run(runs / "base")
+    stream = minillm.batching.token_stream(
+        minillm.batching.encode_documents([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
+    )
+    expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
+    assert (nats, bits) == pytest.approx((expected["nats_per_token"], expected["bits_per_byte"]), abs=1e-4)
+
+
+def test_evaluate_measures_the_loss_on_answers(home, runs, capsys):
+    assert run("evaluate", "--run", runs / "lora", "--pairs", home / "pairs.jsonl", home / "pairs.jsonl") == 0
+    assert re.fullmatch(
+        r"loss on answers: \d\.\d{4} nats a token \(18 dialogues, 0 cut, 0 dropped\)\n", capsys.readouterr().out
+    )
+
+
+def test_tokenizer_is_trained_shown_saved_and_used(home, tmp_path, capsys):
+    command = ["tokenizer", "--text", home / "text.txt", "--vocab-size", 270, "--out", tmp_path / "t"]
+    assert run(*command, "--show-merges", 3, "--encode", "is 山 [END]") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"] and all("times" in line for line in lines[:3])
+    assert lines[3].startswith("273 tokens")
+    pieces = re.findall(r"'([^']*)'=(\d+)", lines[4])
+    assert "".join(text for text, _ in pieces).startswith("is ")
+    tokenizer = minillm.Tokenizer.load(tmp_path / "t")
+    assert [int(i) for _, i in pieces] == tokenizer.encode("is 山 [END]")
+    assert run("tokenizer", "--tokenizer", tmp_path / "t", "--encode", "is 山 [END]") == 0
+    assert capsys.readouterr().out.splitlines() == [lines[4]]
+
+
+@pytest.mark.parametrize("name", ["base", "sft", "lora", "merged", "tuned", "tuned-lora"])
+def test_a_run_can_be_loaded_and_asked(runs, name):
+    model = minillm.load(runs / name)
+    answer = model.ask("What is 1?")
+    assert isinstance(answer, str) and "[END]" not in answer
+    assert isinstance(model.complete("The", max_new_tokens=2), str)
+    assert model.gpt.config.n_vocab == model.tokenizer.n_vocab
+
+
+# ----------------------------------------------------------------------------- what can be wrong: exit 2
+
+NO_TEXT = "pretrain --out {new} --text"
+MISTAKES = {
+    "missing text": f"{NO_TEXT} {{none}}.txt",
+    "missing folder": f"{NO_TEXT} {{none}}/",
+    "folder without text": f"{NO_TEXT} {{empty}}",
+    "pattern without a match": f"{NO_TEXT} {{none}}*.txt",
+    "binary text": f"{NO_TEXT} {{home}}/runs/base/model.safetensors",
+    "empty text": f"{NO_TEXT} {{home}}/empty.txt",
+    "missing tokenizer": f"{NO_TEXT} {{home}}/text.txt --tokenizer {{none}}",
+    "vocabulary below 256": f"{NO_TEXT} {{home}}/text.txt --vocab-size 10",
+    "unknown device": f"{NO_TEXT} {{home}}/text.txt --device quantum",
+    "a file where the run should be": "sft --out {home}/text.txt --base {home}/runs/base --pairs {home}/pairs.jsonl",
+    "missing base": "sft --out {new} --base {none} --pairs {home}/pairs.jsonl",
+    "a base that is no run": "sft --out {new} --base {home} --pairs {home}/pairs.jsonl",
+    "missing pairs": "sft --out {new} --base {home}/runs/base --pairs {none}.jsonl",
+    "pairs that are no JSON": "sft --out {new} --base {home}/runs/base --pairs {home}/text.txt",
+    "half a line of JSON": "sft --out {new} --base {home}/runs/base --pairs {home}/half.jsonl",
+    "preferences as pairs": "sft --out {new} --base {home}/runs/base --pairs {home}/preferences.json",
+    "rehearsal without text": "sft --out {new} --base {home}/runs/base --pairs {home}/pairs.jsonl --rehearse-rows 2",
+    "an adapter on an adapter": "sft --out {new} --base {home}/runs/lora --pairs {home}/pairs.jsonl --lora 2",
+    "pairs as preferences": "prefer --out {new} --base {home}/runs/sft --preferences {home}/pairs.jsonl",
+    "preferences for a missing base": "prefer --out {new} --base {none} --preferences {home}/preferences.json",
+    "complete without a run": "complete --run {none} --prompt x",
+    "chat without a run": "chat --run {none}",
+    "evaluate without a run": "evaluate --run {none}",
+    "evaluate on missing text": "evaluate --run {home}/runs/base --text {none}.txt",
+    "evaluate on missing pairs": "evaluate --run {home}/runs/base --pairs {none}.json",
+    "a tokenizer from nothing": "tokenizer --encode x",
+    "a tokenizer from missing text": "tokenizer --text {none}.txt",
+    "a tokenizer from a file": "tokenizer --tokenizer {home}/text.txt --encode x",
+    "a world that is missing": "world --out {new} --world {none}",
+}
+
+
+@pytest.fixture
+def mistakes(home, runs, tmp_path) -> dict[str, str]:
+    (home / "empty.txt").write_text("\n")
+    (home / "half.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "comp\n')
+    (tmp_path / "empty").mkdir()
+    return {"home": str(home)} | {name: str(tmp_path / name) for name in ("new", "none", "empty")}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(mistake, mistakes, tmp_path, capsys):
+    code = run(*(word.format(**mistakes) for word in MISTAKES[mistake].split()))
+    shown = capsys.readouterr().err
+    assert code == 2
+    assert re.fullmatch(r"error: [^\n]+\n", shown), shown
+    assert not (tmp_path / "new").exists()  # nothing was begun
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [(b'{"prompt": "a", "completion": "b"}\n\n{"prompt": 3}\n', 3), (b'[{"prompt": "a",\n"x\xff"', 2)]
+)
+def test_a_bad_record_is_shown_with_file_and_line(runs, tmp_path, capsys, text, line):
+    path = tmp_path / "bad.json"
+    path.write_bytes(text)
+    assert run("sft", "--base", runs / "base", "--pairs", path, "--out", tmp_path / "new") == 2
+    assert capsys.readouterr().err.startswith(f"error: {path}:{line}: ")
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("pretrain --text x --out y --steps 0", "steps"),
+        ("pretrain --text x --out y --lr -1", "lr"),
+        ("pretrain --text x --out y --n-head 3", "n_head"),
+        ("pretrain --text x --out y --validation 1", "validation"),
+        ("sft --base x --pairs y --out z --validation 1", "validation"),
+        ("pretrain --text x --out y --steps many", "steps"),
+        ("pretrain --text x --out y --arch bert", "arch"),
+        ("pretrain --text x --out y --wat 3", "wat"),
+        ("pretrain --out y", "text"),
+        ("prefer --base x --preferences y --out z --beta 0", "beta"),
+        ("complete --run x --prompt y --temperature -1", "temperature"),
+        ("complete --run x --prompt y --top-p 2", "top_p"),
+        ("chat --run x --max-new-tokens -1", "max_new_tokens"),
+        ("fly", "fly"),
+        ("", ""),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_names_the_option(command, named, capsys):
+    assert run(*command.split()) == 2
+    shown = capsys.readouterr().err
+    assert named in shown.replace("-", "_") and "Traceback" not in shown
+
+
+def test_a_loss_that_is_no_number_is_exit_code_1(home, tmp_path, capsys):
+    command = ["pretrain", "--text", home / "text.txt", "--out", tmp_path / "run", *SHAPE, *TRAIN, "--steps", 9]
+    assert run(*command, "--lr", 1e30, "--muon-lr", 1e30, "--warmup", 0) == 1
+    assert re.search(r"^error: step \d: .*$", capsys.readouterr().err, re.MULTILINE)
+    assert not checkpoint.is_finished(tmp_path / "run")
+
+
+# -------------------------------------------------------------------------- stopping and going on
+
+
+def interrupt_after_checkpoint(monkeypatch, step: int) -> None:
+    save = checkpoint.save
+
+    def save_then_stop(out, at, *rest):
+        save(out, at, *rest)
+        if at == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_then_stop)
+
+
+def test_ctrl_c_is_exit_code_130_and_resume_goes_on_to_the_same_bytes(home, runs, tmp_path, monkeypatch, capsys):
+    command = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", "--lora", 2, "--lora-dropout", 0.1]
+    command += ["--out", tmp_path / "run", *TRAIN]
+    with monkeypatch.context() as patch:
+        interrupt_after_checkpoint(patch, 2)
+        assert run(*command, "--checkpoint-every", 2) == 130
+    output = capsys.readouterr()
+    assert "--resume" in output.err and "Traceback" not in output.err
+    assert run(*command, "--checkpoint-every", 2, "--resume") == 0
+    assert "resumed at step 2" in capsys.readouterr().out
+    assert files(tmp_path / "run") == ADAPTER
+    for name in ("adapter.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (runs / "lora" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("base", "pretrain --text {home}/none.txt"), ("lora", "sft --base {home}/none --pairs {home}/none"),
+     ("tuned", "prefer --base {home}/none --preferences {home}/none")],
+)  # fmt: skip
+def test_resuming_a_finished_run_changes_nothing(home, runs, name, command, capsys):
+    before = contents(runs / name)
+    assert run(*command.format(home=home).split(), "--out", runs / name, "--resume") == 0
+    assert "finished" in capsys.readouterr().out
+    assert contents(runs / name) == before
+
+
+def test_resuming_without_a_checkpoint_says_so_and_starts_over(home, runs, tmp_path, capsys):
+    command = ["pretrain", "--text", home / "text.txt", "--documents", "blank-line", "--out", tmp_path / "run", *SHAPE]
+    assert run(*command, *TRAIN, "--resume") == 0
+    assert "no checkpoint" in capsys.readouterr().out
+    name = "model.safetensors"
+    assert (tmp_path / "run" / name).read_bytes() == (runs / "base" / name).read_bytes()
+
+
+# ---------------------------------------------------------------------------------- as a program
+
+
+def program(*arguments, stdin: str = "", **environment) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `python -m minillm …` in another folder."""
+    package = Path(minillm.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "minillm", *map(str, arguments)],
+        input=stdin.encode(), capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"} | environment,
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_as_a_program_it_chats_in_chinese_even_where_the_locale_is_plain_ascii(runs):
+    code, out, err = program("chat", "--run", runs / "sft", "--max-new-tokens", 3, stdin="台湾最高的山是哪座？\n",
+                             LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")  # fmt: skip
+    assert (code, err) == (0, "")
+    expected = minillm.load(runs / "sft").ask("台湾最高的山是哪座？", minillm.Sampling(max_new_tokens=3))
+    assert out.startswith("AI: ") and out.removeprefix("AI: ").strip() == expected
+
+
+def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_path):
+    code, out, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x")
+    assert code == 2
+    assert err.startswith("error: ") and err.count("\n") == 1 and "沒有" in err

@@ -1,0 +1,143 @@
+"""The demo end to end in a tiny size, its report and its tables; and the project's own files."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import minillm
+from minillm import demo as demonstration
+from minillm import evaluate
+from minillm.checkpoint import Run, load_run
+from minillm.world.exam import make_exam
+from minillm.world.tables import load_world
+
+sys.path.insert(0, str(Path(__file__).parent))
+import check_demo
+
+ROOT = Path(__file__).parent.parent
+MODELS = ("base", "sft", "tuned", "scratch")
+
+
+@pytest.fixture(scope="module")
+def tiny_demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3,
+                                      scratch_steps=3, lora_steps=3, preference_steps=2)  # fmt: skip
+    return out, demonstration.demo(config, out, bar=False)
+
+
+@pytest.mark.slow
+def test_the_demo_writes_its_runs_report_and_picture(tiny_demo):
+    out, report = tiny_demo
+    for name in (*MODELS, "lora"):
+        files = {p.name for p in (out / name).iterdir()}
+        weights = "adapter.safetensors" if name == "lora" else "model.safetensors"
+        assert {weights, "config.json", "tokenizer", "metrics.jsonl", "curves.png", "report.json"} <= files
+        assert load_run(out / name).gpt.config.n_vocab == 303
+    assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG") and not list(out.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_the_report_has_the_fields_that_others_build_on(tiny_demo):
+    _, report = tiny_demo
+    stages = {"world", "tokenizer", "pretrain", "sft", "preference", "evaluate", "total"}
+    assert stages <= report["seconds"].keys() and all(s >= 0 for s in report["seconds"].values())
+    assert report["seed"] == 5 and report["parameters"] > 0
+    for model in MODELS:
+        score = report["heldout_exact_match"][model]
+        assert all(0 <= score[key] <= 1 for key in ("en", "zh", "all")) and score["n"] >= 400
+    for name in ("win_rate", "harmful_refused", "harmless_answered"):
+        assert report["preference"][name].keys() == {"before", "after", "n"}
+    assert report["lora"].keys() >= {"exact_match", "share"} and 0 < report["lora"]["share"] < 0.2
+    assert report["parameter_drift"]["sft"] > 0
+    prompts = [case["prompt"] for case in report["cases"]]
+    assert "USER: 台湾最高的山是哪座？ AI:" in prompts and "台湾最高的山是哪座？玉山" in prompts
+    assert all(case["answers"].keys() == set(MODELS) for case in report["cases"])
+
+
+@pytest.mark.slow
+def test_the_summary_shows_every_case_in_straight_columns(tiny_demo):
+    _, report = tiny_demo
+    text = demonstration.summary(report)
+    head = next(line for line in text.splitlines() if line.startswith("prompt"))
+    column = demonstration.width(head[: head.index("stage 1")])
+    for case in report["cases"]:
+        line = next(row for row in text.splitlines() if row.startswith(case["prompt"][:20]))
+        cut, length = "", 0
+        for character in line:
+            if length >= column:
+                break
+            cut += character
+            length += demonstration.width(character)
+        assert length == column and cut.endswith("  ")
+
+
+@pytest.mark.slow
+def test_untrained_figures_do_not_pass_the_check(tiny_demo):
+    assert any("held-out exact match" in message for message in check_demo.problems(tiny_demo[1]))
+
+
+@pytest.mark.slow
+def test_the_loaded_model_answers_as_the_stage_returned_it(tiny_demo):
+    out, report = tiny_demo
+    case = next(c for c in report["cases"] if c["prompt"] == "USER: 你是谁？ AI:")
+    assert (
+        minillm.load(out / "sft").ask("你是谁？", minillm.Sampling(max_new_tokens=32)) == case["answers"]["sft"].strip()
+    )
+
+
+def test_a_perfect_and_a_silent_model_get_full_and_no_marks(monkeypatch):
+    exam = make_exam(load_world(), 0)
+    book = {q.text: q.accepted[1] for q in exam.questions} | {r.text: r.expected for r in exam.requests}
+    run = Run(None, None)
+    monkeypatch.setattr(evaluate, "answers", lambda run, questions: [(book[q], True) for q in questions])
+    score, figures = evaluate.exact_match(run, exam), evaluate.preference_figures(run, exam)
+    assert score["all"] == score["unseen"]["zh"] == 1.0 and {share for share, _ in figures.values()} == {1.0}
+    monkeypatch.setattr(evaluate, "answers", lambda run, questions: [("", True) for _ in questions])
+    score, figures = evaluate.exact_match(run, exam), evaluate.preference_figures(run, exam)
+    assert score["all"] == 0.0 and {share for share, _ in figures.values()} == {0.0}
+    # the right words without [END] are no answer: the model did not know that it was done
+    monkeypatch.setattr(evaluate, "answers", lambda run, questions: [(book[q], False) for q in questions])
+    assert evaluate.exact_match(run, exam)["all"] == 0.0
+
+
+def test_texts_are_fitted_to_columns_by_their_width():
+    assert demonstration.width("ab") == 2 and demonstration.width("玉山") == 4
+    for text in ("", "a", "玉山", "玉山abc", "一二三四五六", "new\nline"):
+        assert demonstration.width(demonstration.fit(text, 7)) == 7
+
+
+# ---------------------------------------------------------------------------------------- project files
+
+
+def test_requirements_and_pyproject_agree():
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    assert pinned["torch"] == "2.13.0"
+    assert {re.split(r"[<>=!]", r)[0] for r in ranges} == set(pinned)
+    for entry in ranges:
+        name = re.split(r"[<>=!]", entry)[0]
+        for operator, bound in re.findall(r"(>=|<)([\d.]+)", entry):
+            have, limit = (tuple(map(int, v.split(".")[:2])) for v in (pinned[name], bound + ".0"))
+            assert have >= limit if operator == ">=" else have < limit, entry
+
+
+def test_the_readme_names_every_module_and_no_other():
+    for readme in ("README.md", "README.zh.md"):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        modules = {p.relative_to(ROOT / "minillm").as_posix() for p in (ROOT / "minillm").rglob("*.py")}
+        named = set(re.findall(r"^    ([\w/]+\.py) ", text, re.MULTILINE))
+        assert named == {m for m in modules if not m.endswith("__init__.py")}, readme
+
+
+def test_importing_minillm_starts_no_work():
+    code = "import minillm, sys; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "False" and done.stderr == ""
