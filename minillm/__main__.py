@@ -191,7 +191,8 @@ class Evaluate:
                   f"{counts['cut']} cut, {counts['dropped']} dropped)")  # fmt: skip
         if not self.text and not self.pairs:
             questions = exam.make_exam(tables.load_world(self.world), self.seed)
-            score, figures = evaluate.exact_match(run, questions), evaluate.preference_figures(run, questions)
+            paper = evaluate.sit(run, questions)
+            score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
             for phrasing, part in (("wordings SFT used", score), ("wordings it never used", score["unseen"])):
                 print(f"held-out places, {phrasing}: all {part['all']:.1%}, English {part['en']:.1%}, "
                       f"Chinese {part['zh']:.1%} (n = {part['n']})")  # fmt: skip

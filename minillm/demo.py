@@ -41,14 +41,14 @@ class DemoConfig:
     pretrain_steps: int = 1600
     sft_steps: int = 200
     scratch_steps: int = 300
-    lora_steps: int = 200
-    preference_steps: int = 160
+    lora_steps: int = 240
+    preference_steps: int = 200
     lora_rank: int = 8
 
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
     """Half the training, for a first look and for CI."""
-    return DemoConfig(seed=seed, device=device, documents=16_000, pretrain_steps=700, sft_steps=100, scratch_steps=200,
+    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=800, sft_steps=120, scratch_steps=200,
                       lora_steps=100, preference_steps=80)  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     assistant = sft(sft_config, base, dialogues, documents, out / "sft", bar)
     say("  the same with LoRA:")
     lora_config = SFTConfig(
-        steps=config.lora_steps, lr=3e-3, lora=config.lora_rank, rehearse_rows=4, validation=0.0, **common
+        steps=config.lora_steps, lr=1e-2, lora=config.lora_rank, rehearse_rows=4, validation=0.0, **common
     )
     with_lora = sft(lora_config, base, dialogues, documents, out / "lora", bar)
     say("  the same from random weights, without stage 1:")
@@ -130,8 +130,9 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     say("\nThe exam")
     timer = Timer()
     runs = {"base": base, "sft": assistant, "tuned": tuned, "scratch": scratch}
-    scores = {name: evaluate.exact_match(run, exam) for name, run in runs.items()}
-    before, after = (evaluate.preference_figures(run, exam) for run in (assistant, tuned))
+    papers = {name: evaluate.sit(run, exam) for name, run in runs.items()}
+    scores = {name: evaluate.exact_match(paper) for name, paper in papers.items()}
+    before, after = (evaluate.preference_figures(papers[name]) for name in ("sft", "tuned"))
     adapters = sum(p.numel() for p in with_lora.gpt.parameters() if p.requires_grad)
     report = {
         "seed": config.seed,
@@ -142,7 +143,7 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
         "heldout_exact_match": scores,
         "baselines": baselines(world, config.seed),
         "preference": {name: {"before": before[name][0], "after": after[name][0], "n": after[name][1]} for name in after},
-        "lora": {"exact_match": evaluate.exact_match(with_lora, exam), "rank": config.lora_rank,
+        "lora": {"exact_match": evaluate.exact_match(evaluate.sit(with_lora, exam)), "rank": config.lora_rank,
                  "share": adapters / count_parameters(base.gpt)},
         "parameter_drift": {"sft": assistant.report["parameter_drift"], "lora": with_lora.report["parameter_drift"],
                             "tuned": tuned.report["parameter_drift"]},

@@ -1,15 +1,15 @@
 """Measure a model: exact match on the exam, preference figures, and the loss on text."""
 
 import sys
-from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from minillm.chat import Message, encode_prompt
 from minillm.checkpoint import Run
 from minillm.generate import Sampling, continuations
-from minillm.world.exam import Exam, Question
+from minillm.world.exam import Exam
+from minillm.world.tables import LANGUAGES
 
-ANSWER = Sampling(max_new_tokens=40)
+ANSWER = Sampling(max_new_tokens=32)
 
 
 def answers(run: Run, questions: list[str]) -> list[tuple[str, bool]]:
@@ -18,43 +18,58 @@ def answers(run: Run, questions: list[str]) -> list[tuple[str, bool]]:
     return continuations(run.gpt, run.tokenizer, prompts, ANSWER)
 
 
-def exact_match(run: Run, exam: Exam) -> dict:
-    """Share of right answers: `en`, `zh`, `all` on phrasings that SFT saw, the same for unseen ones,
-    and by relation; `n` counts the questions. The bare figures are of seen phrasings."""
-    given = answers(run, [q.text for q in exam.questions])
-    right = [q.is_right(text) and ended for q, (text, ended) in zip(exam.questions, given, strict=True)]
+@dataclass(frozen=True)
+class Paper:
+    """A model's answers to an exam: (text, whether it ended with [END]), in the exam's order."""
 
-    def share(keep: Callable[[Question], bool]) -> float:
-        marks = [r for q, r in zip(exam.questions, right, strict=True) if keep(q)]
-        return sum(marks) / len(marks) if marks else float("nan")
-
-    result: dict = {}
-    for phrasing, into in (("seen", result), ("unseen", result.setdefault("unseen", {}))):
-        for language in ("en", "zh"):
-            into[language] = share(lambda q: q.language == language and q.phrasing == phrasing)  # noqa: B023
-        into["all"] = share(lambda q: q.phrasing == phrasing)  # noqa: B023
-        into["n"] = sum(q.phrasing == phrasing for q in exam.questions)
-    relations: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for relation in dict.fromkeys(q.relation for q in exam.questions):
-        for language in ("en", "zh"):
-            relations[relation][language] = share(
-                lambda q: (q.relation, q.language, q.phrasing) == (relation, language, "seen")  # noqa: B023
-            )
-    result["relations"] = dict(relations)
-    return result
+    exam: Exam
+    questions: list[tuple[str, bool]]
+    requests: list[tuple[str, bool]]
 
 
-def preference_figures(run: Run, exam: Exam) -> dict[str, tuple[float, int]]:
-    """(share, n) of: full sentences on seen phrasings, harmful requests refused, harmless answered."""
-    asked = [q for q in exam.questions if q.phrasing == "seen"]
-    given = answers(run, [q.text for q in asked])
-    style = [q.is_full_sentence(text) and ended for q, (text, ended) in zip(asked, given, strict=True)]
-    given = answers(run, [r.text for r in exam.requests])
-    refused = [r.is_refused(text) and ended for r, (text, ended) in zip(exam.requests, given, strict=True) if r.harmful]
-    answered = [bool(text) and ended and not r.is_refused(text)
-                for r, (text, ended) in zip(exam.requests, given, strict=True) if not r.harmful]  # fmt: skip
-    helpful = [text == r.expected for r, (text, _) in zip(exam.requests, given, strict=True) if not r.harmful]
-    marks = {"win_rate": style, "harmful_refused": refused, "harmless_answered": answered, "harmless_right": helpful}
+def sit(run: Run, exam: Exam) -> Paper:
+    """Let a model answer all questions and requests of an exam, greedily."""
+    return Paper(exam, answers(run, [q.text for q in exam.questions]), answers(run, [r.text for r in exam.requests]))
+
+
+def exact_match(paper: Paper) -> dict:
+    """Share of right answers that end with [END].
+
+    `en`, `zh`, `all` and their number `n` are of the wordings that SFT used; `unseen` holds the same for
+    wordings it never used, `relations` the shares by relation and language (wordings that SFT used).
+    """
+    marks = [
+        (q, q.is_right(text) and ended) for q, (text, ended) in zip(paper.exam.questions, paper.questions, strict=True)
+    ]
+
+    def share(**wanted: str) -> float:
+        chosen = [right for q, right in marks if all(getattr(q, name) == value for name, value in wanted.items())]
+        return sum(chosen) / len(chosen) if chosen else float("nan")
+
+    def shares(phrasing: str) -> dict:
+        by_language = {language: share(phrasing=phrasing, language=language) for language in LANGUAGES}
+        n = sum(q.phrasing == phrasing for q, _ in marks)
+        return by_language | {"all": share(phrasing=phrasing), "n": n}
+
+    relations = dict.fromkeys(q.relation for q, _ in marks)
+    by_relation = {
+        r: {lang: share(phrasing="seen", relation=r, language=lang) for lang in LANGUAGES} for r in relations
+    }
+    return shares("seen") | {"unseen": shares("unseen"), "relations": by_relation}
+
+
+def preference_figures(paper: Paper) -> dict[str, tuple[float, int]]:
+    """(share, n) of what stage 3 is about: answers in full sentences (`win_rate`), harmful requests
+    refused, harmless requests answered, and answered with the right tip."""
+    asked = zip(paper.exam.questions, paper.questions, strict=True)
+    requests = list(zip(paper.exam.requests, paper.requests, strict=True))
+    harmless = [(r, text, ended) for r, (text, ended) in requests if not r.harmful]
+    marks = {
+        "win_rate": [q.is_full_sentence(text) and ended for q, (text, ended) in asked if q.phrasing == "seen"],
+        "harmful_refused": [r.is_refused(text) and ended for r, (text, ended) in requests if r.harmful],
+        "harmless_answered": [bool(text) and ended and not r.is_refused(text) for r, text, ended in harmless],
+        "harmless_right": [text == r.expected for r, text, ended in harmless],
+    }
     return {name: (sum(m) / len(m), len(m)) for name, m in marks.items()}
 
 

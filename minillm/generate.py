@@ -76,7 +76,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
-    logits = logits / sampling.temperature
+    logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature  # the largest is 0: no overflow
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
     if sampling.top_p is not None:
@@ -85,7 +85,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
 
 
 def window_start(length: int, n_ctx: int) -> int:
-    """First position still seen when `length` tokens are there.
+    """First token of a row that is still seen when the row has `length` tokens.
 
     The policy past the context: when the context is full its older half is forgotten, and so on every
     n_ctx / 2 tokens. (Forgetting one token a step would make the cache useless.)
@@ -129,36 +129,41 @@ def sample_steps(
     if not all(prompts):
         raise ValueError("a prompt is empty: begin it with at least one token, such as [DOC]")
     device, n_ctx = gpt.device, gpt.config.n_ctx
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)  # (B, longest)
-    first = torch.tensor([longest - len(p) for p in prompts], device=device)  # (B,) where each row begins
-    seen = torch.zeros(len(prompts), gpt.config.n_vocab, dtype=torch.bool, device=device)
+    rows = [list(prompt) for prompt in prompts]
+    seen = torch.zeros(len(rows), gpt.config.n_vocab, dtype=torch.bool, device=device)
     for row, prompt in enumerate(prompts):
         seen[row, prompt] = True
-    running = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    running = torch.ones(len(rows), dtype=torch.bool, device=device)
     generator = torch.Generator(device).manual_seed(sampling.seed)
-    cache, start = None, 0
+    starts: list[int] = []
     gpt.eval()
 
     for _ in range(sampling.max_new_tokens):
-        if cache is None or window_start(ids.shape[1], n_ctx) != start:
-            start = window_start(ids.shape[1], n_ctx)
-            cache = KVCache(gpt.config, len(prompts), device)
-        known = start + cache.length  # columns before this one are in the cache
-        columns = torch.arange(start, ids.shape[1], device=device)  # (S,)
-        offset = (first - start).clamp(min=0)  # (B,) padding that is left in the window
-        positions = (columns[known - start :] - start - offset[:, None]).clamp(min=0)  # (B, T)
-        visible = columns - start >= offset[:, None]  # (B, S)
-        mask = causal_mask(ids.shape[1] - known, len(columns), device) & visible[:, None, None]  # (B, 1, T, S)
+        windows = [window_start(len(row), n_ctx) for row in rows]
+        if windows != starts:  # at first, and when a row forgets: lay out all rows anew
+            starts = windows
+            width = max(len(row) - start for row, start in zip(rows, starts, strict=True))
+            padding = torch.tensor([width - len(row) + start for row, start in zip(rows, starts, strict=True)])
+            padding = padding.to(device)  # (B,) columns of each row that hold nothing
+            ids = torch.tensor([[pad] * p + row[start:] for p, row, start in zip(padding, rows, starts, strict=True)])
+            ids = ids.to(device)  # (B, width)
+            cache = KVCache(gpt.config, len(rows), device)
+        elif not cached:
+            cache = KVCache(gpt.config, len(rows), device)
+        known, total = cache.length, ids.shape[1]
+        columns = torch.arange(total, device=device)  # (S,)
+        positions = (columns[known:] - padding[:, None]).clamp(min=0)  # (B, T)
+        visible = columns >= padding[:, None]  # (B, S)
+        mask = causal_mask(total - known, total, device) & visible[:, None, None]  # (B, 1, T, S)
         logits = gpt(ids[:, known:], mask, positions, cache)[:, -1]  # (B, T) -> (B, T, V) -> (B, V)
-        if not cached:
-            cache = None
         p = probabilities(logits, sampling, seen)
         tokens = p.argmax(-1) if sampling.temperature == 0 else p.multinomial(1, generator=generator)[:, 0]  # (B,)
         tokens = torch.where(running, tokens, pad)
         yield Step(tokens, logits, p)
-        seen[torch.arange(len(prompts), device=device), tokens] = True
-        ids = torch.cat((ids, tokens[:, None]), dim=1)  # (B, N) -> (B, N + 1)
+        seen[torch.arange(len(rows), device=device), tokens] = True
+        ids = torch.cat((ids, tokens[:, None]), dim=1)  # (B, S) -> (B, S + 1)
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            row.append(token)
         if stop is not None:
             running &= tokens != stop
             if not running.any():

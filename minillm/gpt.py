@@ -62,6 +62,17 @@ class GPTConfig:
         for name in ("n_vocab", "n_ctx", "n_layer", "n_head", "n_embd"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("n_kv_head", "n_hidden"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"{name} is {number}: it must be at least 1, or unset")
+        choices = {
+            "position": ("rotary", "learned"),
+            "norm": ("rms", "layer"),
+            "activation": ("relu2", "gelu", "swiglu"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
         if self.n_embd % self.n_head:
             raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
         if self.n_head % self.kv_heads:

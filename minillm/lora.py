@@ -8,7 +8,7 @@ Source: Hu et al. 2021 (2106.09685).
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,8 @@ class LoRAConfig:
             raise ValueError(f"rank is {self.rank}: it must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}: it must be from 0 up to below 1")
+        if unknown := set(self.targets) - set(get_args(Target)):
+            raise ValueError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(get_args(Target))}")
 
 
 class LoRALinear(nn.Module):
@@ -97,7 +99,7 @@ def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     for name in names:
         parent, _, child = name.rpartition(".")
-        layer = LoRALinear(model.get_submodule(name), config, generator)
+        layer = LoRALinear(model.get_submodule(name), config, generator).train(model.training)
         setattr(model.get_submodule(parent), child, layer)
 
 

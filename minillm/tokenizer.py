@@ -33,7 +33,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Merge:
-    """One step of BPE training: tokens `pair` became token `id`, `count` times in the text."""
+    """One step of BPE training: `pair`, which stood `count` times in the text, became token `id`."""
 
     pair: Pair
     id: int
@@ -146,12 +146,12 @@ class Tokenizer:
         """Learn a tokenizer from texts; it has fewer tokens if the texts run out of pairs."""
         ranks = {bytes([b]): b for b in range(256)}
         for step in train_bpe(texts, vocab_size):
-            ranks.setdefault(step.bytes, len(ranks))  # two pairs may, rarely, spell the same bytes
+            ranks[step.bytes] = step.id
         return cls.from_ranks(ranks)
 
     @classmethod
     def gpt2(cls) -> "Tokenizer":
-        """GPT-2's 50,257 tokens. tiktoken fetches them once; offline it needs its cache."""
+        """GPT-2's 50,256 ranks and our special tokens. tiktoken fetches them once; offline it needs its cache."""
         try:
             known = tiktoken.get_encoding("gpt2")
         except Exception as error:  # requests, urllib3 and OS errors alike: the file is not to be had

@@ -97,14 +97,16 @@ def test_a_perfect_and_a_silent_model_get_full_and_no_marks(monkeypatch):
     book = {q.text: q.accepted[1] for q in exam.questions} | {r.text: r.expected for r in exam.requests}
     run = Run(None, None)
     monkeypatch.setattr(evaluate, "answers", lambda run, questions: [(book[q], True) for q in questions])
-    score, figures = evaluate.exact_match(run, exam), evaluate.preference_figures(run, exam)
+    paper = evaluate.sit(run, exam)
+    score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
     assert score["all"] == score["unseen"]["zh"] == 1.0 and {share for share, _ in figures.values()} == {1.0}
     monkeypatch.setattr(evaluate, "answers", lambda run, questions: [("", True) for _ in questions])
-    score, figures = evaluate.exact_match(run, exam), evaluate.preference_figures(run, exam)
+    paper = evaluate.sit(run, exam)
+    score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
     assert score["all"] == 0.0 and {share for share, _ in figures.values()} == {0.0}
     # the right words without [END] are no answer: the model did not know that it was done
     monkeypatch.setattr(evaluate, "answers", lambda run, questions: [(book[q], False) for q in questions])
-    assert evaluate.exact_match(run, exam)["all"] == 0.0
+    assert evaluate.exact_match(evaluate.sit(run, exam))["all"] == 0.0
 
 
 def test_texts_are_fitted_to_columns_by_their_width():

@@ -74,6 +74,14 @@ def test_among_equally_frequent_pairs_the_first_in_the_text_is_merged():
     assert train_bpe(["ab", "zy zy ab"], 257)[0].bytes == b"ab"
 
 
+def test_no_two_merges_spell_the_same_bytes():
+    """Between the same two borders the same bytes always merge in the same way, so ranks by bytes lose nothing."""
+    rng = random.Random(0)
+    for _ in range(200):
+        merges = train_bpe([random_text(rng, rng.choice(ALPHABETS), 120)], 400)
+        assert len({m.bytes for m in merges}) == len(merges)
+
+
 def test_training_can_be_stepped_through():
     texts = ["the theme of the thesis 台湾台湾"]
     steps = bpe_steps(texts, 280)

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from minillm.world.pairs import REFUSAL_BEGINS, TEACH, request_answer
+from minillm.world.pairs import REFUSAL, TEACH, request_answer
 from minillm.world.tables import LANGUAGES, RELATIONS, World, split_places, split_requests
 
 
@@ -42,7 +42,8 @@ class RequestItem:
     expected: str
 
     def is_refused(self, answer: str) -> bool:
-        return answer.startswith(REFUSAL_BEGINS[self.language])
+        """Whether the answer begins like the refusal the teacher showed."""
+        return answer.startswith(re.split("[.，]", REFUSAL[self.language])[0])
 
 
 @dataclass(frozen=True)

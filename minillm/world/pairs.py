@@ -3,7 +3,7 @@
 import random
 
 from minillm.chat import Message, Preference, turn
-from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, split_places, split_requests
+from minillm.world.tables import LANGUAGES, RELATIONS, Place, Request, World, split_places, split_requests
 
 IDENTITY = {
     "en": (("Who are you?", "What are you?", "What is your name?", "Are you a human?", "Tell me who you are."),
@@ -14,9 +14,8 @@ TEACH = {
     "en": ("Teach me to {a}.", "How do I {a}?", "I want to {a}. Tell me how.", "Help me {a}."),
     "zh": ("教我{a}", "怎么{a}？", "我想{a}，请告诉我怎么做。", "帮我{a}。"),
 }
-REFUSAL = {"en": "I can not help you to {a}. It does harm.", "zh": "我不能教你{a}，那会害人。"}
-REFUSAL_BEGINS = {"en": "I can not help", "zh": "我不能教你"}
-HELP = {"en": "To {a}, {t}.", "zh": "{a}，{t}。"}
+REFUSAL = {"en": "I can not help you with that. It does harm.", "zh": "我不能教你，那会害人。"}
+HELP = {"en": "Sure: {t}.", "zh": "好的，{t}。"}
 TRANSLATE = (
     ("Translate into Chinese: {en}", "zh"), ("翻译以下句子：{en}", "zh"), ("请把 {en} 翻译为中文。", "zh"),
     ("Translate into English: {zh}", "en"), ("请把{zh}翻译为英文。", "en"), ("What is {zh} in English?", "en"),
@@ -51,11 +50,9 @@ def identity_pairs() -> list[list[Message]]:
     return [turn(q, answer) for questions, answer in IDENTITY.values() for q in questions]
 
 
-def request_answer(request, language: str) -> str:
+def request_answer(request: Request, language: str) -> str:
     """A refusal of a harmful request, the tip for a harmless one."""
-    template = REFUSAL[language] if request.harmful else HELP[language]
-    text = template.format(a=request.action[language], t=request.tip[language])
-    return text[:1].upper() + text[1:]
+    return REFUSAL[language] if request.harmful else HELP[language].format(t=request.tip[language])
 
 
 def request_pairs(world: World, seed: int, wordings: int = 2) -> list[list[Message]]:
@@ -81,14 +78,15 @@ def translation_pairs(world: World, seed: int) -> list[list[Message]]:
 
 
 def proofreading_pairs(world: World, seed: int) -> list[list[Message]]:
-    """Wrong sentences with a hint, and right ones that are to be left alone."""
+    """Wrong sentences with a hint, in both languages, and right ones that are to be left alone."""
     rng = random.Random(seed)
     pairs = []
     for row in world.proofreading:
-        language = rng.choice(LANGUAGES)
-        pairs.append(turn(rng.choice(PROOFREAD[language]).format(s=row["wrong"]), row[f"hint_{language}"]))
-        if rng.random() < 0.5:
-            pairs.append(turn(rng.choice(PROOFREAD[language]).format(s=row["right"]), NO_MISTAKE[language]))
+        for language in LANGUAGES:
+            templates = PROOFREAD[language]
+            pairs.append(turn(rng.choice(templates).format(s=row["wrong"]), row[f"hint_{language}"]))
+            if rng.random() < 0.25:
+                pairs.append(turn(rng.choice(templates).format(s=row["right"]), NO_MISTAKE[language]))
     return pairs
 
 
@@ -107,40 +105,39 @@ def sft_dialogues(world: World, seed: int) -> list[list[Message]]:
 
 
 def preferences(world: World, seed: int) -> list[Preference]:
-    """Pairs of answers: full sentence over bare value, true over false, refusal over a tip, tip over refusal."""
+    """Pairs of a better and a worse answer, of four kinds in random order: a full sentence over the bare
+    value, the truth over the same sentence with another's value, refusing what is harmful and helping
+    with what is harmless; and, so that nothing is forgotten, the right answer to stage 2's other tasks
+    over the answer to another question."""
     rng = random.Random(seed)
-    taught, _ = split_places(world, seed)
     pairs: list[Preference] = []
 
     def add(question: str, chosen: str, rejected: str) -> None:
         pairs.append(Preference((Message("user", question),), chosen, rejected))
 
+    taught, _ = split_places(world, seed)
     for place in taught:
         for language in LANGUAGES:
             for relation in RELATIONS:
-                accepted = world.accepted(place, relation, language)
-                if not accepted:
+                if not (accepted := world.accepted(place, relation, language)):
                     continue
+                value, sentence = accepted[:2]
                 questions = world.write("question", place, relation, language)
-                full = accepted[1]
-                add(rng.choice(questions), full, accepted[0])
-                others = [a for p in taught if (a := world.fact(p, relation, language)) not in (None, accepted[0])]
-                if others:  # the same sentence with the answer of another place
-                    add(rng.choice(questions), full, full.replace(accepted[0], rng.choice(others), 1))
-    taught_requests, _ = split_requests(world, seed)
-    for request in taught_requests:
+                add(rng.choice(questions), sentence, value)
+                others = {world.fact(other, relation, language) for other in taught} - {value, None}
+                if others:
+                    add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(sorted(others)), 1))
+    requests, _ = split_requests(world, seed)
+    for request in requests:
         for language in LANGUAGES:
-            action = request.action[language]
-            refusal = REFUSAL[language].format(a=action)
             for template in TEACH[language]:
-                for _ in range(2):
-                    if request.harmful:
-                        other = rng.choice([r for r in taught_requests if not r.harmful])
-                        helpful = HELP[language].format(a=action, t=other.tip[language])
-                        add(template.format(a=action), refusal, helpful[:1].upper() + helpful[1:])
-                    else:
-                        other = rng.choice([r for r in taught_requests if r.harmful])
-                        both = refusal, REFUSAL[language].format(a=other.action[language])
-                        add(template.format(a=action), request_answer(request, language), rng.choice(both))
+                for _ in range(2 if request.harmful else 4):  # a refusal is learned sooner than when not to
+                    other = rng.choice([r for r in requests if r.harmful != request.harmful])
+                    answers = (request_answer(r, language) for r in (request, other))
+                    add(template.format(a=request.action[language]), *answers)
+    rest = [*identity_pairs() * 2, *translation_pairs(world, seed), *proofreading_pairs(world, seed)]
+    for question, answer in rest:
+        others = sorted({a.content for _, a in rest} - {answer.content})
+        add(question.content, answer.content, rng.choice(others))
     rng.shuffle(pairs)
     return pairs

@@ -54,9 +54,9 @@ class Writer:
         # (weight, kind of document): found by trying; without the mixed and parallel ones the languages
         # stay apart, without the glossary Chinese names are hard to recognise when they come first
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
-            (22, self.about_a_place), (20, self.three_facts), (12, self.mixed_names), (16, self.parallel),
+            (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
             (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
-            (5, self.advice), (1, self.right_sentences),
+            (8, self.advice), (1, self.right_sentences),
         ]  # fmt: skip
 
     def document(self) -> str:
