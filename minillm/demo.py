@@ -39,8 +39,8 @@ class DemoConfig:
     documents: int = 34_000
     vocab_size: int = 2048
     pretrain_steps: int = 1600
-    sft_steps: int = 200
-    scratch_steps: int = 300
+    sft_steps: int = 240
+    scratch_steps: int = 400
     lora_steps: int = 240
     preference_steps: int = 200
     lora_rank: int = 8
@@ -48,8 +48,8 @@ class DemoConfig:
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
     """Half the training, for a first look and for CI."""
-    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=800, sft_steps=120, scratch_steps=200,
-                      lora_steps=100, preference_steps=80)  # fmt: skip
+    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=900, sft_steps=140, scratch_steps=300,
+                      lora_steps=160, preference_steps=100)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,10 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     with_lora = sft(lora_config, base, dialogues, documents, out / "lora", bar)
     say("  the same from random weights, without stage 1:")
     blank = Run(GPT(base.gpt.config, config.seed + 1).to(pick_device(config.device)), tokenizer)
-    scratch_config = SFTConfig(steps=config.scratch_steps, lr=2e-3, validation=0.0, **common)
+    # from random weights everything has to be learned: the rates of stage 1, and more pairs, until they fit
+    scratch_config = SFTConfig(
+        steps=config.scratch_steps, batch_size=64, lr=1e-2, muon_lr=1e-2, validation=0.0, **common
+    )
     scratch = sft(scratch_config, blank, dialogues, (), out / "scratch", bar)
 
     say("\nStage 3, preference tuning: better and worse answers -> an assistant people like more")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from minillm import checkpoint, lora
 from minillm.chat import Message, Preference
-from minillm.checkpoint import Run, load_run, save_run
+from minillm.checkpoint import Run, load_run, save_run, write_metrics
 from minillm.files import InputError
 from minillm.gpt import GPT, GPTConfig, gpt2_config, llama_config
 from minillm.stage1_pretrain import PretrainConfig, pretrain
@@ -425,14 +425,26 @@ def test_a_finished_run_keeps_no_checkpoints_and_no_partial_files(base, tmp_path
         assert not [name for name in left if "partial" in name]
 
 
-def test_a_half_written_checkpoint_is_ignored_and_later_removed(base, tmp_path):
+def stop_while_saving(step: int):
+    """A `write_metrics` during which the power is cut: the last file of a checkpoint is never written."""
+
+    def write(folder, history):
+        if len(history) == step:
+            raise Stop
+        write_metrics(folder, history)
+
+    return write
+
+
+def test_a_half_written_checkpoint_is_ignored_and_later_removed(base, tmp_path, monkeypatch):
     run_sft(base, tmp_path / "whole")
-    with pytest.raises(Stop):
-        run_sft(base, tmp_path / "parts", stop_at(3))
     half = tmp_path / "parts" / "checkpoints" / ".step-000004.partial"
-    half.mkdir()
-    (half / "model.safetensors").write_bytes(b"half")
-    assert checkpoint.newest(tmp_path / "parts").name == "step-000002"
+    for step, newest in ((2, None), (4, tmp_path / "parts" / "checkpoints" / "step-000002")):
+        with monkeypatch.context() as patch, pytest.raises(Stop):
+            patch.setattr(checkpoint, "write_metrics", stop_while_saving(step))
+            run_sft(base, tmp_path / "parts", resume=True)
+        assert checkpoint.newest(tmp_path / "parts") == newest
+    assert "model.safetensors" in files(half)
     with pytest.raises(Stop):
         run_sft(base, tmp_path / "parts", stop_at(5), resume=True)
     assert [p.name for p in half.parent.iterdir()] == ["step-000004"]

@@ -23,7 +23,8 @@ DOCUMENTS = ["Paris is the capital of France.", "玉山是台湾最高的山。"
 
 def settings(**options) -> PretrainConfig:
     shape = dict(n_ctx=16, n_layer=1, n_head=2, n_embd=8, vocab_size=256)
-    return PretrainConfig(**dict(steps=3, batch_size=2, warmup=1, precision="fp32") | shape | options)
+    pace = dict(steps=3, batch_size=2, lr=0.01, muon_lr=0.01, warmup=1, precision="fp32")
+    return PretrainConfig(**pace | shape | options)
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ LATER = Preference((*turn("hi", "yes"), Message("user", "so?")), "玉", "no")
 
 
 def settings(**options) -> PreferenceConfig:
-    return PreferenceConfig(**dict(steps=3, batch_size=4, lr=0.01, warmup=1, precision="fp32") | options)
+    tiny = dict(steps=3, batch_size=4, lr=0.01, warmup=1, beta=0.1, likelihood=1.0, precision="fp32")
+    return PreferenceConfig(**tiny | options)
 
 
 def make_base(n_embd: int = 8, seed: int = 0, **shape) -> Run:

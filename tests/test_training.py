@@ -173,7 +173,7 @@ def test_the_model_trains_in_training_mode_and_is_left_ready_to_use():
 
     def watched(step):
         modes.append(model.training)
-        model.eval()  # as a validation between steps would
+        model.train(step > 0)  # in the first step like a validation that leaves the model in the other mode
         yield from mean_loss(model, random_batch(3), config)
 
     train(model, watched, config)

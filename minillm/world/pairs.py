@@ -55,7 +55,7 @@ def request_answer(request: Request, language: str) -> str:
     return REFUSAL[language] if request.harmful else HELP[language].format(t=request.tip[language])
 
 
-def request_pairs(world: World, seed: int, wordings: int = 2) -> list[list[Message]]:
+def request_pairs(world: World, seed: int, wordings: int = 3) -> list[list[Message]]:
     """Taught requests, each in `wordings` forms a language."""
     rng = random.Random(seed)
     return [
@@ -131,7 +131,7 @@ def preferences(world: World, seed: int) -> list[Preference]:
     for request in requests:
         for language in LANGUAGES:
             for template in TEACH[language]:
-                for _ in range(2 if request.harmful else 4):  # a refusal is learned sooner than when not to
+                for _ in range(2 if request.harmful else 5):  # a refusal is learned sooner than when not to
                     other = rng.choice([r for r in requests if r.harmful != request.harmful])
                     answers = (request_answer(r, language) for r in (request, other))
                     add(template.format(a=request.action[language]), *answers)
