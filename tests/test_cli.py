@@ -399,6 +399,6 @@ def test_as_a_program_it_chats_in_chinese_even_where_the_locale_is_plain_ascii(r
 
 
 def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_path):
-    code, out, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x")
+    code, _, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x")
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and "沒有" in err
