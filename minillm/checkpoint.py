@@ -78,15 +78,17 @@ def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path 
     Raises InputError if an adapter has no base folder to stand beside.
     """
     if adapters := lora.adapters(run.gpt):
-        weights = base and base / "model.safetensors"
-        if weights is None or not weights.is_file():
-            raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+        check_base(base)
+        weights = base / "model.safetensors"
         config = asdict(next(iter(adapters.values())).config)
         about = {"base": os.path.relpath(base, folder), "base_sha256": file_hash(weights), "lora": config}
         write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
         write_json(folder / "adapter.json", about)
+        (folder / "model.safetensors").unlink(missing_ok=True)  # of an earlier run in this folder
     else:
         write_tensors(folder / "model.safetensors", model_state(run.gpt))
+        for stale in ("adapter.json", "adapter.safetensors"):
+            (folder / stale).unlink(missing_ok=True)
     write_json(folder / "config.json", {"model": asdict(run.gpt.config), "training": dict(settings)})
     run.tokenizer.save(folder / "tokenizer")
     write_metrics(folder, run.metrics)
@@ -144,7 +146,8 @@ def _load_adapter(folder: Path, device: torch.device | str) -> Run:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
     run = Run(_load_model(base), Tokenizer.load(folder / "tokenizer"), folder)
     lora.inject(run.gpt, config)
-    _copy_into(run.gpt, lora.adapter_state(run.gpt), read_tensors(folder / "adapter.safetensors"), path)
+    path = folder / "adapter.safetensors"
+    _copy_into(run.gpt, lora.adapter_state(run.gpt), read_tensors(path), path)
     return run
 
 
@@ -161,7 +164,34 @@ def _copy_into(model: nn.Module, own: Mapping[str, Tensor], saved: Mapping[str, 
 # ----------------------------------------------------------------------------- checkpoints while training
 
 
-def save(out: Path, step: int, model: GPT, optimizers: Sequence[AdamW | Muon], history: Sequence[dict]) -> None:
+def begin(out: Path, resume: bool) -> None:
+    """Make the output folder; a run that starts over drops report and checkpoints of an earlier one.
+
+    Raises InputError if the folder cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror}): choose another --out") from None
+    if not resume:
+        (out / "report.json").unlink(missing_ok=True)
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+
+
+def check_base(base: Path | None) -> None:
+    """Raise InputError unless an adapter can be saved beside this base run."""
+    if base is None or not (base / "model.safetensors").is_file():
+        raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+
+
+def save(
+    out: Path,
+    step: int,
+    model: GPT,
+    optimizers: Sequence[AdamW | Muon],
+    history: Sequence[dict],
+    random_state: Tensor,
+) -> None:
     """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
     folder = out / "checkpoints" / f"step-{step:06d}"
     partial = folder.with_name(f".{folder.name}.partial")
@@ -169,7 +199,7 @@ def save(out: Path, step: int, model: GPT, optimizers: Sequence[AdamW | Muon], h
     write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
     for i, optimizer in enumerate(optimizers):
         write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
-    write_tensors(partial / "random.safetensors", {"torch": torch.get_rng_state()})
+    write_tensors(partial / "random.safetensors", {"torch": random_state})
     write_metrics(partial, history)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
@@ -189,8 +219,16 @@ def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tup
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
     _copy_into(model, own, read_tensors(path), path)
     for i, optimizer in enumerate(optimizers):
-        optimizer.load_state(read_tensors(folder / f"optimizer-{i}.safetensors"))
-    history = [json.loads(line) for line in read_text(folder / "metrics.jsonl").splitlines()]
+        path = folder / f"optimizer-{i}.safetensors"
+        state = read_tensors(path)
+        if state.keys() != optimizer.state().keys():
+            raise InputError(f"{path}: is the state of another optimizer: keep the settings, or start without --resume")
+        optimizer.load_state(state)
+    path = folder / "metrics.jsonl"
+    try:
+        history = [json.loads(line) for line in read_text(path).splitlines()]
+    except json.JSONDecodeError:
+        raise InputError(f"{path}: was cut off: remove this checkpoint, or start over without --resume") from None
     return int(folder.name.removeprefix("step-")), history
 
 

@@ -15,15 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 
 N_HASHES, N_BANDS = 64, 16  # 16 bands of 4: two documents meet if one band is equal, likely from 0.5 up
-PRIME = (1 << 61) - 1
 INVISIBLE = "\u200b\u2060\ufeff"  # zero-width space, word joiner, byte-order mark (a joiner in emoji stays)
 
 
 def clean(text: str) -> str:
     """NFC, without control characters, at most one empty line and one space in a row."""
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(c for c in text if c in "\n\t" or not (unicodedata.category(c) == "Cc" or c in INVISIBLE))
-    text = re.sub(r"[ \t\u00a0\u3000]+", " ", text)
+    text = re.sub(r"[^\S\n]+", " ", unicodedata.normalize("NFC", text))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" *\n *", "\n", text)).strip()
 
 
@@ -43,9 +42,9 @@ def minhash(grams: set[str]) -> np.ndarray:
     raw = [int.from_bytes(hashlib.blake2b(g.encode(), digest_size=4).digest(), "big") for g in grams]
     values = np.array(raw, dtype=np.uint64)  # (n,) below 2^32
     rng = np.random.default_rng(0)
-    a = rng.integers(1, 1 << 28, N_HASHES, dtype=np.uint64)[:, None]  # (64, 1)
-    b = rng.integers(0, 1 << 60, N_HASHES, dtype=np.uint64)[:, None]
-    return ((a * values + b) % np.uint64(PRIME)).min(axis=1)  # (64, n) -> (64,)
+    a, b = rng.integers(0, 1 << 64, size=(2, N_HASHES, 1), dtype=np.uint64)  # 2 x (64, 1)
+    # multiply-shift: the product wraps around at 2^64, and its upper half is a fresh order of the values
+    return (((a | np.uint64(1)) * values + b) >> np.uint64(32)).min(axis=1)  # (64, n) -> (64,)
 
 
 def deduplicate(documents: Sequence[str], threshold: float = 0.8) -> tuple[list[str], int]:

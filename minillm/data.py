@@ -12,6 +12,7 @@ Records stand in a JSON list or in JSON lines. A bad record raises InputError `f
 
 import glob
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def read_documents(paths: Sequence[str | Path], documents: Literal["file", "blan
         text = read_input(path)
         if not text.strip():
             raise InputError(f"{path}: the file is empty: put some text into it")
-        parts = {"file": [text], "line": text.split("\n"), "blank-line": text.split("\n\n")}[documents]
+        parts = {"file": [text], "line": text.split("\n"), "blank-line": re.split(r"\n\s*\n", text)}[documents]
         result += [part for part in parts if part.strip()]
     return result
 
@@ -91,14 +92,21 @@ def read_records(path: Path) -> Iterator[tuple[str, dict]]:
         at += 1
     while True:
         skip(" \t\r\n,")
-        if at == len(text) or (text[at] == "]" and in_list):
-            if in_list and at == len(text):
+        if at == len(text):
+            if in_list:
                 raise InputError(f"{path}:{line}: the JSON list has no end: the file was cut off")
+            return
+        if in_list and text[at] == "]":
+            at += 1
+            skip(" \t\r\n")
+            if at < len(text):
+                raise InputError(f"{path}:{line}: something follows the end of the JSON list: remove it")
             return
         try:
             record, end = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}): mend the record") from None
+        except ValueError as error:  # a number of thousands of digits is one too
+            what = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
+            raise InputError(f"{path}:{line}: not JSON ({what}): mend the record") from None
         except RecursionError:
             raise InputError(f"{path}:{line}: nested too deeply: mend the record") from None
         if not isinstance(record, dict):

@@ -36,9 +36,9 @@ class DemoConfig:
 
     seed: int = 0
     device: str = "auto"
-    documents: int = 34_000
+    documents: int = 42_000
     vocab_size: int = 2048
-    pretrain_steps: int = 1600
+    pretrain_steps: int = 2000
     sft_steps: int = 240
     scratch_steps: int = 400
     lora_steps: int = 240

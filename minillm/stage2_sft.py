@@ -6,6 +6,7 @@ knowledge is there already, a few pairs teach the format.
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from minillm import lora
 from minillm.batching import TextRows, encode_documents, packed_batch, shuffled, token_stream
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
-from minillm.checkpoint import Run, save_run
+from minillm.checkpoint import Run, check_base, save_run
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters
 from minillm.tokenizer import Tokenizer
@@ -46,6 +47,14 @@ class SFTConfig(TrainConfig):
     """Dropout on the adapters' input."""
     merge: bool = False
     """Add the adapters to the weights at the end and save a full model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
+        for name in ("rehearse_rows", "rehearse_weight", "lora"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
 
 
 def prepare(
@@ -98,6 +107,8 @@ def sft(
 
     `rehearsal` is raw text of stage 1 for `config.rehearse_rows`. Raises InputError if no dialogue fits.
     """
+    if out is not None and config.lora and not config.merge:
+        check_base(base.folder)
     timer, tokenizer = Timer(), base.tokenizer
     model = copy.deepcopy(base.gpt).to(pick_device(config.device))
     lora.merge(model)

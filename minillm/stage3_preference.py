@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from minillm import lora
 from minillm.batching import Batch, TextRows, encode_documents, padded_batch, shuffled, token_stream
 from minillm.chat import Dialogue, Message, Preference, encode_dialogue
-from minillm.checkpoint import Run, save_run
+from minillm.checkpoint import Run, check_base, save_run
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.tokenizer import Tokenizer
@@ -103,6 +103,8 @@ def prefer(
 
     Raises InputError if no pair fits into the context.
     """
+    if out is not None and config.lora and not config.merge:
+        check_base(base.folder)
     timer, tokenizer, n_ctx = Timer(), base.tokenizer, base.gpt.config.n_ctx
     device = pick_device(config.device)
     model = copy.deepcopy(base.gpt).to(device)

@@ -69,7 +69,9 @@ class TrainConfig:
         for name in ("warmup", "checkpoint_every", "seed", "weight_decay", "final_lr"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
-        for name in ("lr", "clip"):
+        for name in ("lr", "clip", "muon_lr"):
+            if name == "muon_lr" and self.muon_lr is None:
+                continue
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
 
@@ -141,6 +143,8 @@ def train(
     optimizers = make_optimizers(model, config.lr, config.muon_lr, config.weight_decay, low_precision)
     history: list[Metrics] = []
     first = 0
+    if out is not None:
+        checkpoint.begin(out, config.resume)
     if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
         first, history = checkpoint.restore(newest, model, optimizers)
         print(f"resumed at step {first}")
@@ -154,6 +158,8 @@ def train(
             torch.manual_seed(config.seed)
             if first:
                 checkpoint.restore_random_state(newest)
+            random_state = torch.get_rng_state()
+            whole = True  # between updates: model, optimizers and history belong to the same step
             for step in range(first, config.steps):
                 model.train()
                 scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
@@ -166,21 +172,23 @@ def train(
                 metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
                 if not math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
                     raise TrainingError(f"step {step + 1}: the loss is not a finite number: lower the learning rate")
+                whole = False
                 for optimizer in optimizers:
                     optimizer.step(scale)
                 for p in parameters:
                     p.grad = None
                 history.append(metrics)
+                random_state, whole = torch.get_rng_state(), True
                 progress.update()
                 progress.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
                 if on_step is not None:
                     on_step(step + 1, metrics)
                 due = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
                 if out is not None and due and step + 1 < config.steps:
-                    checkpoint.save(out, step + 1, model, optimizers, history)
+                    checkpoint.save(out, step + 1, model, optimizers, history, random_state)
     except KeyboardInterrupt:
-        if out is not None and len(history) > first:
-            checkpoint.save(out, len(history), model, optimizers, history)
+        if out is not None and len(history) > first and whole:
+            checkpoint.save(out, len(history), model, optimizers, history, random_state)
         raise
     finally:
         progress.close()
