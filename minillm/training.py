@@ -81,6 +81,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError
         torch.empty(0, device=name)
         return torch.device(name)
     except (RuntimeError, AssertionError):

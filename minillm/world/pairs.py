@@ -123,7 +123,8 @@ def preferences(world: World, seed: int) -> list[Preference]:
                     continue
                 value, sentence = accepted[:2]
                 questions = world.write("question", place, relation, language)
-                add(rng.choice(questions), sentence, value)
+                for question in rng.sample(questions, min(2, len(questions))):
+                    add(question, sentence, value)
                 others = {world.fact(other, relation, language) for other in taught} - {value, None}
                 if others:
                     add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(sorted(others)), 1))
@@ -131,7 +132,7 @@ def preferences(world: World, seed: int) -> list[Preference]:
     for request in requests:
         for language in LANGUAGES:
             for template in TEACH[language]:
-                for _ in range(2 if request.harmful else 5):  # a refusal is learned sooner than when not to
+                for _ in range(2 if request.harmful else 4):  # a refusal is learned sooner than when not to
                     other = rng.choice([r for r in requests if r.harmful != request.harmful])
                     answers = (request_answer(r, language) for r in (request, other))
                     add(template.format(a=request.action[language]), *answers)
