@@ -1,23 +1,25 @@
 """The command line: `python -m minillm COMMAND --help`. It only parses and calls."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from minillm import chat, checkpoint, data, evaluate
+from minillm import chat, checkpoint, data, distributed, evaluate
 from minillm import demo as demonstration
 from minillm.assistant import load
-from minillm.batching import encode_documents, token_stream
+from minillm.corpus import token_stream
 from minillm.files import InputError, write_json, write_text
 from minillm.generate import Sampling
 from minillm.stage1_pretrain import PretrainConfig, pretrain, text_loss
 from minillm.stage2_sft import SFTConfig, answer_loss, prepare, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
+from minillm.text_files import TextFiles
 from minillm.tokenizer import Tokenizer, bpe_steps
 from minillm.training import TrainConfig, TrainingError, pick_device
 from minillm.world import exam, pairs, tables, text
@@ -62,9 +64,12 @@ class Pretrain(PretrainConfig):
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        documents = data.read_documents(self.text, self.documents)
-        result = pretrain(only(PretrainConfig, self), documents, read_tokenizer(self.tokenizer), self.out, bar=True)
-        show_report(result, self.out)
+        documents = TextFiles(self.text, self.documents)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(PretrainConfig, self), device=str(device))
+            result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
+            if distributed.rank() == 0:
+                show_report(result, self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +89,7 @@ class Sft(SFTConfig):
         if skip_finished(self.out, self.resume):
             return
         base, dialogues = checkpoint.load_run(self.base), data.read_dialogues(self.pairs)
-        rehearsal = data.read_documents(self.rehearse) if self.rehearse else ()
+        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
@@ -105,7 +110,7 @@ class Prefer(PreferenceConfig):
         if skip_finished(self.out, self.resume):
             return
         base, found = checkpoint.load_run(self.base), data.read_preferences(self.preferences)
-        rehearsal = data.read_documents(self.rehearse) if self.rehearse else ()
+        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
 
 
@@ -181,7 +186,7 @@ class Evaluate:
         run = checkpoint.load_run(self.run_folder, pick_device(self.device))
         config = TrainConfig(steps=1, batch_size=1, lr=1.0, precision="fp32")
         if self.text:
-            stream = token_stream(encode_documents(data.read_documents(self.text), run.tokenizer))
+            stream = token_stream(TextFiles(self.text), run.tokenizer)
             loss = text_loss(run.gpt, stream, config, run.tokenizer)
             print(f"loss: {loss['nats_per_token']:.4f} nats a token, {loss['bits_per_byte']:.4f} bits a byte")
         if self.pairs:
@@ -253,7 +258,7 @@ class TokenizerCommand:
         if tokenizer is None:
             if not self.text:
                 raise InputError("no text to train on: give --text FILE, or --tokenizer FOLDER to look at one")
-            documents = data.read_documents(self.text)
+            documents = list(TextFiles(self.text))
             for step, merge in zip(range(self.show_merges), bpe_steps(documents, self.vocab_size), strict=False):
                 print(f"{step + 1:>5}  {merge.bytes.decode('utf-8', 'backslashreplace')!r:<16} {merge.count:>8} times")
             tokenizer = Tokenizer.train(documents, self.vocab_size)
@@ -332,6 +337,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; what was learned is in the newest checkpoint, --resume goes on from it", file=sys.stderr)
         return 130
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        mend = "free some space (the last checkpoint, if any, stays)" if full else "check the path and its permissions"
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}: {mend}", file=sys.stderr)
+        return 1 if full else 2
 
 
 if __name__ == "__main__":

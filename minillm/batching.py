@@ -5,13 +5,15 @@ A batch is a pure function of (data, seed, step), so a resumed run sees what an 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minillm.chat import Dialogue
+from minillm.corpus import Documents, Tokens, pieces, token_stream
+from minillm.files import InputError
 from minillm.gpt import causal_mask
 from minillm.tokenizer import Tokenizer
 
@@ -44,35 +46,30 @@ class Batch:
         return self.ids, self.targets, self.weights, self.mask, self.positions
 
 
+@lru_cache(maxsize=4)
+def epoch_order(n: int, epoch: int, seed: int) -> np.ndarray:
+    """The numbers 0 … n-1 in the order of an epoch; kept, since a long text has millions of rows."""
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
 def shuffled(n: int, size: int, step: int, seed: int) -> list[int]:
     """The `step`-th `size` numbers of an endless shuffled walk over 0 … n-1, each epoch in a new order."""
     chosen: list[int] = []
     first, last = step * size, (step + 1) * size
     for epoch in range(first // n, (last - 1) // n + 1):
-        order = np.random.default_rng([seed, epoch]).permutation(n)
+        order = epoch_order(n, epoch, seed)
         chosen += order[max(first - epoch * n, 0) : last - epoch * n].tolist()
     return chosen
-
-
-def encode_documents(documents: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-    """Each document as [DOC] … [END]: the model must also learn where a text ends."""
-    bodies = tokenizer.encoding.encode_ordinary_batch(list(documents), num_threads=2)
-    return [[tokenizer.doc, *body, tokenizer.end] for body in bodies]
-
-
-def token_stream(encoded: Sequence[Sequence[int]]) -> np.ndarray:
-    """All documents one after the other, one dimension, uint32."""
-    return np.fromiter(chain.from_iterable(encoded), dtype=np.uint32)
 
 
 class TextRows:
     """Raw text as rows of `n_ctx` tokens, cut from one long stream of documents.
 
-    tokens: one-dimensional array of ids (it may be a memory map). Raises ValueError if it has fewer
-    than two tokens: nothing could be predicted.
+    tokens: one-dimensional array or file of ids. Raises ValueError if it has fewer than two tokens:
+    nothing could be predicted.
     """
 
-    def __init__(self, tokens: np.ndarray, n_ctx: int, seed: int = 0):
+    def __init__(self, tokens: Tokens, n_ctx: int, seed: int = 0):
         if len(tokens) < 2:
             raise ValueError("the text has fewer than two tokens: there is nothing to predict")
         self.tokens, self.seed = tokens, seed
@@ -89,15 +86,26 @@ class TextRows:
             starts.append(row * self.width + shift)
         return self._rows(starts)
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All rows once, in the order of the text, to measure a loss."""
-        for i in range(0, self.n_rows, batch_size):
-            yield self._rows([r * self.width for r in range(i, min(i + batch_size, self.n_rows))])
+    def in_order(self, batch_size: int, most: int | None = None) -> Iterator[Batch]:
+        """All rows once, or the first `most`, in the order of the text, to measure a loss."""
+        n = self.n_rows if most is None else min(most, self.n_rows)
+        for i in range(0, n, batch_size):
+            yield self._rows([r * self.width for r in range(i, min(i + batch_size, n))])
 
     def _rows(self, starts: list[int]) -> Batch:
-        rows = np.stack([self.tokens[s : s + self.width + 1] for s in starts]).astype(np.int64)  # (B, T + 1)
+        rows = np.stack([np.asarray(self.tokens[s : s + self.width + 1], np.int64) for s in starts])  # (B, T + 1)
         rows = torch.from_numpy(rows)
         return Batch(rows[:, :-1], rows[:, 1:], torch.ones(len(starts), self.width))
+
+
+def rehearsal_rows(n: int, documents: Documents, tokenizer: Tokenizer, n_ctx: int, seed: int) -> TextRows | None:
+    """Text of stage 1 to learn beside each batch of a later stage; None for 0 rows. Raises InputError if
+    there is no text."""
+    if not n:
+        return None
+    if not any(text for text, _ in pieces(documents)):
+        raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
+    return TextRows(token_stream(documents, tokenizer), n_ctx, seed)
 
 
 def pack(lengths: Sequence[int], width: int) -> list[list[int]]:

@@ -19,11 +19,22 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from minillm import lora, plots
-from minillm.files import InputError, read_json, read_text, replace_file, write_json, write_text
+from minillm.files import (
+    HASH,
+    InputError,
+    file_hash,
+    make_folder,
+    read_json,
+    read_text,
+    replace_file,
+    write_json,
+    write_text,
+)
 from minillm.gpt import GPT, GPTConfig
 from minillm.optim import AdamW, Muon
 from minillm.tokenizer import Tokenizer
@@ -43,7 +54,7 @@ class Run:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors, whole or not at all."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    replace_file(path, lambda partial: save_file(tensors, partial))
+    replace_file(path, lambda partial: partial.write_bytes(to_bytes(tensors)))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -56,15 +67,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a whole safetensors file ({error}): run the stage again") from None
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def model_state(model: GPT) -> dict[str, Tensor]:
     """All parameters by name; the output layer is left out where it is the embedding itself."""
     return {name: p.detach() for name, p in model.named_parameters()}  # a tied tensor is listed once
+
+
+def state_hash(model: GPT) -> str:
+    """Hash of all parameters of a model."""
+    digest = hashlib.sha256()
+    for name, tensor in model_state(model).items():
+        digest.update(name.encode() + tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return HASH + digest.hexdigest()
 
 
 def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -94,7 +107,8 @@ def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path 
     write_metrics(folder, run.metrics)
     plots.training_curves(run.metrics, folder / "curves.png")
     write_json(folder / "report.json", run.report)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    for helper in ("checkpoints", "tokens"):
+        shutil.rmtree(folder / helper, ignore_errors=True)
     run.folder = folder
 
 
@@ -169,10 +183,7 @@ def begin(out: Path, resume: bool) -> None:
 
     Raises InputError if the folder cannot be made.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made a folder ({error.strerror}): choose another --out") from None
+    make_folder(out)
     if not resume:
         (out / "report.json").unlink(missing_ok=True)
         shutil.rmtree(out / "checkpoints", ignore_errors=True)
@@ -190,19 +201,25 @@ def save(
     model: GPT,
     optimizers: Sequence[AdamW | Muon],
     history: Sequence[dict],
-    random_state: Tensor,
+    random_state: Mapping[str, Tensor],
+    begun_with: Mapping[str, object],
 ) -> None:
     """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
     folder = out / "checkpoints" / f"step-{step:06d}"
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
-    for i, optimizer in enumerate(optimizers):
-        write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
-    write_tensors(partial / "random.safetensors", {"torch": random_state})
-    write_metrics(partial, history)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    try:
+        write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
+        for i, optimizer in enumerate(optimizers):
+            write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
+        write_tensors(partial / "random.safetensors", random_state)
+        write_json(partial / "run.json", begun_with)
+        write_metrics(partial, history)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    except OSError:  # the disk is full: give back what was taken
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     for older in folder.parent.iterdir():
         if older != folder:
             shutil.rmtree(older, ignore_errors=True)
@@ -211,6 +228,17 @@ def save(
 def newest(out: Path) -> Path | None:
     """The newest complete checkpoint of a run, if any."""
     return max((out / "checkpoints").glob("step-*"), default=None)
+
+
+def check_same(folder: Path, begun_with: Mapping[str, object]) -> None:
+    """Raise InputError, naming the difference, unless a checkpoint was begun with the same settings and data."""
+    path = folder / "run.json"
+    before = read_json(path, dict)
+    for name in sorted(before.keys() | begun_with.keys()):
+        old, new = before.get(name), begun_with.get(name)
+        if old != new:
+            what = f"{name} differs" if str(old).startswith(HASH) else f"{name} was {old!r} and is now {new!r}"
+            raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
 
 
 def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tuple[int, list[dict]]:
@@ -233,5 +261,8 @@ def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tup
 
 
 def restore_random_state(folder: Path) -> None:
-    """Bring the random generator back to where the checkpoint left it."""
-    torch.set_rng_state(read_tensors(folder / "random.safetensors")["torch"])
+    """Bring the random generators back to where the checkpoint left them."""
+    state = read_tensors(folder / "random.safetensors")
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,6 +1,5 @@
-"""Files of users: raw text, dialogues and preferences, recognised by their fields.
+"""Records of users: dialogues and preferences, recognised by their fields.
 
-    text          .txt and .md files, folders of them, or - for standard input
     dialogues     Alpaca  {"instruction", "input", "output"}
                   pairs   {"prompt", "completion"}
                   OpenAI  {"messages": [{"role", "content"}, …]}
@@ -10,110 +9,97 @@
 Records stand in a JSON list or in JSON lines. A bad record raises InputError `file:line: what: mend`.
 """
 
-import glob
 import json
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from minillm.chat import Message, Preference, check_order
-from minillm.files import InputError, read_text, write_text
+from minillm.files import InputError, write_text
+from minillm.text_files import find_files, read_chunks
 
-TEXT_SUFFIXES = (".txt", ".md")
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 KNOWN = "instruction/output, prompt/completion, messages or conversations"
-
-
-def find_files(paths: Sequence[str | Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files named by paths, folders (searched through) and patterns. Raises InputError if there is none."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-            if not inside:
-                raise InputError(f"{path}: holds no {' or '.join(suffixes)} file: name a folder that does")
-            found += inside
-        elif path.exists() or not glob.has_magic(str(path)):
-            found.append(path)
-        else:
-            matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
-            if not matches:
-                raise InputError(f"{path}: matches no file: check the pattern")
-            found += matches
-    return found
-
-
-def read_input(path: Path) -> str:
-    """The text of a file, or of standard input for `-`. Raises InputError."""
-    if str(path) == "-":
-        try:
-            return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n")
-        except UnicodeDecodeError:
-            raise InputError("standard input: not UTF-8 text: convert it first") from None
-    text = read_text(path)
-    if (at := text.find("\0")) >= 0:
-        raise InputError(f"{path}:{text.count(chr(10), 0, at) + 1}: holds binary data: name a text file")
-    return text
-
-
-def read_documents(paths: Sequence[str | Path], documents: Literal["file", "blank-line", "line"] = "file") -> list[str]:
-    """Raw documents: each file is one, or each paragraph, or each line. Raises InputError."""
-    result = []
-    for path in find_files(paths, TEXT_SUFFIXES):
-        text = read_input(path)
-        if not text.strip():
-            raise InputError(f"{path}: the file is empty: put some text into it")
-        parts = {"file": [text], "line": text.split("\n"), "blank-line": re.split(r"\n\s*\n", text)}[documents]
-        result += [part for part in parts if part.strip()]
-    return result
 
 
 # -------------------------------------------------------------------------------------------- records
 
 
+class JSONReader:
+    """Reads JSON values one after the other from text that comes in chunks, and keeps count of lines."""
+
+    def __init__(self, name: str | Path, chunks: Iterator[str]):
+        self.name, self.chunks = name, chunks
+        self.text, self.at, self.line = "", 0, 1
+        self.decoder = json.JSONDecoder()
+
+    @property
+    def where(self) -> str:
+        return f"{self.name}:{self.line}"
+
+    def read_on(self) -> bool:
+        """Get the next chunk; False at the end of the text."""
+        chunk = next(self.chunks, "")
+        # a record larger than a chunk: fetch as much again as there is, or reading it would take n² time
+        while chunk and len(chunk) < len(self.text) - self.at:
+            if not (more := next(self.chunks, "")):
+                break
+            chunk += more
+        self.text, self.at = self.text[self.at :] + chunk, 0
+        return bool(chunk)
+
+    def skip(self, characters: str) -> str:
+        """Pass over any of `characters`; return the character that follows, or "" at the end."""
+        while self.at < len(self.text) or self.read_on():
+            if self.text[self.at] not in characters:
+                return self.text[self.at]
+            self.line += self.text[self.at] == "\n"
+            self.at += 1
+        return ""
+
+    def value(self) -> object:
+        """The value that begins here. Raises InputError; `line` stays that of its beginning."""
+        while True:
+            try:
+                value, end = self.decoder.raw_decode(self.text, self.at)
+                if end < len(self.text) or not isinstance(value, int | float) or not self.read_on():
+                    break  # a number may go on in the next chunk
+            except json.JSONDecodeError as error:
+                cut_off = error.msg.startswith("Unterminated") or error.pos > len(self.text) - 16
+                if not (cut_off and self.read_on()):
+                    raise InputError(f"{self.where}: not JSON ({error.msg}): mend the record") from None
+            except ValueError:  # a number of thousands of digits
+                raise InputError(f"{self.where}: not JSON (a number is too long): mend the record") from None
+            except RecursionError:
+                raise InputError(f"{self.where}: nested too deeply: mend the record") from None
+        self.line += self.text.count("\n", self.at, end)
+        self.at = end
+        return value
+
+
 def read_records(path: Path) -> Iterator[tuple[str, dict]]:
     """(place in the file, record) of each JSON object in a list or in lines. Raises InputError."""
-    text = read_input(path)
-    decoder, at, line, in_list = json.JSONDecoder(), 0, 1, False
-
-    def skip(characters: str) -> None:
-        nonlocal at, line
-        while at < len(text) and text[at] in characters:
-            line += text[at] == "\n"
-            at += 1
-
-    skip(" \t\r\n")
-    if at == len(text):
-        raise InputError(f"{path}: the file is empty: put JSON records into it")
-    if text[at] == "[":
-        in_list = True
-        at += 1
+    reader = JSONReader("standard input" if str(path) == "-" else path, read_chunks(path))
+    first = reader.skip(" \t\r\n")
+    if not first:
+        raise InputError(f"{reader.name}: the file is empty: put JSON records into it")
+    if in_list := first == "[":
+        reader.at += 1
     while True:
-        skip(" \t\r\n,")
-        if at == len(text):
+        character = reader.skip(" \t\r\n,")
+        if not character:
             if in_list:
-                raise InputError(f"{path}:{line}: the JSON list has no end: the file was cut off")
+                raise InputError(f"{reader.where}: the JSON list has no end: the file was cut off")
             return
-        if in_list and text[at] == "]":
-            at += 1
-            skip(" \t\r\n")
-            if at < len(text):
-                raise InputError(f"{path}:{line}: something follows the end of the JSON list: remove it")
+        if in_list and character == "]":
+            reader.at += 1
+            if reader.skip(" \t\r\n"):
+                raise InputError(f"{reader.where}: something follows the end of the JSON list: remove it")
             return
-        try:
-            record, end = decoder.raw_decode(text, at)
-        except ValueError as error:  # a number of thousands of digits is one too
-            what = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
-            raise InputError(f"{path}:{line}: not JSON ({what}): mend the record") from None
-        except RecursionError:
-            raise InputError(f"{path}:{line}: nested too deeply: mend the record") from None
+        where = reader.where
+        record = reader.value()
         if not isinstance(record, dict):
-            raise InputError(f"{path}:{line}: {json.dumps(record)[:40]} is no record: write {{…}} with fields {KNOWN}")
-        yield f"{path}:{line}", record
-        line += text.count("\n", at, end)
-        at = end
+            raise InputError(f"{where}: {json.dumps(record)[:40]} is no record: write {{…}} with fields {KNOWN}")
+        yield where, record
 
 
 def text_field(record: dict, name: str, where: str, empty: bool = False) -> str:

@@ -41,7 +41,7 @@ class DemoConfig:
     pretrain_steps: int = 2000
     sft_steps: int = 240
     scratch_steps: int = 400
-    lora_steps: int = 240
+    lora_steps: int = 400
     preference_steps: int = 280
     lora_rank: int = 8
 

@@ -1,9 +1,12 @@
 """Files: written whole or not at all, read with one clear line when something is wrong."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+HASH = "sha256:"  # begins a hash: a value to compare, not to show
 
 
 class InputError(ValueError):
@@ -11,12 +14,20 @@ class InputError(ValueError):
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file under a temporary name, then rename it: the file is never half-written."""
+    """Let `write` fill a file under a temporary name, then rename it: the file is never half-written.
+
+    It is forced to the disk before the renaming: after a power cut a renamed file could be empty.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
         write(partial)
+        with partial.open("rb+") as file:  # Windows forces only what is open for writing
+            os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:  # a full disk does not say which file it was
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -53,3 +64,17 @@ def read_json(path: Path, kind: type) -> object:
     if not isinstance(value, kind):
         raise InputError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}: mend the file")
     return value
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder to write into, with those above it. Raises InputError if something is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be made a folder ({error.strerror}): choose another --out") from None

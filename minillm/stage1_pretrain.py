@@ -5,18 +5,18 @@ token that follows it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
-from minillm import cleaning
-from minillm.batching import TextRows, encode_documents, token_stream
+from minillm import cleaning, distributed
+from minillm.batching import TextRows
 from minillm.checkpoint import Run, save_run
-from minillm.files import InputError
+from minillm.corpus import Documents, Tokens, split_validation, survey, token_file, token_stream, train_tokenizer
+from minillm.files import InputError, make_folder
 from minillm.gpt import GPT, GPTConfig, count_parameters, gpt2_config, llama_config, token_losses
 from minillm.tokenizer import Tokenizer
 from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, pick_device, train
@@ -54,6 +54,8 @@ class PretrainConfig(TrainConfig):
         super().__post_init__()
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
+        if self.vocab_size < 256:
+            raise ValueError(f"vocab_size is {self.vocab_size}: it must be at least 256, the number of bytes")
         self.model_config(n_vocab=259)  # fails early if the shape does not fit together
 
     def model_config(self, n_vocab: int) -> GPTConfig:
@@ -64,25 +66,15 @@ class PretrainConfig(TrainConfig):
         return make(n_vocab=n_vocab, **shape, **extra)
 
 
-def split_validation(documents: list[list[int]], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Token streams to train on and to validate on: the last documents, or the end of a single one."""
-    stream = token_stream(documents)
-    wanted = len(stream) - int(len(stream) * share)
-    if len(documents) > 1:
-        ends = np.cumsum([len(ids) for ids in documents])
-        wanted = int(ends[min(np.searchsorted(ends, wanted), len(ends) - 1)])
-    return stream[:wanted], stream[wanted:]
-
-
 @torch.no_grad()
-def text_loss(model: GPT, tokens: np.ndarray, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
-    """Mean loss on a token stream: nats a token, and bits a byte of its text.
+def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
+    """Mean loss on a token stream, of a long one on its first 1,000 rows: nats a token, and bits a byte.
 
     Bits a byte can be compared across tokenizers; nats a token cannot: longer tokens are harder.
     """
     model.eval()
     total, count, n_bytes = 0.0, 0, 0
-    for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32):
+    for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32, most=1000):
         batch = batch.to(model.device)
         with autocast(model.device, config.precision):
             logits = model(batch.ids)  # (B, T) -> (B, T, V)
@@ -96,7 +88,7 @@ def text_loss(model: GPT, tokens: np.ndarray, config: TrainConfig, tokenizer: To
 
 def pretrain(
     config: PretrainConfig,
-    documents: Sequence[str],
+    documents: Documents,
     tokenizer: Tokenizer | None = None,
     out: Path | None = None,
     bar: bool = False,
@@ -104,7 +96,8 @@ def pretrain(
 ) -> Run:
     """Train a GPT from random weights on raw documents; without a tokenizer, train one on them too.
 
-    Raises InputError if the documents hold too little text to predict anything.
+    The text is read several times but never held as a whole if `documents` are files; with `out`, its
+    tokens are kept in a file there while training. Raises InputError if there is no text.
     """
     timer, facts = Timer(), {}
     if config.clean:
@@ -112,30 +105,39 @@ def pretrain(
     if config.deduplicate:
         documents, removed = cleaning.deduplicate(documents)
         facts["duplicates_removed"] = removed
-    if not any(documents):
+    text = survey(documents)
+    if not text.characters:
         raise InputError("the text is empty: give a file with some text in it")
+    if out is not None:
+        make_folder(out)
     if tokenizer is None:
-        tokenizer = Tokenizer.train(documents, config.vocab_size)
-        if tokenizer.doc < config.vocab_size:
-            print(f"the text has no more pairs to merge: {tokenizer.doc} tokens instead of {config.vocab_size}")
+        tokenizer = train_tokenizer(documents, config.vocab_size, text.characters)
     tokenizer_seconds = timer.seconds
 
-    training, held_back = split_validation(encode_documents(documents, tokenizer), config.validation)
+    if out is None:
+        stream = token_stream(documents, tokenizer)
+    else:
+        if distributed.rank() == 0:
+            token_file(documents, tokenizer, text.sha256, out / "tokens")
+        distributed.wait_for_all()
+        stream = token_file(documents, tokenizer, text.sha256, out / "tokens")
+    training, held_back = split_validation(stream, config.validation, tokenizer.end if text.documents > 1 else None)
     model = GPT(config.model_config(tokenizer.n_vocab), config.seed).to(pick_device(config.device))
     rows = TextRows(training, config.n_ctx, config.seed)
 
     def objective(step: int):
         return mean_loss(model, rows.batch(step, config.batch_size), config)
 
-    history = train(model, objective, config, out, "pretrain", bar, on_step)
+    data = {"text": text.sha256, "tokenizer": tokenizer.sha256()}
+    history = train(model, objective, config, out, "pretrain", bar, on_step, data)
     report = {
         "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "tokenizer_seconds": tokenizer_seconds,
-        "documents": len(documents), "text_tokens": len(training), "parameters": count_parameters(model),
+        "documents": text.documents, "text_tokens": len(training), "parameters": count_parameters(model),
         "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,
     }  # fmt: skip
     if len(held_back) > 1:
         report["validation"] = text_loss(model, held_back, config, tokenizer)
     run = Run(model, tokenizer, metrics=history, report=report)
-    if out is not None:
+    if out is not None and distributed.rank() == 0:
         save_run(out, run, asdict(config))
     return run

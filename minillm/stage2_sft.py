@@ -14,10 +14,11 @@ from typing import Literal
 
 import torch
 
-from minillm import lora
-from minillm.batching import TextRows, encode_documents, packed_batch, shuffled, token_stream
+from minillm import distributed, lora
+from minillm.batching import packed_batch, rehearsal_rows, shuffled
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
-from minillm.checkpoint import Run, check_base, save_run
+from minillm.checkpoint import Run, check_base, save_run, state_hash
+from minillm.corpus import Documents, data_hash, survey
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters
 from minillm.tokenizer import Tokenizer
@@ -98,7 +99,7 @@ def sft(
     config: SFTConfig,
     base: Run,
     dialogues: Sequence[Sequence[Message]],
-    rehearsal: Sequence[str] = (),
+    rehearsal: Documents = (),
     out: Path | None = None,
     bar: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
@@ -120,11 +121,7 @@ def sft(
     if config.lora:
         settings = lora.LoRAConfig(config.lora, config.lora_alpha, config.lora_dropout)
         lora.inject(model, settings, config.seed)
-    text = None
-    if config.rehearse_rows:
-        if not any(rehearsal):
-            raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
-        text = TextRows(token_stream(encode_documents(rehearsal, tokenizer)), model.config.n_ctx, config.seed)
+    text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
 
     def objective(step: int):
         chosen = shuffled(len(examples), config.batch_size, step, config.seed)
@@ -135,7 +132,9 @@ def sft(
             yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
 
     before = answer_loss(model, held_back, config, tokenizer.pad) if held_back else None
-    history = train(model, objective, config, out, "sft", bar, on_step)
+    data = {"base": state_hash(base.gpt), "dialogues": data_hash([(d.ids, d.mask) for d in examples]),
+            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
+    history = train(model, objective, config, out, "sft", bar, on_step, data)
     report = {"stage": "sft", "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True),
               **counts, "tokens": sum(m["tokens"] for m in history), "answer_loss": history[-1]["answer_loss"]}  # fmt: skip
     if held_back:
@@ -146,6 +145,6 @@ def sft(
     run = Run(model, tokenizer, metrics=history, report=report)
     report |= {"parameters": count_parameters(model), "parameter_drift": parameter_drift(base.gpt, model)}
     report["seconds"] = timer.seconds
-    if out is not None:
+    if out is not None and distributed.rank() == 0:
         save_run(out, run, asdict(config), base.folder)
     return run

@@ -17,14 +17,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minillm import lora
-from minillm.batching import Batch, TextRows, encode_documents, padded_batch, shuffled, token_stream
+from minillm import distributed, lora
+from minillm.batching import Batch, padded_batch, rehearsal_rows, shuffled
 from minillm.chat import Dialogue, Message, Preference, encode_dialogue
-from minillm.checkpoint import Run, check_base, save_run
+from minillm.checkpoint import Run, check_base, save_run, state_hash
+from minillm.corpus import Documents, data_hash, survey
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, parameter_drift, pick_device, train
+from minillm.training import (
+    Metrics,
+    Timer,
+    TrainConfig,
+    autocast,
+    mean_loss,
+    own_share,
+    parameter_drift,
+    pick_device,
+    train,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +105,7 @@ def prefer(
     config: PreferenceConfig,
     base: Run,
     pairs: Sequence[Preference],
-    rehearsal: Sequence[str] = (),
+    rehearsal: Documents = (),
     out: Path | None = None,
     bar: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
@@ -113,11 +124,7 @@ def prefer(
     if config.lora:
         lora.inject(model, lora.LoRAConfig(config.lora, config.lora_alpha), config.seed)
     examples = encode_preferences(pairs, tokenizer, n_ctx)
-    text = None
-    if config.rehearse_rows:
-        if not any(rehearsal):
-            raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
-        text = TextRows(token_stream(encode_documents(rehearsal, tokenizer)), n_ctx, config.seed)
+    text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, n_ctx, config.seed)
 
     def log_probs(gpt: GPT, batch: Batch) -> Tensor:
         with autocast(device, config.precision):
@@ -125,9 +132,8 @@ def prefer(
 
     def objective(step: int):
         chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
-        size = -(-len(chosen) // config.accumulate)
-        for i in range(0, len(chosen), size):
-            piece = chosen[i : i + size]
+        size = -(-len(chosen) // (config.accumulate * distributed.world_size()))
+        for piece in own_share([chosen[i : i + size] for i in range(0, len(chosen), size)]):
             batch = padded_batch([d for pair in piece for d in pair], tokenizer.pad).to(device)
             share = len(piece) / len(chosen)
             better, worse = log_probs(model, batch).view(-1, 2).unbind(1)  # (2N) -> (N, 2) -> 2 x (N)
@@ -145,7 +151,9 @@ def prefer(
             old = text.batch(step, config.rehearse_rows)
             yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
 
-    history = train(model, objective, config, out, "preference", bar, on_step)
+    data = {"base": state_hash(base.gpt), "pairs": data_hash([[(d.ids, d.mask) for d in pair] for pair in examples]),
+            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
+    history = train(model, objective, config, out, "preference", bar, on_step, data)
     if config.merge:
         lora.merge(model)
     report = {"stage": "preference", "seed": config.seed, "pairs": len(pairs), "dropped": len(pairs) - len(examples),
@@ -153,6 +161,6 @@ def prefer(
               "margin": history[-1]["margin"], "parameters": count_parameters(model),
               "parameter_drift": parameter_drift(base.gpt, model), "seconds": timer.seconds}  # fmt: skip
     run = Run(model, tokenizer, metrics=history, report=report)
-    if out is not None:
+    if out is not None and distributed.rank() == 0:
         save_run(out, run, asdict(config), base.folder)
     return run

@@ -9,6 +9,7 @@ Sources: Sennrich et al. 2016 (1508.07909, BPE for subwords), Radford et al. 201
 
 import base64
 import codecs
+import hashlib
 import heapq
 import json
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from pathlib import Path
 import regex
 import tiktoken
 
-from minillm.files import InputError, read_json, write_text
+from minillm.files import HASH, InputError, read_json, write_text
 
 DOC, END, PAD = "[DOC]", "[END]", "[PAD]"
 SPECIAL_TOKENS = (DOC, END, PAD)
@@ -181,6 +182,11 @@ class Tokenizer:
     def stream(self) -> "StreamDecoder":
         """A decoder for ids that arrive one at a time."""
         return StreamDecoder(self)
+
+    def sha256(self) -> str:
+        """Equal for tokenizers that cut every text alike."""
+        about = (self.pattern, *(token.hex() for token, _ in sorted(self.ranks.items(), key=lambda x: x[1])))
+        return HASH + hashlib.sha256("\n".join(about).encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write `ranks.tiktoken` (tiktoken's text format) and `tokenizer.json` into the folder."""

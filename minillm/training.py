@@ -7,8 +7,8 @@ what happened.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minillm import checkpoint, lora
+from minillm import checkpoint, distributed, lora
 from minillm.batching import Batch
 from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers
 
 Metrics = dict[str, float]
+MAY_CHANGE = ("resume", "checkpoint_every", "device")  # settings that a resumed run need not share
+NOT_FINITE = "the loss is no longer a finite number: lower the learning rate (the last checkpoint, if any, stays)"
+
 Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
 
 
@@ -57,7 +60,7 @@ class TrainConfig:
     """Seed of everything random."""
     device: str = "auto"
     """cpu, cuda or mps; auto takes the best there is."""
-    checkpoint_every: int = 0
+    checkpoint_every: int = 100
     """Write a checkpoint every so many steps; 0 for none."""
     resume: bool = False
     """Go on from the newest checkpoint in the output folder."""
@@ -117,12 +120,17 @@ def mean_loss(
     """
     device = model.device
     total = batch.weights.sum()
-    for piece in batch.split(config.accumulate):
+    for piece in own_share(list(batch.split(config.accumulate * distributed.world_size()))):
         piece = piece.to(device)
         with autocast(device, config.precision):
             logits = model(piece.ids, piece.mask, piece.positions)  # (B, T) -> (B, T, V)
         loss = (token_losses(logits, piece.targets) * piece.weights).sum() / total
         yield weight * loss, {"tokens": piece.ids.numel()} | ({name: loss.item()} if name else {})
+
+
+def own_share(pieces: list) -> list:
+    """The pieces of a batch that this process computes; all of them where there is only one."""
+    return pieces[distributed.rank() :: distributed.world_size()]
 
 
 def train(
@@ -133,69 +141,90 @@ def train(
     label: str = "train",
     bar: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
+    data: Mapping[str, str] | None = None,
 ) -> list[Metrics]:
     """Run `config.steps` updates on the model's trainable parameters; return the metrics of each step.
 
-    With `out`, metrics and checkpoints are written there. `bar` shows progress with loss and time
-    left; `on_step(step, metrics)` is called after each step. Raises TrainingError, naming the step,
-    when the loss is not finite. Ctrl-C saves a checkpoint before it ends the run.
+    With `out`, checkpoints are written there, together with the settings and `data`, the hashes of what
+    is trained on: a run is only resumed with the same. `bar` shows progress with loss and time left;
+    `on_step(step, metrics)` is called after each step. Raises TrainingError, naming the step, when the
+    loss is not finite. Ctrl-C saves a checkpoint before it ends the run.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     low_precision = uses_bf16(model.device, config.precision)
     optimizers = make_optimizers(model, config.lr, config.muon_lr, config.weight_decay, low_precision)
     history: list[Metrics] = []
     first = 0
-    if out is not None:
+    main = distributed.rank() == 0
+    begun_with = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE} | dict(data or {})
+    if out is not None and main:
         checkpoint.begin(out, config.resume)
+    distributed.wait_for_all()
     if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
+        checkpoint.check_same(newest, begun_with)
         first, history = checkpoint.restore(newest, model, optimizers)
-        print(f"resumed at step {first}")
-    elif config.resume:
-        print("no checkpoint to resume: starting over")
+    if config.resume and main:
+        print(f"resumed at step {first}" if first else "no checkpoint to resume: starting over")
+    distributed.wait_for_all()  # nobody removes the checkpoint that another still reads
 
-    progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not bar, leave=True)
+    def save() -> None:
+        if out is not None and main:
+            checkpoint.save(out, len(history), model, optimizers, history, random_state, begun_with)
+
+    progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not (bar and main), leave=True)
+    gpus = [model.device] if model.device.type == "cuda" else []
     step = first
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             if first:
                 checkpoint.restore_random_state(newest)
-            random_state = torch.get_rng_state()
+            random_state = get_random_state(model.device)
             whole = True  # between updates: model, optimizers and history belong to the same step
             for step in range(first, config.steps):
                 model.train()
                 scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
-                metrics: Metrics = {"step": step + 1, "loss": 0.0, "lr": scale * config.lr}
+                sums: Metrics = {"loss": 0.0}
                 for loss, facts in objective(step):
                     loss.backward()
-                    metrics["loss"] += loss.item()
-                    for name, value in facts.items():
-                        metrics[name] = metrics.get(name, 0.0) + value
+                    for name, value in ({"loss": loss.item()} | facts).items():
+                        sums[name] = sums.get(name, 0.0) + value
+                distributed.sum_gradients(parameters)
+                metrics: Metrics = {"step": step + 1, "lr": scale * config.lr} | distributed.sum_metrics(sums)
                 metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
                 if not math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
-                    raise TrainingError(f"step {step + 1}: the loss is not a finite number: lower the learning rate")
+                    raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
                 whole = False
                 for optimizer in optimizers:
                     optimizer.step(scale)
                 for p in parameters:
                     p.grad = None
                 history.append(metrics)
-                random_state, whole = torch.get_rng_state(), True
+                random_state, whole = get_random_state(model.device), True
                 progress.update()
                 progress.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
                 if on_step is not None:
                     on_step(step + 1, metrics)
-                due = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
-                if out is not None and due and step + 1 < config.steps:
-                    checkpoint.save(out, step + 1, model, optimizers, history, random_state)
+                last = step + 1 == config.steps
+                if last or (config.checkpoint_every and (step + 1) % config.checkpoint_every == 0):
+                    if not all(p.isfinite().all() for p in parameters):
+                        raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
+                    if not last:
+                        save()
     except KeyboardInterrupt:
-        if out is not None and len(history) > first and whole:
-            checkpoint.save(out, len(history), model, optimizers, history, random_state)
+        if len(history) > first and whole:
+            save()
         raise
     finally:
         progress.close()
     model.eval()
     return history
+
+
+def get_random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of the random generators that training on this device uses."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
 
 
 class Timer:

@@ -9,14 +9,13 @@ import torch
 from minillm.batching import (
     Batch,
     TextRows,
-    encode_documents,
     pack,
     packed_batch,
     padded_batch,
     shuffled,
-    token_stream,
 )
 from minillm.chat import Dialogue, encode_dialogue, turn
+from minillm.corpus import token_stream
 from minillm.gpt import gpt2_config, llama_config, token_losses
 
 V, PAD, DOC, END = 23, 22, 21, 20
@@ -92,15 +91,8 @@ def test_larger_steps_walk_the_same_way():
 def test_documents_are_framed_and_control_tokens_in_them_are_letters(tokenizer):
     documents = ["台湾 is.", "", "[END] 🙂"]
     expected = [[tokenizer.doc, *tokenizer.encode(text), tokenizer.end] for text in documents]
-    assert encode_documents(documents, tokenizer) == expected
-    assert encode_documents([], tokenizer) == []
-
-
-def test_the_stream_is_all_documents_one_after_the_other():
-    stream = token_stream([[1, 2], [], [70_000]])
-    assert stream.tolist() == [1, 2, 70_000]
-    assert stream.dtype == np.uint32
-    assert len(token_stream([])) == 0
+    assert token_stream(documents, tokenizer).tolist() == [i for ids in expected for i in ids]
+    assert len(token_stream([], tokenizer)) == 0
 
 
 @pytest.mark.parametrize("n_tokens", [2, 3, 8, 9, 10, 16, 17, 18, 50])

@@ -169,11 +169,11 @@ def test_no_partial_file_is_left_not_even_when_writing_fails(tmp_path, monkeypat
     saved(tmp_path / "run")
     before = contents(tmp_path)
 
-    def full_disk(tensors, path):
-        Path(path).write_bytes(b"half of it")
+    def full_disk(path, content):
+        path.write_text("half of it")
         raise OSError("no space left")
 
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError):
         saved(tmp_path / "run", seed=1)
     assert contents(tmp_path) == before  # the old file is still whole
@@ -477,7 +477,7 @@ def test_a_damaged_checkpoint_is_an_input_error_that_names_the_file(base, tmp_pa
 def test_the_checkpoint_of_another_model_is_refused(base, tmp_path):
     with pytest.raises(Stop):
         run_lora(base, tmp_path, stop_at(3))
-    with pytest.raises(InputError, match="config"):
+    with pytest.raises(InputError, match="lora was 2 and is now 3"):
         run_lora(base, tmp_path, resume=True, lora=3)
 
 

@@ -194,9 +194,7 @@ def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
     shown = capsys.readouterr().out
     nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats a token, (\S+) bits a byte\n", shown).groups())
     model = load_run(runs / "base")
-    stream = minillm.batching.token_stream(
-        minillm.batching.encode_documents([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
-    )
+    stream = minillm.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
     expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
     assert (nats, bits) == pytest.approx((expected["nats_per_token"], expected["bits_per_byte"]), abs=1e-4)
 
@@ -242,7 +240,6 @@ MISTAKES = {
     "binary text": f"{NO_TEXT} {{home}}/runs/base/model.safetensors",
     "empty text": f"{NO_TEXT} {{home}}/empty.txt",
     "missing tokenizer": f"{NO_TEXT} {{home}}/text.txt --tokenizer {{none}}",
-    "vocabulary below 256": f"{NO_TEXT} {{home}}/text.txt --vocab-size 10",
     "unknown device": f"{NO_TEXT} {{home}}/text.txt --device quantum",
     "a file where the run should be": "sft --out {home}/text.txt --base {home}/runs/base --pairs {home}/pairs.jsonl",
     "missing base": "sft --out {new} --base {none} --pairs {home}/pairs.jsonl",
@@ -299,6 +296,7 @@ def test_a_bad_record_is_shown_with_file_and_line(runs, tmp_path, capsys, text, 
     [
         ("pretrain --text x --out y --steps 0", "steps"),
         ("pretrain --text x --out y --lr -1", "lr"),
+        ("pretrain --text x --out y --vocab-size 255", "vocab_size"),
         ("pretrain --text x --out y --n-head 3", "n_head"),
         ("pretrain --text x --out y --validation 1", "validation"),
         ("sft --base x --pairs y --out z --validation 1", "validation"),
@@ -402,3 +400,24 @@ def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_p
     code, _, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x")
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and "沒有" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+def test_a_full_disk_is_exit_code_1_in_one_line_and_the_last_checkpoint_still_loads(home, tmp_path):
+    import resource
+
+    def limited(size: int):
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "minillm", "pretrain", "--text", home / "text.txt", "--out", out, *SHAPE, *TRAIN,
+               "--steps", "9", "--checkpoint-every", "2", "--resume"]  # fmt: skip
+    options = dict(capture_output=True, text=True, timeout=120, check=False)
+    small = subprocess.run([*map(str, command)], preexec_fn=limited(9000), **options)
+    assert small.returncode == 1 and "Traceback" not in small.stderr, small.stderr
+    error = small.stderr.splitlines()[-1]
+    assert re.fullmatch(r"error: .*safetensors: File too large: free some space.*", error), error
+    assert not list(out.rglob("*partial*"))  # nothing half-written
+    again = subprocess.run([*map(str, command)], **options)
+    assert again.returncode == 0, again.stderr
+    assert checkpoint.is_finished(out)

@@ -12,11 +12,11 @@ from minillm.data import (
     dialogue_record,
     preference_record,
     read_dialogues,
-    read_documents,
     read_preferences,
     write_records,
 )
 from minillm.files import InputError
+from minillm.text_files import TextFiles
 
 GOOD = '{"prompt": "山?", "completion": "玉山"}'
 GOOD_PREFERENCE = '{"prompt": "a", "chosen": "b", "rejected": "c"}'
@@ -33,6 +33,10 @@ def write(tmp_path):
         return path
 
     return write_file
+
+
+def read_documents(paths, how="file") -> list[str]:
+    return list(TextFiles(paths, how))
 
 
 def complaint(read, *arguments) -> str:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from minillm import stage1_pretrain
-from minillm.batching import encode_documents
+from minillm.corpus import split_validation, token_stream
 from minillm.files import InputError
 from minillm.generate import Sampling, generate
 from minillm.gpt import GPT, GPTConfig
-from minillm.stage1_pretrain import PretrainConfig, pretrain, split_validation, text_loss
+from minillm.stage1_pretrain import PretrainConfig, pretrain, text_loss
 from minillm.tokenizer import Tokenizer
 
 BYTES = Tokenizer.from_ranks({bytes([b]): b for b in range(256)})
@@ -74,17 +74,17 @@ def test_validation_text_is_never_trained_on(streams):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_split_falls_between_documents_and_keeps_back_at_most_the_share(share, seed):
     rng = random.Random(seed)
-    documents = [[seed * 100 + i] * rng.choice([1, 2, 3, 50]) for i in range(rng.randint(2, 9))]
-    training, held_back = split_validation(documents, share)
+    documents = [[seed * 100 + i] * rng.choice([1, 2, 3, 50, 9000]) + [7] for i in range(rng.randint(2, 9))]
+    training, held_back = split_validation(np.array([i for d in documents for i in d]), share, end=7)
     assert [*training, *held_back] == [i for d in documents for i in d]  # nothing lost, order kept
-    assert not set(training.tolist()) & set(held_back.tolist())  # each document has its own number
+    assert not set(training.tolist()) & set(held_back.tolist()) - {7}  # each document has its own number
     assert len(training) > 0
     assert len(held_back) <= share * (len(training) + len(held_back))
 
 
 @pytest.mark.parametrize(("share", "kept_back"), [(0.0, 0), (0.1, 10), (0.25, 25), (0.99, 99)])
 def test_a_single_document_is_split_near_its_end(share, kept_back):
-    training, held_back = split_validation([list(range(100))], share)
+    training, held_back = split_validation(np.arange(100), share)
     assert training.tolist() == list(range(100 - kept_back))
     assert held_back.tolist() == list(range(100 - kept_back, 100))
 
@@ -128,7 +128,7 @@ def test_a_uniform_model_costs_ln_v_a_token_and_its_bits_are_spread_over_the_byt
 
 def test_bits_a_byte_count_the_bytes_of_merged_tokens():
     tokenizer = Tokenizer.train(["玉山玉山玉山 mountain mountain mountain"], 300)
-    tokens = np.array(encode_documents(["玉山 mountain"], tokenizer)[0])
+    tokens = token_stream(["玉山 mountain"], tokenizer)
     assert len(tokens) - 1 < 15  # fewer predictions than bytes: 玉, 山 and the word have merged
     loss = text_loss(uniform_model(tokenizer.n_vocab, 64), tokens, settings(), tokenizer)
     assert loss["bits_per_byte"] == pytest.approx((len(tokens) - 1) * math.log2(tokenizer.n_vocab) / 15)
@@ -139,7 +139,7 @@ def test_the_loss_on_a_text_equals_a_loop_over_its_rows(n_ctx):
     model = GPT(GPTConfig(259, n_ctx, n_layer=1, n_head=2, n_embd=8), seed=4)
     with torch.no_grad():
         model.tok_emb.weight.normal_(generator=torch.Generator().manual_seed(0))
-    tokens = np.array([i for ids in encode_documents(["台湾 is", "玉山!"], BYTES) for i in ids])
+    tokens = token_stream(["台湾 is", "玉山!"], BYTES).astype(np.int64)
     width = min(n_ctx, len(tokens) - 1)
     losses = []
     for begin in range(0, (len(tokens) - 1) // width * width, width):
