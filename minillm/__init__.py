@@ -11,7 +11,8 @@ from minillm.assistant import Assistant, load
 from minillm.chat import Message, Preference
 from minillm.files import InputError
 from minillm.generate import Sampling
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.lora import LoRAConfig
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft

@@ -35,7 +35,8 @@ from minillm.files import (
     write_json,
     write_text,
 )
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.optim import AdamW, Muon
 from minillm.tokenizer import Tokenizer
 

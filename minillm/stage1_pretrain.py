@@ -17,7 +17,8 @@ from minillm.batching import TextRows
 from minillm.checkpoint import Run, save_run
 from minillm.corpus import Documents, Tokens, split_validation, survey, token_file, token_stream, train_tokenizer
 from minillm.files import InputError, make_folder
-from minillm.gpt import GPT, GPTConfig, count_parameters, gpt2_config, llama_config, token_losses
+from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.tokenizer import Tokenizer
 from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, pick_device, train
 

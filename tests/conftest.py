@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.tokenizer import Tokenizer
 
 torch.set_num_threads(1)  # for tensors this small a second thread only costs, a hundredfold on a busy machine

@@ -16,7 +16,8 @@ from minillm.batching import (
 )
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.corpus import token_stream
-from minillm.gpt import gpt2_config, llama_config, token_losses
+from minillm.gpt import token_losses
+from minillm.gpt_config import gpt2_config, llama_config
 
 V, PAD, DOC, END = 23, 22, 21, 20
 MODELS = {

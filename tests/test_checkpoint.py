@@ -18,7 +18,8 @@ from minillm import checkpoint, lora
 from minillm.chat import Message, Preference
 from minillm.checkpoint import Run, load_run, save_run, write_metrics
 from minillm.files import InputError
-from minillm.gpt import GPT, GPTConfig, gpt2_config, llama_config
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer

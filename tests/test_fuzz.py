@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from minillm.checkpoint import Run, load_run, save_run
 from minillm.data import read_dialogues, read_preferences
 from minillm.files import InputError
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.text_files import TextFiles
 from minillm.tokenizer import Tokenizer
 from minillm.world.tables import BUILT_IN, load_world

@@ -19,7 +19,7 @@ from minillm.generate import (
     stream,
     window_start,
 )
-from minillm.gpt import gpt2_config, llama_config
+from minillm.gpt_config import gpt2_config, llama_config
 
 INF = math.inf
 PAD = 0

@@ -8,17 +8,15 @@ from torch.nn import functional as F
 
 from minillm.gpt import (
     GPT,
-    GPTConfig,
     KVCache,
     attention,
     causal_mask,
     count_parameters,
-    gpt2_config,
-    llama_config,
     rotary_angles,
     rotate,
     token_losses,
 )
+from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 
 V, N_CTX = 23, 12
 SHAPE = dict(n_ctx=N_CTX, n_layer=2, n_head=2, n_embd=16)

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from minillm import lora
-from minillm.gpt import GPT, count_parameters, gpt2_config, llama_config, token_losses
+from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.gpt_config import gpt2_config, llama_config
 from minillm.lora import LoRAConfig, LoRALinear
 
 V = 23

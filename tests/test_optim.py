@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from minillm import lora
-from minillm.gpt import GPT, GPTConfig, gpt2_config, llama_config
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.optim import AdamW, Muon, learning_rate_scale, make_optimizers, orthogonalise
 
 SHAPES = {"matrix": (5, 3), "vector": (7,), "one": (1, 1), "wide": (2, 9)}

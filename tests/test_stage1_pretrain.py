@@ -13,7 +13,8 @@ from minillm import stage1_pretrain
 from minillm.corpus import split_validation, token_stream
 from minillm.files import InputError
 from minillm.generate import Sampling, generate
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.stage1_pretrain import PretrainConfig, pretrain, text_loss
 from minillm.tokenizer import Tokenizer
 

@@ -15,7 +15,8 @@ from minillm.chat import Message, encode_prompt, turn
 from minillm.checkpoint import Run, load_run, save_run
 from minillm.evaluate import answers
 from minillm.files import InputError
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.stage2_sft import SFTConfig, answer_loss, prepare, sft
 from minillm.tokenizer import Tokenizer
 from minillm.training import mean_loss

@@ -13,7 +13,8 @@ from minillm.chat import Message, Preference, encode_prompt, turn
 from minillm.checkpoint import Run, load_run, save_run
 from minillm.evaluate import answers
 from minillm.files import InputError
-from minillm.gpt import GPT, GPTConfig
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import (
     PreferenceConfig,

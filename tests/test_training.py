@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from minillm import checkpoint, lora
 from minillm.batching import Batch
-from minillm.gpt import GPT, GPTConfig, gpt2_config
+from minillm.gpt import GPT
+from minillm.gpt_config import GPTConfig, gpt2_config
 from minillm.training import (
     TrainConfig,
     TrainingError,

@@ -7,7 +7,8 @@ import torch
 
 from minillm import lora
 from minillm.generate import Sampling, generate
-from minillm.gpt import GPT, gpt2_config, llama_config
+from minillm.gpt import GPT
+from minillm.gpt_config import gpt2_config, llama_config
 from minillm.tokenizer import PATTERN, Tokenizer
 
 SHAPE = dict(n_vocab=97, n_ctx=96, n_layer=3, n_head=4, n_embd=32)

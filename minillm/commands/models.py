@@ -1,0 +1,121 @@
+"""The commands that use a model: `chat`, `complete`, `evaluate`."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from minillm import chat, checkpoint, data, evaluate
+from minillm.assistant import load
+from minillm.commands.common import only
+from minillm.corpus import token_stream
+from minillm.generate import Sampling
+from minillm.stage1_pretrain import text_loss
+from minillm.stage2_sft import answer_loss, prepare
+from minillm.text_files import TextFiles
+from minillm.training import TrainConfig, pick_device
+from minillm.world import exam, tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat(Sampling):
+    """Talk to an assistant; an empty line or Ctrl-D ends it."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder of the assistant."""
+    system: str | None = None
+    """A system message to begin with."""
+    device: str = "auto"
+    """cpu, cuda or mps."""
+
+    def run(self) -> None:
+        model = load(self.run_folder, self.device)
+        start = [chat.Message("system", self.system)] if self.system else []
+        messages = list(start)
+        interactive = sys.stdin.isatty()
+        if interactive:
+            print("Ask in English or Chinese. /new begins a new conversation; an empty line ends it.")
+        while True:
+            try:
+                question = input("USER: " if interactive else "").strip()
+            except EOFError:
+                break
+            if not question:
+                break
+            if question == "/new":
+                messages = list(start)
+                continue
+            messages.append(chat.Message("user", question))
+            print("AI: ", end="", flush=True)
+            answer = show_stream(model.reply(messages, only(Sampling, self)))
+            messages.append(chat.Message("assistant", answer))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complete(Sampling):
+    """Let a model continue a text."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder of the model."""
+    prompt: str
+    """The text to continue, as it stands: no roles are added."""
+    device: str = "auto"
+    """cpu, cuda or mps."""
+
+    def run(self) -> None:
+        model = load(self.run_folder, self.device)
+        print(self.prompt, end="", flush=True)
+        show_stream(model.stream(self.prompt, only(Sampling, self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure a model: on the world's exam, on a text, or on dialogues."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder of the model."""
+    text: tuple[Path, ...] = ()
+    """Text files: the loss on them."""
+    pairs: tuple[Path, ...] = ()
+    """Dialogues: the loss on their answers."""
+    world: Path | None = None
+    """Folder of the tables the exam is made from; the built-in world if unset."""
+    seed: int = 0
+    """Seed of the exam: that of the demo, so that its held-out places stay held out."""
+    device: str = "auto"
+    """cpu, cuda or mps."""
+
+    def run(self) -> None:
+        run = checkpoint.load_run(self.run_folder, pick_device(self.device))
+        config = TrainConfig(steps=1, batch_size=1, lr=1.0, precision="fp32")
+        if self.text:
+            stream = token_stream(TextFiles(self.text), run.tokenizer)
+            loss = text_loss(run.gpt, stream, config, run.tokenizer)
+            print(f"loss: {loss['nats_per_token']:.4f} nats a token, {loss['bits_per_byte']:.4f} bits a byte")
+        if self.pairs:
+            dialogues, counts = prepare(data.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
+            loss = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
+            print(f"loss on answers: {loss:.4f} nats a token ({counts['dialogues']} dialogues, "
+                  f"{counts['cut']} cut, {counts['dropped']} dropped)")  # fmt: skip
+        if not self.text and not self.pairs:
+            questions = exam.make_exam(tables.load_world(self.world), self.seed)
+            paper = evaluate.sit(run, questions)
+            score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
+            for phrasing, part in (("wordings SFT used", score), ("wordings it never used", score["unseen"])):
+                print(f"held-out places, {phrasing}: all {part['all']:.1%}, English {part['en']:.1%}, "
+                      f"Chinese {part['zh']:.1%} (n = {part['n']})")  # fmt: skip
+            for name, (share, n) in figures.items():
+                print(f"{name}: {share:.1%} (n = {n})")
+
+
+def show_stream(pieces: Iterable[str]) -> str:
+    """Print text as it comes; return it whole."""
+    whole = []
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        whole.append(piece)
+    print()
+    return "".join(whole)

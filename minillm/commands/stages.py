@@ -1,0 +1,118 @@
+"""The commands that train: `demo`, `pretrain`, `sft`, `prefer`."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from minillm import checkpoint, data, distributed
+from minillm import demo as demonstration
+from minillm.commands.common import only, read_tokenizer
+from minillm.stage1_pretrain import PretrainConfig, pretrain
+from minillm.stage2_sft import SFTConfig, sft
+from minillm.stage3_preference import PreferenceConfig, prefer
+from minillm.text_files import TextFiles
+from minillm.training import pick_device
+
+Documents = Literal["file", "blank-line", "line"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Watch a GPT be born, taught and tuned in minutes, then read what it learned."""
+
+    out: Path = Path("runs/demo")
+    """Folder for the runs, report.json and curves.png."""
+    fast: bool = False
+    """Train half as long, for a first look."""
+    world: Path | None = None
+    """Folder with your own tables instead of the built-in world."""
+    seed: int = 0
+    """Seed of everything random; it also decides which places are held out."""
+    device: str = "auto"
+    """cpu, cuda or mps; auto takes the best there is."""
+
+    def run(self) -> None:
+        make = demonstration.fast_config if self.fast else demonstration.DemoConfig
+        pick_device(self.device)
+        demonstration.demo(make(seed=self.seed, device=self.device), self.out, self.world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(PretrainConfig):
+    """Stage 1: train a base model on raw text."""
+
+    text: tuple[Path, ...]
+    """Text files, folders of .txt and .md files, or - for standard input."""
+    out: Path
+    """Run folder to write."""
+    tokenizer: str | None = None
+    """A tokenizer folder, or gpt2; without it one is trained on the text."""
+    documents: Documents = "file"
+    """What is one document: a file, a paragraph or a line."""
+
+    def run(self) -> None:
+        if skip_finished(self.out, self.resume):
+            return
+        documents = TextFiles(self.text, self.documents)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(PretrainConfig, self), device=str(device))
+            result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
+            if distributed.rank() == 0:
+                show_report(result, self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sft(SFTConfig):
+    """Stage 2: teach a base model to answer, with dialogues."""
+
+    base: Path
+    """Run folder of the base model."""
+    pairs: tuple[Path, ...]
+    """JSON or JSON-lines files of dialogues (Alpaca, prompt/completion, messages, ShareGPT)."""
+    out: Path
+    """Run folder to write."""
+    rehearse: tuple[Path, ...] = ()
+    """Raw text to learn beside the dialogues (with --rehearse-rows)."""
+
+    def run(self) -> None:
+        if skip_finished(self.out, self.resume):
+            return
+        base, dialogues = checkpoint.load_run(self.base), data.read_dialogues(self.pairs)
+        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefer(PreferenceConfig):
+    """Stage 3: tune an assistant on pairs of a better and a worse answer."""
+
+    base: Path
+    """Run folder of the assistant to start from."""
+    preferences: tuple[Path, ...]
+    """JSON or JSON-lines files with prompt, chosen, rejected."""
+    out: Path
+    """Run folder to write."""
+    rehearse: tuple[Path, ...] = ()
+    """Raw text to learn beside the pairs (with --rehearse-rows)."""
+
+    def run(self) -> None:
+        if skip_finished(self.out, self.resume):
+            return
+        base, found = checkpoint.load_run(self.base), data.read_preferences(self.preferences)
+        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
+
+
+def skip_finished(out: Path, resume: bool) -> bool:
+    """Whether there is nothing to do: --resume on a run that has come to its end."""
+    if resume and checkpoint.is_finished(out):
+        print(f"{out}: this run is finished; nothing to do")
+        return True
+    return False
+
+
+def show_report(run: checkpoint.Run, out: Path) -> None:
+    """The report of a stage in one line a figure."""
+    for name, value in run.report.items():
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    print(f"written to {out}")
