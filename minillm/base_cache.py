@@ -1,0 +1,62 @@
+"""Base models that several lessons and experiments share: trained once, then read from a folder.
+
+A base is kept under the hash of its settings and of the text it read, so a changed recipe or world
+trains a new one and never meets an old one.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from minillm.checkpoint import Run, is_finished, load_run
+from minillm.corpus import survey
+from minillm.demo import DemoConfig, fast_config
+from minillm.stage1_pretrain import PretrainConfig, pretrain
+from minillm.tokenizer import Tokenizer
+from minillm.training import MAY_CHANGE, pick_device
+from minillm.world.tables import load_world
+from minillm.world.text import Writer
+
+CACHE = Path(__file__).parents[1] / "runs" / "bases"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model and the documents it read, for those who rehearse them or look things up in them."""
+
+    run: Run
+    documents: list[str] = field(repr=False)
+
+
+def cached_base(
+    config: PretrainConfig,
+    documents: list[str],
+    tokenizer: Tokenizer | None = None,
+    folder: Path = CACHE,
+    bar: bool = True,
+) -> Base:
+    """The base model that `pretrain(config, documents)` gives, from `folder` if it was trained before.
+
+    Without a tokenizer one is trained on the first 6,000 documents, as the demo does. Says so when it
+    has to train, and shows a progress bar if `bar`.
+    """
+    settings = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE}
+    about = {"settings": settings, "text": survey(documents).sha256, "tokenizer": tokenizer and tokenizer.sha256()}
+    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    if is_finished(folder / name):
+        return Base(load_run(folder / name, pick_device(config.device)), documents)
+    if bar:
+        print(
+            f"Training a base model once ({config.steps} steps, seed {config.seed}); later it is read from {folder / name}."
+        )
+    tokenizer = tokenizer or Tokenizer.train(documents[:6000], config.vocab_size)
+    return Base(pretrain(config, documents, tokenizer, folder / name, bar), documents)
+
+
+def world_base(seed: int = 0, fast: bool = True, folder: Path = CACHE, bar: bool = True) -> Base:
+    """The base model of `demo --fast --seed SEED` (or of the whole demo), with the built-in world."""
+    size = fast_config(seed) if fast else DemoConfig(seed)
+    documents = list(Writer(load_world(), seed).documents(size.documents))
+    config = PretrainConfig(steps=size.pretrain_steps, vocab_size=size.vocab_size, seed=seed)
+    return cached_base(config, documents, folder=folder, bar=bar)
