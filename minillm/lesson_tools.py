@@ -1,0 +1,126 @@
+"""What the lessons show things with: coloured tables of tokens, pictures, both languages.
+
+A lesson's code is the same in both languages. What it prints asks for the language by the folder the
+notebook lies in (`notebooks/en`, `notebooks/zh`), or by the variable MINILLM_LANG.
+"""
+
+import html
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minillm import plots
+from minillm.chat import Dialogue
+from minillm.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEARNED, PLAIN = "#c9e7cb", "#eceff1"
+
+
+def language() -> str:
+    """`zh` in a Chinese notebook, else `en`."""
+    chosen = os.environ.get("MINILLM_LANG") or Path.cwd().name
+    return "zh" if chosen == "zh" else "en"
+
+
+def say(en: str, zh: str) -> str:
+    """The sentence in the notebook's language."""
+    return zh if language() == "zh" else en
+
+
+def label(en: str, zh: str) -> str:
+    """The same for a picture: Chinese only where a font can draw it."""
+    return say(en, zh) if plots.chinese_font() else en
+
+
+# ---------------------------------------------------------------------------------------- as HTML
+
+
+def show_html(source: str):
+    """Something the notebook shows as HTML; the browser has fonts for every token."""
+    from IPython.display import HTML
+
+    return HTML(source)
+
+
+def visible(token: str) -> str:
+    """A token with its white space made visible, safe inside HTML."""
+    return html.escape(token.replace(" ", "␣").replace("\n", "⏎"))
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: Sequence[str | None] = ()):
+    """A table; `colours` gives the background of each row, None for none. Floats are shown with 3 digits."""
+
+    def cell(value: object) -> str:
+        return f"{value:.3f}" if isinstance(value, float) else visible(str(value))
+
+    style = "text-align:left;padding:2px 10px;font-family:monospace;color:#111"
+    parts = ["<table><tr>", *(f"<th style='{style};color:inherit'>{html.escape(h)}</th>" for h in head), "</tr>"]
+    for i, row in enumerate(rows):
+        colour = colours[i] if i < len(colours) and colours[i] else "#ffffff"
+        parts.append(f"<tr style='background:{colour}'>")
+        parts += (f"<td style='{style}'>{cell(value)}</td>" for value in row)
+        parts.append("</tr>")
+    return show_html("".join(parts) + "</table>")
+
+
+def show_tokens(tokens: Sequence[str], colours: Sequence[str] | None = None, below: Sequence[object] | None = None):
+    """Tokens side by side in boxes; `below` writes a number or word under each."""
+    boxes = []
+    for i, token in enumerate(tokens):
+        colour = colours[i] if colours else ("#dbe9f6", "#fdebd0", "#e3f1e1", "#f6dfe8")[i % 4]
+        under = "" if below is None else f"<br><small style='color:#555'>{html.escape(str(below[i]))}</small>"
+        boxes.append(f"<span style='display:inline-block;margin:1px;padding:2px 5px;border-radius:4px;background:{colour};"
+                     f"color:#111;font-family:monospace;text-align:center'>{visible(token)}{under}</span>")  # fmt: skip
+    return show_html("<div style='line-height:2'>" + "".join(boxes) + "</div>")
+
+
+def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer):
+    """The token / label / mask table of a dialogue; what is learned is green."""
+    rows = dialogue.table(tokenizer)
+    head = (say("token", "词元"), say("label: the next token", "标签：下一个词元"), say("learned", "学习"))
+    shown = [(token, target, say("yes", "是") if learned else "") for token, target, learned in rows]
+    return show_table(head, shown, [LEARNED if learned else PLAIN for _, _, learned in rows])
+
+
+# ------------------------------------------------------------------------------------- as pictures
+
+
+def show_figure(figure: "Figure"):
+    """Show a figure made by `plots.new_figure` in the notebook."""
+    from IPython.display import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image(buffer.getvalue())
+
+
+def draw_matrix(
+    axes: "Axes",
+    matrix,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    title: str = "",
+    symmetric: bool = False,
+) -> None:
+    """A matrix as coloured squares, (rows, columns), with names; `symmetric` puts white at zero.
+
+    Names that no installed font can draw are replaced by their positions.
+    """
+    import numpy as np
+
+    values = np.asarray(matrix, dtype=float)
+    most = np.abs(values).max() or 1.0
+    scale = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "Blues", "vmin": 0.0}
+    axes.imshow(values, aspect="auto" if symmetric else "equal", **scale)
+    drawable = plots.chinese_font() is not None
+    for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, {"rotation": 90})):
+        if names:
+            shown = [n.replace(" ", "␣") if drawable or n.isascii() else str(i) for i, n in enumerate(names)]
+            set_ticks(range(len(names)), [s.replace("␣", "_") for s in shown], fontsize=8, **turn)
+    axes.set_title(title)
