@@ -49,8 +49,11 @@ def show_html(source: str):
 
 
 def visible(token: str) -> str:
-    """A token with its white space made visible, safe inside HTML."""
-    return html.escape(token.replace(" ", "␣").replace("\n", "⏎"))
+    """A token with line ends and the spaces at its ends made visible, safe inside HTML."""
+    inner = token.strip(" ")
+    before = len(token) - len(token.lstrip(" "))
+    after = len(token) - len(inner) - before
+    return html.escape("␣" * before + inner.replace("\n", "⏎") + "␣" * after)
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: Sequence[str | None] = ()):

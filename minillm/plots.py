@@ -5,6 +5,7 @@ would draw empty boxes otherwise.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from minillm.files import replace_file
@@ -15,12 +16,21 @@ CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "
 COLOURS = {"base": "#8c8c8c", "sft": "#1f77b4", "tuned": "#2ca02c", "scratch": "#d62728", "lora": "#9467bd"}
 
 
+@lru_cache(maxsize=1)
 def chinese_font() -> str | None:
     """Name of an installed font that has Chinese characters, or None."""
     from matplotlib import font_manager
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return next((name for name in CHINESE_FONTS if name in installed), None)
+    def known() -> str | None:
+        names = {font.name for font in font_manager.fontManager.ttflist}
+        return next((name for name in CHINESE_FONTS if name in names), None)
+
+    if known() is None:  # matplotlib keeps a list of fonts and does not notice one installed since
+        wanted = {name.replace(" ", "").lower() for name in CHINESE_FONTS} | {"notosanscjk"}
+        for path in font_manager.findSystemFonts():
+            if Path(path).stem.partition("-")[0].lower() in wanted:
+                font_manager.fontManager.addfont(path)
+    return known()
 
 
 def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)):
