@@ -96,8 +96,22 @@ def test_the_chinese_font_is_an_installed_one_or_none():
 
 def test_without_a_chinese_font_there_is_none_and_english_is_still_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "CHINESE_FONTS", ("No Such Font",))
-    assert plots.chinese_font() is None
-    plots.training_curves(PRETRAIN, tmp_path / "curves.png")
+    plots.chinese_font.cache_clear()
+    try:
+        assert plots.chinese_font() is None
+        plots.training_curves(PRETRAIN, tmp_path / "curves.png")
+    finally:
+        plots.chinese_font.cache_clear()
+
+
+def test_a_font_that_matplotlib_has_not_noticed_yet_is_found(monkeypatch):
+    before = plots.chinese_font()
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+    plots.chinese_font.cache_clear()
+    try:
+        assert plots.chinese_font() == before
+    finally:
+        plots.chinese_font.cache_clear()
 
 
 @pytest.mark.skipif(plots.chinese_font() is None, reason="no font with Chinese characters is installed")

@@ -110,6 +110,8 @@ def encode(value):
 def encode_array(array):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"an array of {array.dtype}: return numbers or truth values")
+    if array.nbytes > MOST_BYTES // 4:
+        raise ValueError(f"{array.size} numbers are no answer to this exercise")
     data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
     return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
 
@@ -243,8 +245,6 @@ def answer(request):
 
 def send(write, descriptor, message):
     data = json.dumps(message).encode()
-    if len(data) > MOST_BYTES:
-        data = json.dumps({"died": "too much"}).encode()
     data = struct.pack(">Q", len(data)) + data
     while data:
         data = data[write(descriptor, data) :]
@@ -253,6 +253,11 @@ def send(write, descriptor, message):
 def run_child(request, descriptor):
     """In the forked child: answer and leave, whatever the student's code has done to the interpreter."""
     leave = os._exit
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nowhere, standard)
+    os.closerange(3, descriptor)  # above all the server's own way to the parent
+    os.closerange(descriptor + 1, 4096)
     try:
         dumps, pack = json.dumps, struct.pack
         write, message = answer(request)

@@ -18,7 +18,6 @@ FAULTS: dict[str, Text] = {
              "zh": "你的函数没有在规定时间内结束：是不是有死循环？"},
     "crash": {"en": "The process that ran your file ended without an answer (os._exit, a crash, too much output?).",
               "zh": "运行你的文件的进程没有给出答案就结束了（os._exit、崩溃，或者输出太多？）。"},
-    "too much": {"en": "Your function returned more data than can be an answer.", "zh": "你的函数返回的数据太多，不可能是答案。"},
 }  # fmt: skip
 
 

@@ -1,0 +1,102 @@
+"""What a student reads: the status of each exercise, and of a wrong one the reason, in their language."""
+
+import inspect
+import locale
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from minillm.homework.child import Linear, ToyModel
+from minillm.homework.grade import Failure, Result
+
+STATUS = {
+    "en": {"todo": "to do", "right": "right", "wrong": "wrong"},
+    "zh": {"todo": "未做", "right": "正确", "wrong": "错误"},
+}
+MARK = {"todo": "·", "right": "✓", "wrong": "✗"}
+WORDS = {
+    "en": {"check": "failed check", "input": "smallest input", "expected": "expected", "got": "got", "line": "line",
+           "see": "see", "lesson": "Lesson", "total": "total", "printed": "your code printed", "points": "points",
+           "part": "also failed"},
+    "zh": {"check": "没通过的检查", "input": "最小的输入", "expected": "应得", "got": "实得", "line": "第几行",
+           "see": "参看", "lesson": "第 {} 课", "total": "合计", "printed": "你的代码打印了", "points": "分",
+           "part": "另外没通过"},
+}  # fmt: skip
+
+
+def default_language() -> str:
+    """`zh` where the locale is Chinese, else `en`."""
+    chosen = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return "zh" if (chosen or locale.getlocale()[0] or "").lower().startswith(("zh", "chinese")) else "en"
+
+
+def show(value: Any, most: int = 300) -> str:
+    """A value in few characters: arrays with their shape and four digits."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        numbers = np.array2string(
+            value, precision=4, suppress_small=True, threshold=24, separator=", ", max_line_width=10_000
+        )
+        text = f"{tuple(value.shape)} {' '.join(numbers.split())}" if value.ndim else numbers
+    elif isinstance(value, tuple | list) and any(isinstance(v, torch.Tensor | np.ndarray) for v in value):
+        text = ", ".join(show(v, most) for v in value)
+    elif isinstance(value, Linear | ToyModel):
+        text = type(value).__name__
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    else:
+        text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def explain(result: Result, language: str) -> list[str]:
+    """Why points were lost, a line each; nothing for an exercise that is right or to do."""
+    failure, words = result.failure, WORDS[language]
+    if failure is None:
+        return []
+    lines = [failure.message[language]]
+    if failure.outcome.error:
+        place = f" ({words['line']}: {failure.outcome.line})" if failure.outcome.line else ""
+        lines.append(f"{failure.outcome.error}{place}")
+    names = list(inspect.signature(result.exercise.reference).parameters)
+    given = [f"{name} = {show(value)}" for name, value in zip(names, failure.arguments, strict=False)]
+    lines += [f"{words['input']}: {', '.join(given)}", f"{words['expected']}: {show(failure.expected)}"]
+    if failure.outcome.status == "done":
+        lines.append(f"{words['got']}: {show(failure.outcome.value)}")
+    lines.append(f"{words['check']}: {failure.check}" + also_failed(result, failure, language))
+    lines.append(f"{words['see']}: {notebook(result, language)}")
+    if result.printed:
+        lines.append(f"{words['printed']}: {show(result.printed.strip())}")
+    return lines
+
+
+def also_failed(result: Result, failure: Failure, language: str) -> str:
+    others = [name for name in result.failed if name != failure.check]
+    return f" ({WORDS[language]['part']}: {', '.join(others)})" if others else ""
+
+
+def notebook(result: Result, language: str) -> str:
+    """The place in the lesson that explains the exercise."""
+    return f"notebooks/{language}/{result.lesson.folder}.ipynb, “{result.exercise.section[language]}”"
+
+
+def overview(results: Sequence[Result], language: str, details: bool) -> str:
+    """A line for each exercise, grouped by lesson; with `details` the reasons below each wrong one."""
+    words, lines, lesson = WORDS[language], [], None
+    for result in results:
+        if result.lesson is not lesson:
+            lesson = result.lesson
+            name = words["lesson"].format(lesson.number) if language == "zh" else f"{words['lesson']} {lesson.number}"
+            lines.append(f"{name}: {lesson.title[language]}")
+        status = STATUS[language][result.status]
+        lines.append(f"  {MARK[result.status]} {result.exercise.name:<26} {result.points:>2}/{result.exercise.points:<2} "
+                     f"{words['points']}  {status}")  # fmt: skip
+        if details:
+            lines += [f"      {line}" for line in explain(result, language)]
+    reached, most = (sum(r.points for r in results), sum(r.exercise.points for r in results))
+    lines.append(f"{words['total']}: {reached}/{most} {words['points']}")
+    return "\n".join(lines)
