@@ -1,15 +1,21 @@
-# Two commands: `make demo` and `make test`. Both set up .venv first (once).
+# `make demo` and `make test`, and `make lab` for the lessons. Each sets up .venv first (once).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lab notebooks lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m minillm demo --out runs/demo
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+lab: $(VENV)/lab
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+notebooks: $(VENV)/lab # written anew from the lessons
+	$(BIN)/python -m minillm notebooks
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -18,6 +24,10 @@ lint: $(VENV)/ready
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	touch $@
+
+$(VENV)/lab: $(VENV)/ready lessons/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r lessons/requirements.txt
 	touch $@
 
 clean:

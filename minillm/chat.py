@@ -76,29 +76,44 @@ def check_order(messages: Sequence[Message]) -> None:
         raise ValueError("the dialogue has no turn by the user")
 
 
-def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialogue:
-    """Ids and mask of a dialogue; if it ends with the user's turn, the ids are a prompt to answer.
+Turn = tuple[list[int], list[int] | None]
+"""Ids of `USER: … AI:`, and of the answer; None where the answer is still to come."""
 
-    Raises ValueError if the roles are not in order.
-    """
+
+def encode_turns(messages: Sequence[Message], tokenizer: Tokenizer) -> list[Turn]:
+    """The parts of a dialogue, each encoded by itself. Raises ValueError if the roles are not in order."""
     check_order(messages)
-    ids, mask = [tokenizer.doc], [False]
-
-    def add(new: list[int], learned: bool) -> None:
-        ids.extend(new)
-        mask.extend([learned] * len(new))
-
+    turns: list[Turn] = []
     before = ""
     for message in messages:
         if message.role == "system":
             before = f"SYSTEM: {message.content.strip()} "
         elif message.role == "user":
-            add(tokenizer.encode(f"{before}USER: {message.content.strip()} AI:"), learned=False)
+            turns.append((tokenizer.encode(f"{before}USER: {message.content.strip()} AI:"), None))
             before = ""
         else:
-            add(tokenizer.encode(answer_text(message.content)), learned=True)
-            add([tokenizer.end], learned=True)
-    return Dialogue(ids, mask)
+            turns[-1] = (turns[-1][0], tokenizer.encode(answer_text(message.content)))
+    return turns
+
+
+def join_turns(turns: Sequence[Turn], doc: int, end: int) -> tuple[list[int], list[bool]]:
+    """[DOC], then question, answer, [END] of each turn; and what is learned: the answers and their [END]."""
+    ids, mask = [doc], [False]
+    for question, answer in turns:
+        ids += question
+        mask += [False] * len(question)
+        if answer is not None:
+            ids += [*answer, end]
+            mask += [True] * (len(answer) + 1)
+    return ids, mask
+
+
+def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialogue:
+    """Ids and mask of a dialogue; if it ends with the user's turn, the ids are a prompt to answer.
+
+    Raises ValueError if the roles are not in order.
+    """
+    return Dialogue(*join_turns(encode_turns(messages, tokenizer), tokenizer.doc, tokenizer.end))
 
 
 def encode_prompt(question: str, tokenizer: Tokenizer) -> list[int]:

@@ -7,6 +7,8 @@ from typing import Literal
 from minillm import checkpoint, data, distributed
 from minillm import demo as demonstration
 from minillm.commands.common import only, read_tokenizer
+from minillm.files import InputError, write_json
+from minillm.homework import pipeline
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
@@ -26,6 +28,8 @@ class Demo:
     """Train half as long, for a first look."""
     world: Path | None = None
     """Folder with your own tables instead of the built-in world."""
+    with_homework: Path | None = None
+    """Folder with your homework (lessons): what passes takes the place of the framework's own."""
     seed: int = 0
     """Seed of everything random; it also decides which places are held out."""
     device: str = "auto"
@@ -34,7 +38,22 @@ class Demo:
     def run(self) -> None:
         make = demonstration.fast_config if self.fast else demonstration.DemoConfig
         pick_device(self.device)
-        demonstration.demo(make(seed=self.seed, device=self.device), self.out, self.world)
+        config = make(seed=self.seed, device=self.device)
+        if self.with_homework is None:
+            demonstration.demo(config, self.out, self.world)
+            return
+        if not self.with_homework.is_dir():
+            raise InputError(f"{self.with_homework}: no such folder: name the folder with your homework files")
+        choice = pipeline.choose(self.with_homework)
+        for name in choice.used:
+            print(f"your own {name} is used")
+        for name, reason in choice.left.items():
+            print(f"the framework's {name} is used; yours: {reason}")
+        with pipeline.installed(choice.used):
+            report = demonstration.demo(config, self.out, self.world)
+        report["homework"] = {"used": list(choice.used), "left": choice.left}
+        write_json(self.out / "report.json", report)
+        print(f"\nThis model was made with your own: {', '.join(choice.used) or 'nothing yet'}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The graders are graded: right solutions pass, planted mistakes are caught by the check that is named."""
 
 import inspect
-import tomllib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,19 +9,13 @@ import pytest
 from minillm.homework.grade import grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Sandbox
+from tests.graders.table import TARGET, mistakes, plant
 
 HERE = Path(__file__).parent
 LESSONS = all_lessons()
 EXERCISES = [(lesson, exercise) for lesson in LESSONS for exercise in lesson.exercises]
 NAMES = [f"{lesson.number:02}-{exercise.name}" for lesson, exercise in EXERCISES]
-
-
-def mistakes(lesson) -> list[dict]:
-    with (HERE / lesson.folder / "mistakes.toml").open("rb") as file:
-        return tomllib.load(file)["mistake"]
-
-
-MISTAKES = [(lesson, exercise, mistake) for lesson, exercise in EXERCISES for mistake in mistakes(lesson)
+MISTAKES = [(lesson, exercise, mistake) for lesson, exercise in EXERCISES for mistake in mistakes(lesson.folder)
             if mistake["exercise"] == exercise.name]  # fmt: skip
 
 
@@ -52,9 +46,7 @@ def test_a_stub_is_to_do_and_scores_nothing(sandbox, lesson, exercise):
     ("lesson", "exercise", "mistake"), MISTAKES, ids=[f"{m[0].number:02}-{m[1].name}-{m[2]['name']}" for m in MISTAKES]
 )
 def test_a_planted_mistake_is_caught_by_its_check(sandbox, tmp_path, lesson, exercise, mistake):
-    source = (HERE / lesson.folder / "solution.py").read_text(encoding="utf-8")
-    assert source.count(mistake["old"]) == 1, "the edit must have one place to apply to"
-    (tmp_path / "homework.py").write_text(source.replace(mistake["old"], mistake["new"]), encoding="utf-8")
+    (tmp_path / "homework.py").write_text(plant(lesson.folder, mistake), encoding="utf-8")
     for seed in range(5):
         result = grade(sandbox, tmp_path / "homework.py", lesson, exercise, [seed])
         assert result.status == "wrong" and result.points < exercise.points
@@ -65,7 +57,7 @@ def test_a_planted_mistake_is_caught_by_its_check(sandbox, tmp_path, lesson, exe
 
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=NAMES)
 def test_every_exercise_is_well_made(lesson, exercise):
-    own = [m for m in mistakes(lesson) if m["exercise"] == exercise.name]
+    own = [m for m in mistakes(lesson.folder) if m["exercise"] == exercise.name]
     assert 4 <= len(own) <= 12
     assert {m["misconception"] for m in own} >= {m.name for m in exercise.misconceptions}, "each is tried by a mistake"
     assert {m["check"] for m in own} == {c.name for c in exercise.checks}, "each check catches a mistake"
@@ -78,3 +70,22 @@ def test_every_exercise_is_well_made(lesson, exercise):
         theirs = list(inspect.signature(exercise.reference).parameters)
         ours = list(inspect.signature(function).parameters)
         assert theirs[: len(ours)] == ours
+
+
+def test_every_mistake_belongs_to_an_exercise():
+    for lesson in LESSONS:
+        names = {exercise.name for exercise in lesson.exercises}
+        assert {m["exercise"] for m in mistakes(lesson.folder)} == names
+
+
+def test_the_numbers_asked_for():
+    assert len(EXERCISES) >= 34 and len(MISTAKES) >= 150
+
+
+def test_the_published_table_is_that_of_these_mistakes():
+    text = TARGET.read_text(encoding="utf-8")
+    rows = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in text.splitlines()
+            if re.match(r"\| \d\d \|", line)]  # fmt: skip
+    expected = [(f"{lesson.number:02}", f"`{exercise.name}`", str(exercise.points), m["name"], m["check"],
+                 m["misconception"] or "–", "5 of 5") for lesson, exercise, m in MISTAKES]  # fmt: skip
+    assert rows == expected, "run: python -m tests.graders.table"

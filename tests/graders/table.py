@@ -1,0 +1,73 @@
+"""Write lessons/GRADERS.md: every planted mistake, and what the grader made of it.
+
+python -m tests.graders.table
+"""
+
+import tempfile
+import tomllib
+from pathlib import Path
+
+from minillm.files import write_text
+from minillm.homework.grade import grade
+from minillm.homework.lessons import all_lessons
+from minillm.homework.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+TARGET = HERE.parents[1] / "lessons" / "GRADERS.md"
+SEEDS = 5
+HEAD = """# The graders, graded
+
+Written by `python -m tests.graders.table`. Each mistake is planted into a right solution and graded on {seeds} seeds;
+it counts as caught where it loses points, the named check is the first to fail, and the named misconception is
+what the student reads (a dash: the hint of the check, or the error).
+
+{total} mistakes in {exercises} exercises, {caught} caught on every seed.
+
+| lesson | exercise | points | mistake | check | misconception | caught |
+|---|---|---|---|---|---|---|
+"""
+
+
+def mistakes(folder: str) -> list[dict]:
+    """The planted mistakes of a lesson."""
+    with (HERE / folder / "mistakes.toml").open("rb") as file:
+        return tomllib.load(file)["mistake"]
+
+
+def plant(folder: str, mistake: dict) -> str:
+    """The solution with a mistake in it. Raises ValueError unless the edit has exactly one place."""
+    source = (HERE / folder / "solution.py").read_text(encoding="utf-8")
+    if source.count(mistake["old"]) != 1:
+        raise ValueError(f"{folder}: {mistake['name']}: the edit must have one place to apply to")
+    return source.replace(mistake["old"], mistake["new"])
+
+
+def is_caught(result, mistake: dict) -> bool:
+    """Whether the grade is what was said beforehand."""
+    failure = result.failure
+    return (result.status == "wrong" and result.points < result.exercise.points and failure.check == mistake["check"]
+            and (failure.misconception or "") == mistake["misconception"])  # fmt: skip
+
+
+def main() -> None:
+    rows, total, caught, exercises = [], 0, 0, 0
+    with Sandbox() as sandbox, tempfile.TemporaryDirectory() as home:
+        file = Path(home) / "homework.py"
+        for lesson in all_lessons():
+            for exercise in lesson.exercises:
+                exercises += 1
+                for mistake in mistakes(lesson.folder):
+                    if mistake["exercise"] != exercise.name:
+                        continue
+                    file.write_text(plant(lesson.folder, mistake), encoding="utf-8")
+                    seeds = sum(is_caught(grade(sandbox, file, lesson, exercise, [s]), mistake) for s in range(SEEDS))
+                    total, caught = total + 1, caught + (seeds == SEEDS)
+                    rows.append(f"| {lesson.number:02} | `{exercise.name}` | {exercise.points} | {mistake['name']} | "
+                                f"{mistake['check']} | {mistake['misconception'] or '–'} | {seeds} of {SEEDS} |")  # fmt: skip
+    head = HEAD.format(seeds=SEEDS, total=total, exercises=exercises, caught=caught)
+    write_text(TARGET, head + "\n".join(rows) + "\n")
+    print(f"{TARGET}: {caught} of {total} caught")
+
+
+if __name__ == "__main__":
+    main()
