@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -291,6 +292,7 @@ def read_tokenizer(name: str | None) -> Tokenizer | None:
 def skip_finished(out: Path, resume: bool) -> bool:
     """Whether there is nothing to do: --resume on a run that has come to its end."""
     if resume and checkpoint.is_finished(out):
+        checkpoint.remove_helpers(out)  # a kill may have come between the report and this
         print(f"{out}: this run is finished; nothing to do")
         return True
     return False
@@ -318,6 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for output in (sys.stdout, sys.stderr):
         if hasattr(output, "reconfigure"):
             output.reconfigure(encoding="utf-8", errors="replace")
+    command = None
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, args=arguments, prog="python -m minillm", config=(tyro.conf.FlagCreatePairsOff,),
@@ -328,6 +331,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        print("error: out of memory: take a smaller model or batch, or --accumulate 2 or more", file=sys.stderr)
+        return 1
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -335,7 +343,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("\ninterrupted; what was learned is in the newest checkpoint, --resume goes on from it", file=sys.stderr)
+        hint = f"; {checkpoint.how_to_go_on(command.out)}" if isinstance(command, TrainConfig) else ""
+        print(f"\ninterrupted{hint}", file=sys.stderr)
         return 130
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

@@ -12,8 +12,10 @@ run needs to end with the same bytes as one that was never interrupted.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from minillm import lora, plots
 from minillm.files import (
@@ -91,24 +93,27 @@ def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path 
     Raises InputError if an adapter has no base folder to stand beside.
     """
     if adapters := lora.adapters(run.gpt):
-        check_base(base)
-        weights = base / "model.safetensors"
+        check_base(base, folder, adapter=True)
         config = asdict(next(iter(adapters.values())).config)
-        about = {"base": os.path.relpath(base, folder), "base_sha256": file_hash(weights), "lora": config}
-        write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
+        base_hash = file_hash(base / "model.safetensors")
+        weights = folder / "adapter.safetensors"
+        write_tensors(weights, lora.adapter_state(run.gpt))
+        about = {"base": os.path.relpath(base, folder), "base_sha256": base_hash, "lora": config}
         write_json(folder / "adapter.json", about)
         (folder / "model.safetensors").unlink(missing_ok=True)  # of an earlier run in this folder
     else:
-        write_tensors(folder / "model.safetensors", model_state(run.gpt))
+        weights = folder / "model.safetensors"
+        write_tensors(weights, model_state(run.gpt))
         for stale in ("adapter.json", "adapter.safetensors"):
             (folder / stale).unlink(missing_ok=True)
-    write_json(folder / "config.json", {"model": asdict(run.gpt.config), "training": dict(settings)})
+    hashes = {weights.name: file_hash(weights), "tokenizer": run.tokenizer.sha256()}
+    config = {"model": asdict(run.gpt.config), "training": dict(settings), "sha256": hashes}
+    write_json(folder / "config.json", config)
     run.tokenizer.save(folder / "tokenizer")
     write_metrics(folder, run.metrics)
     plots.training_curves(run.metrics, folder / "curves.png")
     write_json(folder / "report.json", run.report)
-    for helper in ("checkpoints", "tokens"):
-        shutil.rmtree(folder / helper, ignore_errors=True)
+    remove_helpers(folder)
     run.folder = folder
 
 
@@ -129,8 +134,19 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     if run.tokenizer.n_vocab != run.gpt.config.n_vocab:
         raise InputError(f"{folder}: the tokenizer has {run.tokenizer.n_vocab} tokens, the model {run.gpt.config.n_vocab}"
                          ": restore the tokenizer that the model was trained with")  # fmt: skip
+    _check_hashes(folder, run.tokenizer)
     run.gpt.to(device).eval()
     return run
+
+
+def _check_hashes(folder: Path, tokenizer: Tokenizer) -> None:
+    """Raise InputError if weights or tokenizer are not those that config.json was written with: they may fit
+    in shape and still be another run's, or a run in this folder was broken off while it was saved."""
+    wanted = read_json(folder / "config.json", dict).get("sha256")
+    for name, expected in wanted.items() if isinstance(wanted, dict) else ():
+        path = folder / name
+        if expected != (tokenizer.sha256() if name == "tokenizer" else path.is_file() and file_hash(path)):
+            raise InputError(f"{path}: not what config.json was written with: put it back, or run the stage again")
 
 
 def _load_model(folder: Path) -> GPT:
@@ -141,7 +157,7 @@ def _load_model(folder: Path) -> GPT:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
-    _copy_into(model, model_state(model), read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    _copy_into(model_state(model), folder / "model.safetensors")
     return model
 
 
@@ -160,18 +176,24 @@ def _load_adapter(folder: Path, device: torch.device | str) -> Run:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
     run = Run(_load_model(base), Tokenizer.load(folder / "tokenizer"), folder)
     lora.inject(run.gpt, config)
-    path = folder / "adapter.safetensors"
-    _copy_into(run.gpt, lora.adapter_state(run.gpt), read_tensors(path), path)
+    _copy_into(lora.adapter_state(run.gpt), folder / "adapter.safetensors")
     return run
 
 
-@torch.no_grad()
-def _copy_into(model: nn.Module, own: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:
+def _read_like(own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors of a file. Raises InputError unless they have the names and shapes of `own`."""
+    saved = read_tensors(path)
     for name in sorted(own.keys() ^ saved.keys()):
         raise InputError(f"{path}: {name} is {'missing' if name in own else 'too much'}: config and weights differ")
     for name, tensor in saved.items():
         if own[name].shape != tensor.shape:
             raise InputError(f"{path}: {name} is {tuple(tensor.shape)}, the config says {tuple(own[name].shape)}")
+    return saved
+
+
+@torch.no_grad()
+def _copy_into(own: Mapping[str, Tensor], path: Path) -> None:
+    for name, tensor in _read_like(own, path).items():
         own[name].copy_(tensor)
 
 
@@ -186,13 +208,68 @@ def begin(out: Path, resume: bool) -> None:
     make_folder(out)
     if not resume:
         (out / "report.json").unlink(missing_ok=True)
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        for folder in checkpoints(out):
+            remove(folder)
 
 
-def check_base(base: Path | None) -> None:
-    """Raise InputError unless an adapter can be saved beside this base run."""
-    if base is None or not (base / "model.safetensors").is_file():
+def check_base(base: Path | None, out: Path, adapter: bool) -> None:
+    """Raise InputError if `out` is the base run itself, or if an `adapter` has no full model to stand beside."""
+    if base is not None and base.resolve() == out.resolve():
+        raise InputError(f"{out}: is the base run itself and would be lost: choose another --out")
+    if adapter and (base is None or not (base / "model.safetensors").is_file()):
         raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+
+
+def step_of(folder: Path) -> int:
+    """The number of steps done at a checkpoint."""
+    return int(folder.name.removeprefix("step-"))
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The complete checkpoints of a run, the newest last."""
+    folders = (out / "checkpoints").glob("step-*")
+    return sorted((p for p in folders if re.fullmatch(r"step-[0-9]+", p.name)), key=step_of)
+
+
+def newest(out: Path) -> Path | None:
+    """The newest complete checkpoint of a run, if any."""
+    return (checkpoints(out) or [None])[-1]
+
+
+def partial_name(folder: Path) -> Path:
+    """Where a checkpoint stands while it is written or removed: what is killed then does not count."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def remove(folder: Path) -> None:
+    """Remove a checkpoint, as a whole or not at all."""
+    partial = partial_name(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    os.replace(folder, partial)
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_helpers(out: Path) -> None:
+    """Remove what only training needs: checkpoints and tokens, and nothing else that may stand there."""
+    for folder in checkpoints(out):
+        remove(folder)
+    for partial in (out / "checkpoints").glob(".step-*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+    with suppress(OSError):  # Windows keeps a file that is still mapped
+        for path in (out / "tokens").glob("*tokens.*"):
+            path.unlink()
+    for name in ("checkpoints", "tokens"):
+        with suppress(OSError):
+            (out / name).rmdir()
+
+
+def how_to_go_on(out: Path) -> str:
+    """What a run that was interrupted says at the end."""
+    if is_finished(out):
+        return "the run is finished and saved"
+    if (folder := newest(out)) is None:
+        return "no step was saved yet"
+    return f"step {step_of(folder)} is saved: give the same command with --resume to go on"
 
 
 def save(
@@ -206,7 +283,9 @@ def save(
 ) -> None:
     """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
     folder = out / "checkpoints" / f"step-{step:06d}"
-    partial = folder.with_name(f".{folder.name}.partial")
+    if folder.is_dir():  # Ctrl-C directly after it was written
+        return
+    partial = partial_name(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
         write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
@@ -215,54 +294,51 @@ def save(
         write_tensors(partial / "random.safetensors", random_state)
         write_json(partial / "run.json", begun_with)
         write_metrics(partial, history)
-        shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     except OSError:  # the disk is full: give back what was taken
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    for older in folder.parent.iterdir():
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
-
-
-def newest(out: Path) -> Path | None:
-    """The newest complete checkpoint of a run, if any."""
-    return max((out / "checkpoints").glob("step-*"), default=None)
+    for older in checkpoints(out)[:-1]:
+        remove(older)
+    for partial in folder.parent.glob(".step-*.partial"):  # of a run that was killed
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_same(folder: Path, begun_with: Mapping[str, object]) -> None:
     """Raise InputError, naming the difference, unless a checkpoint was begun with the same settings and data."""
     path = folder / "run.json"
     before = read_json(path, dict)
-    for name in sorted(before.keys() | begun_with.keys()):
+    differences = [name for name in before.keys() | begun_with.keys() if before.get(name) != begun_with.get(name)]
+    # settings come first: another setting may be why the data differ
+    for name in sorted(differences, key=lambda name: (str(before.get(name)).startswith(HASH), name)):
         old, new = before.get(name), begun_with.get(name)
-        if old != new:
-            what = f"{name} differs" if str(old).startswith(HASH) else f"{name} was {old!r} and is now {new!r}"
-            raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
+        what = f"{name} differs" if str(old).startswith(HASH) else f"{name} was {old!r} and is now {new!r}"
+        raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
 
 
 def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tuple[int, list[dict]]:
     """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
-    path = folder / "model.safetensors"
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
-    _copy_into(model, own, read_tensors(path), path)
+    _copy_into(own, folder / "model.safetensors")
     for i, optimizer in enumerate(optimizers):
-        path = folder / f"optimizer-{i}.safetensors"
-        state = read_tensors(path)
-        if state.keys() != optimizer.state().keys():
-            raise InputError(f"{path}: is the state of another optimizer: keep the settings, or start without --resume")
-        optimizer.load_state(state)
+        optimizer.load_state(_read_like(optimizer.state(), folder / f"optimizer-{i}.safetensors"))
     path = folder / "metrics.jsonl"
     try:
         history = [json.loads(line) for line in read_text(path).splitlines()]
     except json.JSONDecodeError:
         raise InputError(f"{path}: was cut off: remove this checkpoint, or start over without --resume") from None
-    return int(folder.name.removeprefix("step-")), history
+    return step_of(folder), history
 
 
 def restore_random_state(folder: Path) -> None:
     """Bring the random generators back to where the checkpoint left them."""
-    state = read_tensors(folder / "random.safetensors")
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    path = folder / "random.safetensors"
+    state = read_tensors(path)
+    try:
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"])
+    except (KeyError, TypeError, RuntimeError):
+        raise InputError(
+            f"{path}: not a random state: remove this checkpoint, or start over without --resume"
+        ) from None

@@ -18,8 +18,9 @@ from minillm.checkpoint import Run, save_run
 from minillm.corpus import Documents, Tokens, split_validation, survey, token_file, token_stream, train_tokenizer
 from minillm.files import InputError, make_folder
 from minillm.gpt import GPT, GPTConfig, count_parameters, gpt2_config, llama_config, token_losses
+from minillm.settings import TrainConfig, share
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, pick_device, train
+from minillm.training import Metrics, Timer, autocast, mean_loss, pick_device, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,7 @@ class PretrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
+        share(self, "validation")
         if self.vocab_size < 256:
             raise ValueError(f"vocab_size is {self.vocab_size}: it must be at least 256, the number of bytes")
         self.model_config(n_vocab=259)  # fails early if the shape does not fit together
