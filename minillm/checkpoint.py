@@ -128,7 +128,7 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
     if (folder / "adapter.json").is_file():
-        run = _load_adapter(folder, device)
+        run = _load_adapter(folder)
     else:
         run = Run(_load_model(folder), Tokenizer.load(folder / "tokenizer"), folder)
     if run.tokenizer.n_vocab != run.gpt.config.n_vocab:
@@ -151,17 +151,16 @@ def _check_hashes(folder: Path, tokenizer: Tokenizer) -> None:
 
 def _load_model(folder: Path) -> GPT:
     path = folder / "config.json"
+    about = read_json(path, dict)
     try:
-        model = GPT(GPTConfig(**read_json(path, dict)["model"]))
+        model = GPT(GPTConfig(**about["model"]))
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
     _copy_into(model_state(model), folder / "model.safetensors")
     return model
 
 
-def _load_adapter(folder: Path, device: torch.device | str) -> Run:
+def _load_adapter(folder: Path) -> Run:
     path = folder / "adapter.json"
     about = read_json(path, dict)
     try:
