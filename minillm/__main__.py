@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from minillm import chat, checkpoint, data, distributed, evaluate
+from minillm import chat, checkpoint, data, distributed, evaluate, resuming
 from minillm import demo as demonstration
 from minillm.assistant import load
 from minillm.corpus import token_stream
@@ -292,7 +292,7 @@ def read_tokenizer(name: str | None) -> Tokenizer | None:
 def skip_finished(out: Path, resume: bool) -> bool:
     """Whether there is nothing to do: --resume on a run that has come to its end."""
     if resume and checkpoint.is_finished(out):
-        checkpoint.remove_helpers(out)  # a kill may have come between the report and this
+        resuming.remove_helpers(out)  # a kill may have come between the report and this
         print(f"{out}: this run is finished; nothing to do")
         return True
     return False
@@ -343,7 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        hint = f"; {checkpoint.how_to_go_on(command.out)}" if isinstance(command, TrainConfig) else ""
+        hint = resuming.how_to_go_on(command.out) if isinstance(command, TrainConfig) else ""
         print(f"\ninterrupted{hint}", file=sys.stderr)
         return 130
     except OSError as error:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minillm import checkpoint, distributed, lora
+from minillm import distributed, lora, resuming
 from minillm.batching import Batch
 from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers
@@ -92,17 +92,18 @@ def own_share(pieces: list) -> list:
 @contextmanager
 def no_ctrl_c() -> Iterator[None]:
     """Ctrl-C waits until the block is done, so that what belongs together is done together."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python raises KeyboardInterrupt in the main thread only
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C is ignored, or comes in the main thread
         return
     pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
     if pressed:
-        raise KeyboardInterrupt
+        before(signal.SIGINT, None)  # raises KeyboardInterrupt
 
 
 def train(
@@ -131,11 +132,11 @@ def train(
     main = distributed.rank() == 0
     begun_with = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE} | dict(data or {})
     if out is not None and main:
-        checkpoint.begin(out, config.resume)
+        resuming.begin(out, config.resume)
     distributed.wait_for_all()
-    if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
-        checkpoint.check_same(newest, begun_with)
-        first, history = checkpoint.restore(newest, model, optimizers)
+    if out is not None and config.resume and (newest := resuming.newest(out)) is not None:
+        resuming.check_same(newest, begun_with)
+        first, history = resuming.restore(newest, model, optimizers)
     if config.resume and main:
         print(f"resumed at step {first}" if first else "no checkpoint to resume: starting over")
     distributed.wait_for_all()  # nobody removes the checkpoint that another still reads
@@ -143,7 +144,7 @@ def train(
     def save() -> None:
         if out is not None and main:
             with no_ctrl_c():
-                checkpoint.save(out, len(history), model, optimizers, history, random_state, begun_with)
+                resuming.save(out, len(history), model, optimizers, history, random_state, begun_with)
 
     progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not (bar and main), leave=True)
     gpus = [model.device] if model.device.type == "cuda" else []
@@ -152,7 +153,7 @@ def train(
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             if first:
-                checkpoint.restore_random_state(newest)
+                resuming.restore_random_state(newest)
             random_state = get_random_state(model.device)
             for step in range(first, config.steps):
                 model.train()

@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from minillm import checkpoint, lora
+from minillm import checkpoint, lora, resuming
 from minillm.chat import Message, Preference
-from minillm.checkpoint import Run, load_run, save_run, write_metrics
+from minillm.checkpoint import Run, load_run, save_run
 from minillm.files import InputError
 from minillm.gpt import GPT, GPTConfig, gpt2_config, llama_config
+from minillm.resuming import write_metrics
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
@@ -464,9 +465,9 @@ def test_a_half_written_checkpoint_is_ignored_and_later_removed(base, tmp_path, 
     half = tmp_path / "parts" / "checkpoints" / ".step-000004.partial"
     for step, newest in ((2, None), (4, tmp_path / "parts" / "checkpoints" / "step-000002")):
         with monkeypatch.context() as patch, pytest.raises(Stop):
-            patch.setattr(checkpoint, "write_metrics", stop_while_saving(step))
+            patch.setattr(resuming, "write_metrics", stop_while_saving(step))
             run_sft(base, tmp_path / "parts", resume=True)
-        assert checkpoint.newest(tmp_path / "parts") == newest
+        assert resuming.newest(tmp_path / "parts") == newest
     assert "model.safetensors" in files(half)
     with pytest.raises(Stop):
         run_sft(base, tmp_path / "parts", stop_at(5), resume=True)
@@ -490,7 +491,7 @@ def test_resuming_without_a_checkpoint_starts_over_and_says_so(base, tmp_path, c
 def test_a_damaged_checkpoint_is_an_input_error_that_names_the_file(base, tmp_path, name, damage):
     with pytest.raises(Stop):
         run_lora(base, tmp_path, stop_at(3))
-    path = checkpoint.newest(tmp_path) / name
+    path = resuming.newest(tmp_path) / name
     if name.endswith("jsonl") and damage in (swapped, one_tensor_more):
         pytest.skip("no tensors in it")
     if name.startswith("random") and damage is one_tensor_more:
@@ -555,20 +556,20 @@ def test_what_a_user_keeps_beside_the_checkpoints_stays(base, tmp_path):
 def test_the_newest_checkpoint_is_the_one_with_the_most_steps(tmp_path):
     for name in ("step-999900", "step-1000000", "step-000100", ".step-2000000.partial", "step-x", "other"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    assert checkpoint.newest(tmp_path).name == "step-1000000"
+    assert resuming.newest(tmp_path).name == "step-1000000"
 
 
 def test_a_checkpoint_is_removed_as_a_whole(base, tmp_path, monkeypatch):
     """The power is cut while older checkpoints are removed: none that counts has lost a file."""
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
+        patch.setattr(resuming.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
         run_sft(base, tmp_path)
-    assert checkpoint.newest(tmp_path).name == "step-000004"
+    assert resuming.newest(tmp_path).name == "step-000004"
     with monkeypatch.context() as patch, pytest.raises(Stop):  # and when the run starts over
-        patch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
+        patch.setattr(resuming.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
         run_sft(base, tmp_path)
     whole = {"model.safetensors", "optimizer-0.safetensors", "random.safetensors", "run.json", "metrics.jsonl"}
-    assert all(files(folder) == whole for folder in checkpoint.checkpoints(tmp_path))
+    assert all(files(folder) == whole for folder in resuming.checkpoints(tmp_path))
     run_sft(base, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
 

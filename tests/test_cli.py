@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import minillm
-from minillm import checkpoint
+from minillm import checkpoint, resuming
 from minillm.__main__ import COMMANDS, main
 from minillm.checkpoint import load_run
 from minillm.lora import adapters
@@ -330,14 +330,14 @@ def test_a_loss_that_is_no_number_is_exit_code_1(home, tmp_path, capsys):
 
 
 def interrupt_after_checkpoint(monkeypatch, step: int) -> None:
-    save = checkpoint.save
+    save = resuming.save
 
     def save_then_stop(out, at, *rest):
         save(out, at, *rest)
         if at == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save", save_then_stop)
+    monkeypatch.setattr(resuming, "save", save_then_stop)
 
 
 def test_ctrl_c_is_exit_code_130_and_resume_goes_on_to_the_same_bytes(home, runs, tmp_path, monkeypatch, capsys):
