@@ -47,6 +47,7 @@ def start(words: list[str], stdin: BinaryIO, out: BinaryIO, err: BinaryIO, file_
             import resource
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         torch.set_num_threads(1)
         try:
             code = main(words)

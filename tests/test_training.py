@@ -316,6 +316,15 @@ def test_a_run_ended_by_ctrl_c_and_resumed_equals_an_uninterrupted_one(tmp_path,
     assert same(weights(resumed), weights(whole))
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C counts, also where the tests run in the background and it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("moment", ["update", "writing", "just written"])
 def test_ctrl_c_while_something_is_changed_or_written_waits_until_it_is_whole(tmp_path, monkeypatch, moment):
     model, config = tiny(), settings(steps=6, checkpoint_every=2)
@@ -340,6 +349,13 @@ def test_ctrl_c_while_something_is_changed_or_written_waits_until_it_is_whole(tm
     again = settings(steps=6, checkpoint_every=2, resume=True)
     assert train(resumed, objective(resumed, again), again, tmp_path) == history
     assert same(weights(resumed), weights(model))
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(ctrl_c):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    model, config = tiny(), settings()
+    history = train(model, objective(model, config), config, on_step=lambda *_: signal.raise_signal(signal.SIGINT))
+    assert len(history) == config.steps
 
 
 def test_training_in_a_thread_leaves_ctrl_c_alone():
