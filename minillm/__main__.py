@@ -2,15 +2,18 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 import tyro
 
+from minillm import resuming
 from minillm.commands.classroom import Homework, Notebooks
 from minillm.commands.material import TokenizerCommand, World
 from minillm.commands.models import Chat, Complete, Evaluate
 from minillm.commands.stages import Demo, Prefer, Pretrain, Sft
+from minillm.settings import TrainConfig
 from minillm.training import TrainingError
 
 COMMANDS = {
@@ -24,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for output in (sys.stdout, sys.stderr):
         if hasattr(output, "reconfigure"):
             output.reconfigure(encoding="utf-8", errors="replace")
+    command = None
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, args=arguments, prog="python -m minillm", config=(tyro.conf.FlagCreatePairsOff,),
@@ -34,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        print("error: out of memory: take a smaller model or batch, or --accumulate 2 or more", file=sys.stderr)
+        return 1
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -41,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("\ninterrupted; what was learned is in the newest checkpoint, --resume goes on from it", file=sys.stderr)
+        hint = resuming.how_to_go_on(command.out) if isinstance(command, TrainConfig) else ""
+        print(f"\ninterrupted{hint}", file=sys.stderr)
         return 130
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

@@ -1,43 +1,28 @@
-"""Run folders and checkpoints: safetensors for numbers, JSON for the rest, never a pickle.
+"""Run folders: safetensors for numbers, JSON for the rest, never a pickle.
 
 A run folder is what a stage leaves behind:
 
     model.safetensors  config.json  tokenizer/  metrics.jsonl  curves.png  report.json
 
 A LoRA run holds adapter.safetensors and adapter.json instead of the model: the adapter and where its
-base stands, with the base's hash. While training, checkpoints/step-NNNNNN/ holds all that a resumed
-run needs to end with the same bytes as one that was never interrupted.
+base stands, with the base's hash.
 """
 
 import hashlib
-import json
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
 from minillm import lora, plots
-from minillm.files import (
-    HASH,
-    InputError,
-    file_hash,
-    make_folder,
-    read_json,
-    read_text,
-    replace_file,
-    write_json,
-    write_text,
-)
+from minillm.files import HASH, InputError, file_hash, read_json, write_json
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.optim import AdamW, Muon
+from minillm.resuming import remove_helpers, write_metrics
+from minillm.tensors import copy_into, write_tensors
 from minillm.tokenizer import Tokenizer
 
 
@@ -50,22 +35,6 @@ class Run:
     folder: Path | None = None
     metrics: list[dict[str, float]] = field(default_factory=list)
     report: dict = field(default_factory=dict)
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors, whole or not at all."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    replace_file(path, lambda partial: partial.write_bytes(to_bytes(tensors)))
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors. Raises InputError if the file is missing or not whole."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: name a folder that a finished run wrote")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file ({error}): run the stage again") from None
 
 
 def model_state(model: GPT) -> dict[str, Tensor]:
@@ -81,35 +50,33 @@ def state_hash(model: GPT) -> str:
     return HASH + digest.hexdigest()
 
 
-def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write metrics.jsonl, a line a step."""
-    write_text(folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in history))
-
-
 def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path | None = None) -> None:
     """Write a run folder. A model with LoRA adapters is saved as adapter beside its `base` run.
 
     Raises InputError if an adapter has no base folder to stand beside.
     """
     if adapters := lora.adapters(run.gpt):
-        check_base(base)
-        weights = base / "model.safetensors"
+        check_base(base, folder, adapter=True)
         config = asdict(next(iter(adapters.values())).config)
-        about = {"base": os.path.relpath(base, folder), "base_sha256": file_hash(weights), "lora": config}
-        write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
+        base_hash = file_hash(base / "model.safetensors")
+        weights = folder / "adapter.safetensors"
+        write_tensors(weights, lora.adapter_state(run.gpt))
+        about = {"base": os.path.relpath(base, folder), "base_sha256": base_hash, "lora": config}
         write_json(folder / "adapter.json", about)
         (folder / "model.safetensors").unlink(missing_ok=True)  # of an earlier run in this folder
     else:
-        write_tensors(folder / "model.safetensors", model_state(run.gpt))
+        weights = folder / "model.safetensors"
+        write_tensors(weights, model_state(run.gpt))
         for stale in ("adapter.json", "adapter.safetensors"):
             (folder / stale).unlink(missing_ok=True)
-    write_json(folder / "config.json", {"model": asdict(run.gpt.config), "training": dict(settings)})
+    hashes = {weights.name: file_hash(weights), "tokenizer": run.tokenizer.sha256()}
+    config = {"model": asdict(run.gpt.config), "training": dict(settings), "sha256": hashes}
+    write_json(folder / "config.json", config)
     run.tokenizer.save(folder / "tokenizer")
     write_metrics(folder, run.metrics)
     plots.training_curves(run.metrics, folder / "curves.png")
     write_json(folder / "report.json", run.report)
-    for helper in ("checkpoints", "tokens"):
-        shutil.rmtree(folder / helper, ignore_errors=True)
+    remove_helpers(folder)
     run.folder = folder
 
 
@@ -118,35 +85,53 @@ def is_finished(folder: Path) -> bool:
     return (folder / "report.json").is_file()
 
 
+def check_base(base: Path | None, out: Path, adapter: bool) -> None:
+    """Raise InputError if `out` is the base run itself, or if an `adapter` has no full model to stand beside."""
+    if base is not None and base.resolve() == out.resolve():
+        raise InputError(f"{out}: is the base run itself and would be lost: choose another --out")
+    if adapter and (base is None or not (base / "model.safetensors").is_file()):
+        raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+
+
 def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     """Read a run folder; an adapter is put beside its base. Raises InputError that names the fault."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
     if (folder / "adapter.json").is_file():
-        run = _load_adapter(folder, device)
+        run = _load_adapter(folder)
     else:
         run = Run(_load_model(folder), Tokenizer.load(folder / "tokenizer"), folder)
     if run.tokenizer.n_vocab != run.gpt.config.n_vocab:
         raise InputError(f"{folder}: the tokenizer has {run.tokenizer.n_vocab} tokens, the model {run.gpt.config.n_vocab}"
                          ": restore the tokenizer that the model was trained with")  # fmt: skip
+    _check_hashes(folder, run.tokenizer)
     run.gpt.to(device).eval()
     return run
 
 
+def _check_hashes(folder: Path, tokenizer: Tokenizer) -> None:
+    """Raise InputError if weights or tokenizer are not those that config.json was written with: they may fit
+    in shape and still be another run's, or a run in this folder was broken off while it was saved."""
+    wanted = read_json(folder / "config.json", dict).get("sha256")
+    for name, expected in wanted.items() if isinstance(wanted, dict) else ():
+        path = folder / name
+        if expected != (tokenizer.sha256() if name == "tokenizer" else path.is_file() and file_hash(path)):
+            raise InputError(f"{path}: not what config.json was written with: put it back, or run the stage again")
+
+
 def _load_model(folder: Path) -> GPT:
     path = folder / "config.json"
+    about = read_json(path, dict)
     try:
-        model = GPT(GPTConfig(**read_json(path, dict)["model"]))
+        model = GPT(GPTConfig(**about["model"]))
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
-    _copy_into(model, model_state(model), read_tensors(folder / "model.safetensors"), folder / "model.safetensors")
+    copy_into(model_state(model), folder / "model.safetensors")
     return model
 
 
-def _load_adapter(folder: Path, device: torch.device | str) -> Run:
+def _load_adapter(folder: Path) -> Run:
     path = folder / "adapter.json"
     about = read_json(path, dict)
     try:
@@ -161,109 +146,5 @@ def _load_adapter(folder: Path, device: torch.device | str) -> Run:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
     run = Run(_load_model(base), Tokenizer.load(folder / "tokenizer"), folder)
     lora.inject(run.gpt, config)
-    path = folder / "adapter.safetensors"
-    _copy_into(run.gpt, lora.adapter_state(run.gpt), read_tensors(path), path)
+    copy_into(lora.adapter_state(run.gpt), folder / "adapter.safetensors")
     return run
-
-
-@torch.no_grad()
-def _copy_into(model: nn.Module, own: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: Path) -> None:
-    for name in sorted(own.keys() ^ saved.keys()):
-        raise InputError(f"{path}: {name} is {'missing' if name in own else 'too much'}: config and weights differ")
-    for name, tensor in saved.items():
-        if own[name].shape != tensor.shape:
-            raise InputError(f"{path}: {name} is {tuple(tensor.shape)}, the config says {tuple(own[name].shape)}")
-        own[name].copy_(tensor)
-
-
-# ----------------------------------------------------------------------------- checkpoints while training
-
-
-def begin(out: Path, resume: bool) -> None:
-    """Make the output folder; a run that starts over drops report and checkpoints of an earlier one.
-
-    Raises InputError if the folder cannot be made.
-    """
-    make_folder(out)
-    if not resume:
-        (out / "report.json").unlink(missing_ok=True)
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
-
-
-def check_base(base: Path | None) -> None:
-    """Raise InputError unless an adapter can be saved beside this base run."""
-    if base is None or not (base / "model.safetensors").is_file():
-        raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
-
-
-def save(
-    out: Path,
-    step: int,
-    model: GPT,
-    optimizers: Sequence[AdamW | Muon],
-    history: Sequence[dict],
-    random_state: Mapping[str, Tensor],
-    begun_with: Mapping[str, object],
-) -> None:
-    """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
-    folder = out / "checkpoints" / f"step-{step:06d}"
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
-        for i, optimizer in enumerate(optimizers):
-            write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
-        write_tensors(partial / "random.safetensors", random_state)
-        write_json(partial / "run.json", begun_with)
-        write_metrics(partial, history)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-    except OSError:  # the disk is full: give back what was taken
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    for older in folder.parent.iterdir():
-        if older != folder:
-            shutil.rmtree(older, ignore_errors=True)
-
-
-def newest(out: Path) -> Path | None:
-    """The newest complete checkpoint of a run, if any."""
-    return max((out / "checkpoints").glob("step-*"), default=None)
-
-
-def check_same(folder: Path, begun_with: Mapping[str, object]) -> None:
-    """Raise InputError, naming the difference, unless a checkpoint was begun with the same settings and data."""
-    path = folder / "run.json"
-    before = read_json(path, dict)
-    for name in sorted(before.keys() | begun_with.keys()):
-        old, new = before.get(name), begun_with.get(name)
-        if old != new:
-            what = f"{name} differs" if str(old).startswith(HASH) else f"{name} was {old!r} and is now {new!r}"
-            raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
-
-
-def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tuple[int, list[dict]]:
-    """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
-    path = folder / "model.safetensors"
-    own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
-    _copy_into(model, own, read_tensors(path), path)
-    for i, optimizer in enumerate(optimizers):
-        path = folder / f"optimizer-{i}.safetensors"
-        state = read_tensors(path)
-        if state.keys() != optimizer.state().keys():
-            raise InputError(f"{path}: is the state of another optimizer: keep the settings, or start without --resume")
-        optimizer.load_state(state)
-    path = folder / "metrics.jsonl"
-    try:
-        history = [json.loads(line) for line in read_text(path).splitlines()]
-    except json.JSONDecodeError:
-        raise InputError(f"{path}: was cut off: remove this checkpoint, or start over without --resume") from None
-    return int(folder.name.removeprefix("step-")), history
-
-
-def restore_random_state(folder: Path) -> None:
-    """Bring the random generators back to where the checkpoint left them."""
-    state = read_tensors(folder / "random.safetensors")
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])

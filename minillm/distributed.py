@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from minillm.files import InputError
+
 
 def world_size() -> int:
     """Number of processes."""
@@ -41,6 +43,13 @@ def processes(device: torch.device) -> Iterator[torch.device]:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def check_joined() -> None:
+    """Raise InputError in a process that torchrun started beside others that know nothing of each other: they
+    would all write the same files."""
+    if world_size() < int(os.environ.get("WORLD_SIZE", "1")):
+        raise InputError("only pretrain trains in several processes: start this without torchrun")
 
 
 def wait_for_all() -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from minillm.gpt import GPT, KVCache, causal_mask
+from minillm.settings import a_seed, above_0, at_least_0, at_least_1
 from minillm.tokenizer import Tokenizer
 
 
@@ -35,16 +36,12 @@ class Sampling:
     """Seed of the random choice; the same seed gives the same text."""
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 0:
-            raise ValueError(f"max_new_tokens is {self.max_new_tokens}: it must be at least 0")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}: it must be a number from 0 up")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}: it must be at least 1")
+        at_least_0(self, "max_new_tokens", "temperature")
+        at_least_1(self, "top_k")
+        above_0(self, "repetition_penalty")
+        a_seed(self, "seed")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}: it must be above 0 and at most 1")
-        if not 0 < self.repetition_penalty < float("inf"):
-            raise ValueError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0")
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:

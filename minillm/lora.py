@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minillm.gpt import GPT
+from minillm.settings import above_0, at_least_1, share
 
 Target = Literal["query", "key", "value", "out", "up", "gate", "down"]
 
@@ -33,10 +34,9 @@ class LoRAConfig:
     """Names of the linear layers that get one."""
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"rank is {self.rank}: it must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: it must be from 0 up to below 1")
+        at_least_1(self, "rank")
+        above_0(self, "alpha")
+        share(self, "dropout")
         if unknown := set(self.targets) - set(get_args(Target)):
             raise ValueError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(get_args(Target))}")
 

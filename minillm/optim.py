@@ -140,9 +140,10 @@ def make_optimizers(
 def learning_rate_scale(step: int, steps: int, warmup: int, final: float) -> float:
     """Factor on the learning rate of step 0, 1, …, steps - 1.
 
-    1) rises in a line to 1 over the warm-up, 2) falls in a line to `final` at the last step.
+    1) rises in a line to 1 over the warm-up and is 1 in the step after it, so that a run of a single step
+    learns something too, 2) falls in a line to `final` at the last step.
     """
-    if step < warmup:
-        return (step + 1) / warmup
+    if step <= warmup:
+        return min(1.0, (step + 1) / max(1, warmup))
     left = (steps - 1 - step) / max(1, steps - 1 - warmup)
     return final + (1 - final) * left

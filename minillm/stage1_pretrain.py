@@ -19,8 +19,9 @@ from minillm.corpus import Documents, Tokens, split_validation, survey, token_fi
 from minillm.files import InputError, make_folder
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.settings import TrainConfig, share
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, TrainConfig, autocast, mean_loss, pick_device, train
+from minillm.training import Metrics, Timer, autocast, mean_loss, pick_device, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,7 @@ class PretrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
+        share(self, "validation")
         if self.vocab_size < 256:
             raise ValueError(f"vocab_size is {self.vocab_size}: it must be at least 256, the number of bytes")
         self.model_config(n_vocab=259)  # fails early if the shape does not fit together

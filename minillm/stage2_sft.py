@@ -6,7 +6,6 @@ knowledge is there already, a few pairs teach the format.
 """
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,12 +20,13 @@ from minillm.checkpoint import Run, check_base, save_run, state_hash
 from minillm.corpus import Documents, data_hash, survey
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters
+from minillm.settings import TrainConfig, TuneConfig, share
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, TrainConfig, mean_loss, parameter_drift, pick_device, train
+from minillm.training import Metrics, Timer, mean_loss, parameter_drift, pick_device, train
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFTConfig(TrainConfig):
+class SFTConfig(TuneConfig):
     """Settings of stage 2."""
 
     steps: int = 120
@@ -36,26 +36,12 @@ class SFTConfig(TrainConfig):
     """Share of the dialogues kept back to measure the loss on answers never trained on."""
     long: Literal["cut", "drop"] = "cut"
     """Dialogues longer than the context: keep the first turns that fit, or leave them out."""
-    rehearse_rows: int = 0
-    """Rows of pretraining text learned beside each batch, against forgetting."""
     rehearse_weight: float = 0.5
     """Weight of the loss on those rows."""
-    lora: int = 0
-    """Rank of LoRA adapters; 0 tunes all parameters."""
-    lora_alpha: float = 16.0
-    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
-    lora_dropout: float = 0.0
-    """Dropout on the adapters' input."""
-    merge: bool = False
-    """Add the adapters to the weights at the end and save a full model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation is {self.validation}: it must be from 0 up to below 1")
-        for name in ("rehearse_rows", "rehearse_weight", "lora"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
+        share(self, "validation")
 
 
 def prepare(
@@ -108,12 +94,14 @@ def sft(
 
     `rehearsal` is raw text of stage 1 for `config.rehearse_rows`. Raises InputError if no dialogue fits.
     """
-    if out is not None and config.lora and not config.merge:
-        check_base(base.folder)
+    if out is not None:
+        check_base(base.folder, out, adapter=config.lora and not config.merge)
     timer, tokenizer = Timer(), base.tokenizer
     model = copy.deepcopy(base.gpt).to(pick_device(config.device))
     lora.merge(model)
     examples, counts = prepare(dialogues, tokenizer, model.config.n_ctx, config.long)
+    data = {"base": state_hash(base.gpt), "dialogues": data_hash([(d.ids, d.mask) for d in examples]),
+            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
     n_held_back = int(len(examples) * config.validation)
     order = shuffled(len(examples), len(examples), 0, config.seed)
     held_back = [examples[i] for i in order[:n_held_back]]
@@ -132,8 +120,6 @@ def sft(
             yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
 
     before = answer_loss(model, held_back, config, tokenizer.pad) if held_back else None
-    data = {"base": state_hash(base.gpt), "dialogues": data_hash([(d.ids, d.mask) for d in examples]),
-            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
     history = train(model, objective, config, out, "sft", bar, on_step, data)
     report = {"stage": "sft", "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True),
               **counts, "tokens": sum(m["tokens"] for m in history), "answer_loss": history[-1]["answer_loss"]}  # fmt: skip

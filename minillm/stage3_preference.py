@@ -24,11 +24,11 @@ from minillm.checkpoint import Run, check_base, save_run, state_hash
 from minillm.corpus import Documents, data_hash, survey
 from minillm.files import InputError
 from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.settings import TuneConfig, above_0, at_least_0
 from minillm.tokenizer import Tokenizer
 from minillm.training import (
     Metrics,
     Timer,
-    TrainConfig,
     autocast,
     mean_loss,
     own_share,
@@ -39,7 +39,7 @@ from minillm.training import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreferenceConfig(TrainConfig):
+class PreferenceConfig(TuneConfig):
     """Settings of stage 3."""
 
     steps: int = 160
@@ -49,21 +49,13 @@ class PreferenceConfig(TrainConfig):
     """How strongly the model is held to the reference: the smaller, the further it may go."""
     likelihood: float = 4.0
     """Weight of the ordinary SFT loss on the chosen answer; without it both answers may become unlikely."""
-    rehearse_rows: int = 0
-    """Rows of pretraining text learned beside each batch, against forgetting."""
     rehearse_weight: float = 2.0
     """Weight of the loss on those rows."""
-    lora: int = 0
-    """Rank of LoRA adapters; 0 tunes all parameters."""
-    lora_alpha: float = 16.0
-    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
-    merge: bool = False
-    """Add the adapters to the weights at the end and save a full model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.beta > 0:
-            raise ValueError(f"beta is {self.beta}: it must be above 0")
+        above_0(self, "beta")
+        at_least_0(self, "likelihood")
 
 
 def sequence_log_probs(logits: Tensor, batch: Batch) -> Tensor:
@@ -114,15 +106,15 @@ def prefer(
 
     Raises InputError if no pair fits into the context.
     """
-    if out is not None and config.lora and not config.merge:
-        check_base(base.folder)
+    if out is not None:
+        check_base(base.folder, out, adapter=config.lora and not config.merge)
     timer, tokenizer, n_ctx = Timer(), base.tokenizer, base.gpt.config.n_ctx
     device = pick_device(config.device)
     model = copy.deepcopy(base.gpt).to(device)
     lora.merge(model)
     reference = copy.deepcopy(model).eval().requires_grad_(False)
     if config.lora:
-        lora.inject(model, lora.LoRAConfig(config.lora, config.lora_alpha), config.seed)
+        lora.inject(model, lora.LoRAConfig(config.lora, config.lora_alpha, config.lora_dropout), config.seed)
     examples = encode_preferences(pairs, tokenizer, n_ctx)
     text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, n_ctx, config.seed)
 

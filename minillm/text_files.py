@@ -36,7 +36,7 @@ def find_files(paths: Sequence[str | Path], suffixes: Sequence[str]) -> list[Pat
         elif path.exists() or not glob.has_magic(str(path)):
             found.append(path)
         else:
-            matches = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
+            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if not p.is_dir())
             if not matches:
                 raise InputError(f"{path}: matches no file: check the pattern")
             found += matches

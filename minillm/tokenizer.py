@@ -57,7 +57,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
 def bpe_steps(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> Iterator[Merge]:
     """`train_bpe` one merge at a time, to step through."""
     if vocab_size < 256:
-        raise ValueError(f"vocab_size {vocab_size} is below 256, the number of bytes")
+        raise ValueError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
     split = regex.compile(pattern)
     counts = Counter(piece for text in texts for piece in split.findall(text))
     words = [list(word.encode("utf-8")) for word in counts]  # in order of first occurrence
@@ -159,6 +159,10 @@ class Tokenizer:
             raise InputError("gpt2: its ranks are neither cached nor reachable: train a tokenizer instead") from error
         return cls.from_ranks(dict(known._mergeable_ranks), known._pat_str)
 
+    def special_tokens(self) -> dict[str, int]:
+        """Name and id of each special token."""
+        return dict(zip(SPECIAL_TOKENS, (self.doc, self.end, self.pad), strict=True))
+
     def encode(self, text: str) -> list[int]:
         """Ids of ordinary text: `[END]` typed by a user becomes the letters, not the token."""
         return self.encoding.encode_ordinary(text)
@@ -192,10 +196,7 @@ class Tokenizer:
         """Write `ranks.tiktoken` (tiktoken's text format) and `tokenizer.json` into the folder."""
         lines = (f"{base64.b64encode(t).decode()} {r}\n" for t, r in sorted(self.ranks.items(), key=lambda x: x[1]))
         write_text(folder / "ranks.tiktoken", "".join(lines))
-        about = {
-            "pattern": self.pattern,
-            "special_tokens": {n: len(self.ranks) + i for i, n in enumerate(SPECIAL_TOKENS)},
-        }
+        about = {"pattern": self.pattern, "special_tokens": self.special_tokens()}
         write_text(folder / "tokenizer.json", json.dumps(about, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -213,12 +214,15 @@ class Tokenizer:
                 raise InputError(f"{path}:{number}: not a base64 token and its rank: restore the file") from None
         if sorted(ranks.values()) != list(range(len(ranks))) or any(bytes([b]) not in ranks for b in range(256)):
             raise InputError(f"{path}: ranks are not 0, 1, 2, … with all 256 bytes among them: restore the file")
-        pattern = read_json(folder / "tokenizer.json", dict).get("pattern")
+        about = read_json(folder / "tokenizer.json", dict)
         try:
-            regex.compile(pattern)
-            return cls.from_ranks(ranks, pattern)
+            regex.compile(about.get("pattern"))
+            tokenizer = cls.from_ranks(ranks, about["pattern"])
         except (TypeError, ValueError, regex.error) as error:
             raise InputError(f"{folder / 'tokenizer.json'}: bad split pattern ({error}): restore the file") from None
+        if about.get("special_tokens") != tokenizer.special_tokens():
+            raise InputError(f"{path}: {len(ranks)} ranks do not go with tokenizer.json: restore both files")
+        return tokenizer
 
 
 class StreamDecoder:

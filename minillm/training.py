@@ -6,20 +6,23 @@ what happened.
 """
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minillm import checkpoint, distributed, lora
+from minillm import distributed, lora, resuming
 from minillm.batching import Batch
 from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers
+from minillm.settings import TrainConfig
 
 Metrics = dict[str, float]
 MAY_CHANGE = ("resume", "checkpoint_every", "device")  # settings that a resumed run need not share
@@ -30,53 +33,6 @@ Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
 
 class TrainingError(RuntimeError):
     """Training broke off: the loss is no longer a number."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What the loop needs to know. Raises ValueError for numbers out of range."""
-
-    steps: int
-    """Number of updates."""
-    batch_size: int
-    """Rows of text, dialogues or preference pairs a step."""
-    lr: float
-    """Learning rate of AdamW."""
-    muon_lr: float | None = None
-    """Learning rate of Muon for the matrices inside the blocks; AdamW does everything if unset."""
-    warmup: int = 10
-    """Steps in which the learning rate rises from 0."""
-    final_lr: float = 0.0
-    """Share of the learning rate that is left at the last step."""
-    weight_decay: float = 0.0
-    """Decay of AdamW's matrices."""
-    clip: float = 1.0
-    """The gradient is shortened to this length where it is longer."""
-    accumulate: int = 1
-    """Pieces a batch is computed in, to save memory; the result is the same."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: str = "auto"
-    """cpu, cuda or mps; auto takes the best there is."""
-    checkpoint_every: int = 100
-    """Write a checkpoint every so many steps; 0 for none."""
-    resume: bool = False
-    """Go on from the newest checkpoint in the output folder."""
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("warmup", "checkpoint_every", "seed", "weight_decay", "final_lr"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 0")
-        for name in ("lr", "clip", "muon_lr"):
-            if name == "muon_lr" and self.muon_lr is None:
-                continue
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
 
 
 def pick_device(name: str) -> torch.device:
@@ -133,6 +89,23 @@ def own_share(pieces: list) -> list:
     return pieces[distributed.rank() :: distributed.world_size()]
 
 
+@contextmanager
+def no_ctrl_c() -> Iterator[None]:
+    """Ctrl-C waits until the block is done, so that what belongs together is done together."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C is ignored, or comes in the main thread
+        return
+    pressed = []
+    signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        before(signal.SIGINT, None)  # raises KeyboardInterrupt
+
+
 def train(
     model: GPT,
     objective: Objective,
@@ -150,6 +123,7 @@ def train(
     `on_step(step, metrics)` is called after each step. Raises TrainingError, naming the step, when the
     loss is not finite. Ctrl-C saves a checkpoint before it ends the run.
     """
+    distributed.check_joined()
     parameters = [p for p in model.parameters() if p.requires_grad]
     low_precision = uses_bf16(model.device, config.precision)
     optimizers = make_optimizers(model, config.lr, config.muon_lr, config.weight_decay, low_precision)
@@ -158,18 +132,19 @@ def train(
     main = distributed.rank() == 0
     begun_with = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE} | dict(data or {})
     if out is not None and main:
-        checkpoint.begin(out, config.resume)
+        resuming.begin(out, config.resume)
     distributed.wait_for_all()
-    if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
-        checkpoint.check_same(newest, begun_with)
-        first, history = checkpoint.restore(newest, model, optimizers)
+    if out is not None and config.resume and (newest := resuming.newest(out)) is not None:
+        resuming.check_same(newest, begun_with)
+        first, history = resuming.restore(newest, model, optimizers)
     if config.resume and main:
         print(f"resumed at step {first}" if first else "no checkpoint to resume: starting over")
     distributed.wait_for_all()  # nobody removes the checkpoint that another still reads
 
     def save() -> None:
         if out is not None and main:
-            checkpoint.save(out, len(history), model, optimizers, history, random_state, begun_with)
+            with no_ctrl_c():
+                resuming.save(out, len(history), model, optimizers, history, random_state, begun_with)
 
     progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not (bar and main), leave=True)
     gpus = [model.device] if model.device.type == "cuda" else []
@@ -178,9 +153,8 @@ def train(
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             if first:
-                checkpoint.restore_random_state(newest)
+                resuming.restore_random_state(newest)
             random_state = get_random_state(model.device)
-            whole = True  # between updates: model, optimizers and history belong to the same step
             for step in range(first, config.steps):
                 model.train()
                 scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
@@ -194,25 +168,25 @@ def train(
                 metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
                 if not math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
                     raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
-                whole = False
-                for optimizer in optimizers:
-                    optimizer.step(scale)
-                for p in parameters:
-                    p.grad = None
-                history.append(metrics)
-                random_state, whole = get_random_state(model.device), True
+                with no_ctrl_c():  # model, optimizers, history and random state belong to the same step
+                    for optimizer in optimizers:
+                        optimizer.step(scale)
+                    for p in parameters:
+                        p.grad = None
+                    history.append(metrics)
+                    random_state = get_random_state(model.device)
                 progress.update()
                 progress.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
                 if on_step is not None:
                     on_step(step + 1, metrics)
-                last = step + 1 == config.steps
+                last = step + 1 == config.steps  # measuring and saving the result may be interrupted too
                 if last or (config.checkpoint_every and (step + 1) % config.checkpoint_every == 0):
                     if not all(p.isfinite().all() for p in parameters):
                         raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
-                    if not last:
+                    if config.checkpoint_every:
                         save()
     except KeyboardInterrupt:
-        if len(history) > first and whole:
+        if len(history) > first:
             save()
         raise
     finally:

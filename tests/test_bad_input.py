@@ -4,13 +4,17 @@ import json
 import pickle
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from minillm.__main__ import main
+from minillm.checkpoint import load_run
+from minillm.resuming import newest, step_of
+from minillm.world.tables import BUILT_IN
+from tests.commands import STAGES, prepare, run
 
 SHAPE = "--n-embd 8 --n-layer 1 --n-head 2 --n-ctx 32 --vocab-size 260".split()
 TRAIN = "--steps 2 --batch-size 2 --device cpu".split()
@@ -86,22 +90,108 @@ RUNS = {
         lambda run: (run / "tokenizer" / "tokenizer.json").write_text('{"pattern": "("}'),
         "pattern",
     ),
-    "another tokenizer": (lambda run: fewer(run / "tokenizer" / "ranks.tiktoken"), "tokenizer"),
+    "a tokenizer of another size": (lambda run: fewer(run / "tokenizer" / "ranks.tiktoken"), "tokenizer"),
+    "a tokenizer of the same size": (lambda run: copy(run, "tokenizer/ranks.tiktoken", "other"), "tokenizer"),
+    "a model of another shape": (lambda run: copy(run, "model.safetensors", "deep"), "model.safetensors"),
+    "a model of the same shape": (lambda run: copy(run, "model.safetensors", "other"), "model.safetensors"),
+    "tensors of another kind": (lambda run: save_file({}, run / "model.safetensors"), "model.safetensors"),
 }
+ADAPTERS = {
+    "no adapter": (lambda run: (run / "adapter.safetensors").unlink(), "adapter.safetensors"),
+    "a truncated adapter": (lambda run: cut(run / "adapter.safetensors"), "adapter.safetensors"),
+    "a pickle": (lambda run: (run / "adapter.safetensors").write_bytes(pickle.dumps([1])), "adapter.safetensors"),
+    "a model in its place": (lambda run: copy(run, "model.safetensors", "run", "adapter.safetensors"), "adapter"),
+    "a changed adapter": (lambda run: negate(run / "adapter.safetensors"), "adapter.safetensors"),
+    "no description": (lambda run: (run / "adapter.json").write_text("{}"), "adapter.json"),
+    "no base": (lambda run: shutil.rmtree(run.parent / "run"), "base"),
+    "another base": (lambda run: copy(run.parent / "run", "model.safetensors", "other"), "base"),
+}
+# what takes a run, and what is wrong with it
+USERS = {
+    "complete": "complete --run {bad} --prompt x",
+    "chat": "chat --run {bad}",
+    "evaluate": "evaluate --run {bad}",
+    "sft": "sft --base {bad} --pairs {home}/pairs.jsonl --out {out}",
+    "prefer": "prefer --base {bad} --preferences {home}/preferences.jsonl --out {out}",
+    "tokenizer": "tokenizer --tokenizer {bad}/tokenizer --encode x",
+}
+SFT = "sft --base {run} --pairs {home}/pairs.jsonl --out"
+PREFER = "prefer --base {run} --preferences {home}/preferences.jsonl --out"
+PRETRAIN = "pretrain --text {home}/text.txt --out"
 COMMANDS = {
     "missing text": ("pretrain --text {none}.txt --out {out}", "none.txt"),
     "folder without text": ("pretrain --text {empty} --out {out}", "empty"),
     "pattern without a match": ("pretrain --text {none}*.txt --out {out}", "none"),
-    "out is a file": ("pretrain --text {home}/text.txt --out {home}/file", "--out"),
-    "out beneath a file": ("pretrain --text {home}/text.txt --out {home}/file/run", "--out"),
-    "unknown device": ("pretrain --text {home}/text.txt --out {out} --device quantum", "device"),
+    "pattern that matches a folder only": ("pretrain --text {home}/emp*y --out {out}", "emp"),
+    "missing pairs": ("sft --base {run} --pairs {none}.json --out {out}", "none.json"),
+    "folder without pairs": ("sft --base {run} --pairs {empty} --out {out}", "empty"),
+    "folder without preferences": ("prefer --base {run} --preferences {empty} --out {out}", "empty"),
     "missing base": ("sft --base {none} --pairs {home}/pairs.jsonl --out {out}", "none"),
     "missing run": ("complete --run {none} --prompt x", "none"),
     "missing world": ("world --world {none} --out {out}", "none"),
-    "rehearsal without text": ("sft --base {run} --pairs {home}/pairs.jsonl --out {out} --rehearse-rows 1", "rehearse"),
+    "world without tables": ("world --world {badworld} --out {out}", "places.csv:2"),
+    "demo of a bad world": ("demo --world {badworld} --out {out}", "places.csv:2"),
+    "exam of a bad world": ("evaluate --run {run} --world {badworld}", "places.csv:2"),
+    "missing tokenizer": (PRETRAIN + " {out} --tokenizer {none}", "none"),
+    "a run as tokenizer": (PRETRAIN + " {out} --tokenizer {run}", "ranks.tiktoken"),
+    "tokenizer of missing text": ("tokenizer --text {none}", "none"),
+    "evaluate on missing text": ("evaluate --run {run} --text {none}", "none"),
+    "evaluate on a folder without text": ("evaluate --run {run} --text {empty}", "empty"),
+    "evaluate on text as pairs": ("evaluate --run {run} --pairs {home}/text.txt", "text.txt:1"),
+    "evaluate on preferences as pairs": ("evaluate --run {run} --pairs {home}/preferences.jsonl", "jsonl:1"),
+    "rehearsal without text": (SFT + " {out} --rehearse-rows 1", "rehearse"),
+    "missing rehearsal": (PREFER + " {out} --rehearse-rows 1 --rehearse {none}", "none"),
+    "an adapter on an adapter": ("sft --base {lora} --pairs {home}/pairs.jsonl --out {out} --lora 2", "--merge"),
+    **{f"{name}: out is a file": (f"{command} {{home}}/file", "file") for name, command in (
+        ("pretrain", PRETRAIN), ("sft", SFT), ("lora", SFT.replace("--out", "--lora 2 --out")), ("prefer", PREFER),
+        ("world", "world --out"), ("tokenizer", "tokenizer --text {home}/text.txt --out"))},
+    **{f"{name}: out beneath a file": (f"{command} {{home}}/file/run", "file") for name, command in (
+        ("pretrain", PRETRAIN), ("sft", SFT), ("prefer", PREFER), ("world", "world --out"),
+        ("tokenizer", "tokenizer --text {home}/text.txt --out"))},
+    "sft: out is the base": (SFT + " {run}", "base"),
+    "lora: out is the base": (SFT + " {run}/../run --lora 2", "base"),
+    "prefer: out is the base": (PREFER + " {run}", "base"),
+    **{f"{name}: unknown device": (f"{command} --device {device}", device) for name, command, device in (
+        ("pretrain", PRETRAIN + " {out}", "quantum"), ("sft", SFT + " {out}", "cuda:4096"),
+        ("prefer", PREFER + " {out}", "gpu"), ("complete", "complete --run {run} --prompt x", "quantum"),
+        ("evaluate", "evaluate --run {run}", "tpu"), ("demo", "demo --out {out}", "quantum"))},
+    "no documents": ("world --out {out} --documents -1", "documents"),
+    "a small vocabulary": ("tokenizer --text {home}/text.txt --vocab-size 5", "vocab_size"),
+}  # fmt: skip
+# name: (command that reads `-`, bytes, what the line says)
+PIPED = {
+    "no text": (f"{PRETRAIN.replace('{home}/text.txt', '-')} {{out}}", b"", "standard input: .*empty"),
+    "binary text": (f"{PRETRAIN.replace('{home}/text.txt', '-')} {{out}}", b"a\n\0", "standard input:2: .*binary"),
+    "no pairs": (f"{SFT.replace('{home}/pairs.jsonl', '-')} {{out}}", b"\n", "standard input: .*empty"),
+    "half a pair": (f"{SFT.replace('{home}/pairs.jsonl', '-')} {{out}}", b'{"prompt"', "standard input:1: not JSON"),
+    "pairs to prefer": (
+        f"{PREFER.replace('{home}/preferences.jsonl', '-')} {{out}}",
+        GOOD.encode(),
+        "input:1: .*chosen",
+    ),
+    "evaluate": ("evaluate --run {run} --text -", b"\xff", "standard input:1: not UTF-8"),
+    "tokenizer": ("tokenizer --text -", b" ", "standard input: .*empty"),
 }
-USAGE = ("fly", "pretrain --out y", "pretrain --text x --out y --wat 3", "pretrain --text x --out y --steps many",
-         "pretrain --text x --out y --steps 0", "complete --run x --prompt y --top-p 2")  # fmt: skip
+# command: the options that are refused, each by its name
+USAGE = {
+    "fly": ("",),
+    "pretrain --out y": ("",),
+    "pretrain --text x --out y": (
+        "--wat 3", "--steps many", "--steps 0", "--steps -3", "--batch-size 0", "--lr 0", "--lr nan", "--muon-lr inf",
+        "--warmup -1", "--clip 0", "--weight-decay -1", "--final-lr nan", "--accumulate 0", "--seed -1",
+        "--seed 99999999999999999999", "--checkpoint-every -1", "--vocab-size 255", "--validation 1",
+        "--validation nan", "--n-ctx 0", "--n-layer -1", "--n-head 3", "--n-embd 0", "--arch bert",
+        "--precision fp8", "--documents word"),
+    "sft --base x --pairs y --out z": (
+        "--validation 1", "--validation -0.1", "--lora -1", "--lora-alpha nan", "--lora-alpha 0", "--lora-dropout 1",
+        "--rehearse-rows -1", "--rehearse-weight -1", "--rehearse-weight nan", "--long never", "--steps 0"),
+    "prefer --base x --preferences y --out z": (
+        "--beta 0", "--beta nan", "--beta inf", "--likelihood -1", "--likelihood nan", "--lora -1", "--lora-alpha inf",
+        "--lora-dropout -1", "--rehearse-rows -1", "--rehearse-weight -1", "--batch-size -2"),
+    "complete --run x --prompt y": (
+        "--top-p 2", "--top-p 0", "--top-k 0", "--temperature -1", "--temperature nan", "--repetition-penalty 0",
+        "--max-new-tokens -1", "--seed -1"),
+}  # fmt: skip
 
 
 def cut(path: Path) -> None:
@@ -118,29 +208,60 @@ def fewer(path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
 
 
+def copy(run: Path, name: str, other: str, to: str | None = None) -> None:
+    """Put a file of another run in a file's place."""
+    shutil.copy(run.parent / other / name, run / (to or name))
+
+
+def negate(path: Path) -> None:
+    save_file({name: -tensor for name, tensor in load_file(path).items()}, path)
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    (home / "text.txt").write_text("The capital of France is Paris. 玉山\n" * 20, encoding="utf-8")
+    text = "The capital of France is Paris. 玉山\n" * 20
+    (home / "text.txt").write_text(text, encoding="utf-8")
+    (home / "other.txt").write_text("What another text, 富士山 what an other! " * 20, encoding="utf-8")
     (home / "pairs.jsonl").write_text(GOOD * 4)
+    (home / "preferences.jsonl").write_text(PREFERENCE * 4)
     (home / "file").write_text("in the way")
     (home / "empty").mkdir()
-    command = ["pretrain", "--text", home / "text.txt", "--out", home / "run", *SHAPE, *TRAIN]
-    assert main([str(word) for word in command]) == 0
+    (home / "badworld").mkdir()
+    places = (BUILT_IN / "places.csv").read_text(encoding="utf-8").replace("Taiwan,", "Taiwan,one,two,", 1)
+    (home / "badworld" / "places.csv").write_text(places, encoding="utf-8")
+    pretrain = ["pretrain", "--out", home / "run", "--text", home / "text.txt", *SHAPE, *TRAIN]
+    for command in (
+        pretrain,
+        [*pretrain, "--out", home / "deep", "--n-layer", 2],
+        [*pretrain, "--out", home / "other", "--text", home / "other.txt"],
+        ["sft", "--base", home / "run", "--pairs", home / "pairs.jsonl", "--out", home / "lora", "--lora", 2, *TRAIN],
+    ):
+        assert run(command).code == 0
     return home
 
 
-def fails(*command) -> str:
+@pytest.fixture
+def places(home, tmp_path) -> dict[str, Path]:
+    return {
+        "home": home,
+        "run": home / "run",
+        "lora": home / "lora",
+        "empty": home / "empty",
+        "badworld": home / "badworld",
+        "out": tmp_path / "out",
+        "none": tmp_path / "none",
+    }
+
+
+def fails(command: str | list, stdin: bytes = b"") -> str:
     """The one line with which the real command refuses."""
-    result = subprocess.run([sys.executable, "-m", "minillm", *map(str, command)],
-                            capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)  # fmt: skip
-    assert result.returncode == 2, result.stderr
-    assert "Traceback" not in result.stderr
-    assert re.fullmatch(r"error: [^\n]+\n", result.stderr), result.stderr
-    return result.stderr
+    result = run(command, stdin)
+    assert result.code == 2, result.err
+    assert re.fullmatch(r"error: [^\n]+: [^\n]+\n", result.err), result.err
+    return result.err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(k, n) for k, t in (("text", TEXTS), ("pairs", PAIRS), ("preferences", PREFERENCES)) for n in t],
@@ -154,43 +275,127 @@ def test_a_bad_file_is_named_with_its_line(home, tmp_path, kind, name):
         "pairs": ["sft", "--base", home / "run"],
         "preferences": ["prefer", "--base", home / "run"],
     }
-    line = fails(*stage[kind], f"--{kind}", path, "--out", tmp_path / "out", *TRAIN)
+    line = fails([*stage[kind], f"--{kind}", path, "--out", tmp_path / "out", *TRAIN])
     assert re.search(says, line), line
     assert place is None or line.startswith(f"error: {path}{place}: "), line
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RUNS)
-def test_a_damaged_run_folder_is_named(home, tmp_path, name):
-    damage, says = RUNS[name]
-    run = tmp_path / "run"
-    shutil.copytree(home / "run", run)
-    damage(run)
-    line = fails("complete", "--run", run, "--prompt", "x")
+def damaged(home: Path, tmp_path: Path, name: str, damage: Callable[[Path], object]) -> Path:
+    """A copy of a run, with those beside it, that is damaged."""
+    shutil.copytree(home, tmp_path / "home")
+    damage(tmp_path / "home" / name)
+    return tmp_path / "home" / name
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, t in (("run", RUNS), ("lora", ADAPTERS)) for n in t])
+def test_a_damaged_run_folder_is_named(home, tmp_path, kind, name):
+    damage, says = {"run": RUNS, "lora": ADAPTERS}[kind][name]
+    run = damaged(home, tmp_path, kind, damage)
+    line = fails(["complete", "--run", run, "--prompt", "x"])
     assert str(run) in line and says in line, line
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("user", USERS)
+def test_every_command_that_takes_a_run_names_what_is_wrong_with_it(places, tmp_path, user):
+    bad = damaged(places["home"], tmp_path, "run", lambda run: cut(run / "tokenizer" / "ranks.tiktoken"))
+    line = fails(USERS[user].format(**places, bad=bad))
+    assert str(bad / "tokenizer" / "ranks.tiktoken") in line, line
+    assert not places["out"].exists()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_is_not_there_or_in_the_way_is_named(home, tmp_path, name):
+def test_what_is_not_there_or_in_the_way_is_named(home, places, name):
     command, says = COMMANDS[name]
-    places = {
-        "home": home,
-        "run": home / "run",
-        "out": tmp_path / "out",
-        "none": tmp_path / "none",
-        "empty": home / "empty",
-    }
-    assert says in fails(*command.format(**places).split())
-    assert not (tmp_path / "out").exists()
+    before = (home / "run" / "model.safetensors").read_bytes()
+    assert says in fails(command.format(**places))
+    assert not places["out"].exists()
     assert (home / "file").read_text() == "in the way"
+    assert (home / "run" / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", USAGE)
-def test_wrong_usage_is_exit_code_2_without_a_traceback(command):
-    result = subprocess.run(
-        [sys.executable, "-m", "minillm", *command.split()], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2 and result.stderr and "Traceback" not in result.stderr
+@pytest.mark.parametrize("name", PIPED)
+def test_what_is_wrong_in_standard_input_is_named(places, name):
+    command, content, says = PIPED[name]
+    assert re.search(says, fails(command.format(**places), content))
+    assert not places["out"].exists()
+
+
+@pytest.mark.parametrize(("command", "option"), [(c, o) for c, options in USAGE.items() for o in options])
+def test_wrong_usage_is_exit_code_2_and_names_the_option(command, option):
+    result = run(f"{command} {option}")
+    assert result.code == 2 and "Traceback" not in result.err
+    assert option.split()[0:1] == [] or option.split()[0].strip("-").replace("-", "_") in result.err.replace("-", "_")
+
+
+# ------------------------------------------------------------------------------------ a disk that is full
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("stages")
+    prepare(home)
+    return home
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk_is_exit_code_1_in_one_line_and_the_earlier_checkpoint_still_loads(prepared, tmp_path, stage):
+    out = tmp_path / "out"
+    command = STAGES[stage].format(home=prepared).replace("--steps 60", "--steps 300") + f" --out {out} --resume"
+    stopped = run(command, ctrl_c_when=lambda: newest(out) is not None)
+    assert stopped.code == 130 and "Traceback" not in stopped.err, stopped.err
+    before = newest(out)
+    assert f"step {step_of(before)} is saved: give the same command with --resume" in stopped.err
+    full = run(command, file_limit=5000)  # the progress bar fits, a checkpoint does not
+    assert full.code == 1 and "Traceback" not in full.err, full.err
+    line = full.err.splitlines()[-1]
+    assert re.fullmatch(rf"error: {out}/\S+: File too large: free some space.*", line), line
+    assert not list(tmp_path.rglob("*partial*"))  # nothing half-written
+    assert newest(out) == before
+    again = run(command)
+    assert again.code == 0, again.err
+    assert f"resumed at step {step_of(before)}" in again.out
+    load_run(out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE")
+@pytest.mark.parametrize("command", ["world --out", "tokenizer --text {home}/text.txt --out"])
+def test_other_commands_on_a_full_disk_write_no_half_file(prepared, tmp_path, command):
+    full = run(f"{command.format(home=prepared)} {tmp_path / 'out'}", file_limit=500)
+    assert full.code == 1 and re.fullmatch(r"error: \S+: File too large: free some space.*\n", full.err), full.err
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+# ------------------------------------------------------------------------------- odd, but good all the same
+
+
+@pytest.fixture(scope="module")
+def plain(prepared) -> dict[str, Path]:
+    """A run of each stage."""
+    runs = {}
+    for stage, command in STAGES.items():
+        runs[stage] = prepared / f"plain-{stage}"
+        result = run(f"{command.format(home=prepared)} --steps 3 --out {runs[stage]}")
+        assert result.code == 0, result.err
+    return runs
+
+
+@pytest.mark.parametrize("how", ["byte-order mark", "CRLF", "both", "standard input", "folder", "pattern"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_same_data_in_another_dress_gives_the_same_model(prepared, plain, tmp_path, stage, how):
+    command = STAGES[stage].format(home=prepared)
+    path = next(word for word in command.split() if word.startswith(str(prepared)) and "base" not in word)
+    raw = Path(path).read_bytes()
+    if how in ("CRLF", "both"):
+        raw = raw.replace(b"\n", b"\r\n")
+    if how in ("byte-order mark", "both"):
+        raw = b"\xef\xbb\xbf" + raw
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / Path(path).name).write_bytes(raw)
+    source = {"standard input": "-", "folder": tmp_path / "data", "pattern": tmp_path / "d*" / "*"}
+    dressed = command.replace(path, str(source.get(how, tmp_path / "data" / Path(path).name)))
+    result = run(f"{dressed} --steps 3 --out {tmp_path / 'out'}", raw if how == "standard input" else b"")
+    assert result.code == 0, result.err
+    for model in plain[stage].glob("*.safetensors"):
+        assert (tmp_path / "out" / model.name).read_bytes() == model.read_bytes()

@@ -222,7 +222,8 @@ def test_without_a_rate_for_muon_adamw_does_everything():
         (4, 5, 0, 0.0, 0.0),
         (2, 3, 10, 0.0, 0.3),  # a warm-up longer than the run is broken off
         (0, 1, 1, 0.0, 1.0),
-        (0, 1, 0, 0.3, 0.3),  # the only step is the last one
+        (0, 1, 0, 0.0, 1.0),  # the only step learns something
+        (10, 11, 10, 0.0, 1.0),  # and so does the only one after the warm-up
     ],
 )
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_line(step, steps, warmup, final, expected):

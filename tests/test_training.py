@@ -2,17 +2,21 @@
 
 import copy
 import math
+import signal
+import threading
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from minillm import checkpoint, lora
+from minillm import lora, resuming
 from minillm.batching import Batch
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config
+from minillm.optim import AdamW
+from minillm.settings import TrainConfig
+from minillm.tensors import read_tensors
 from minillm.training import (
-    TrainConfig,
     TrainingError,
     mean_loss,
     parameter_drift,
@@ -279,9 +283,9 @@ def test_ctrl_c_saves_what_was_learned(tmp_path):
     model, config = tiny(), settings()
     with pytest.raises(KeyboardInterrupt):
         train(model, interrupted_at(3, objective(model, config)), config, tmp_path)
-    newest = checkpoint.newest(tmp_path)
+    newest = resuming.newest(tmp_path)
     assert newest.name == "step-000003"
-    saved = checkpoint.read_tensors(newest / "model.safetensors")
+    saved = read_tensors(newest / "model.safetensors")
     assert all(torch.equal(saved[n], w) for n, w in weights(model).items() if n in saved)
 
 
@@ -290,7 +294,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing_and_without_a_folder_nowhere
     for stop, out in ((0, tmp_path), (2, None)):
         with pytest.raises(KeyboardInterrupt):
             train(model, interrupted_at(stop, objective(model, config)), config, out)
-    assert checkpoint.newest(tmp_path) is None
+    assert resuming.newest(tmp_path) is None
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -311,6 +315,86 @@ def test_a_run_ended_by_ctrl_c_and_resumed_equals_an_uninterrupted_one(tmp_path,
     again = settings(steps=6, muon_lr=muon_lr, resume=True)
     assert train(resumed, objective(resumed, again), again, tmp_path) == history
     assert same(weights(resumed), weights(whole))
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C counts, also where the tests run in the background and it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("moment", ["update", "writing", "just written"])
+def test_ctrl_c_while_something_is_changed_or_written_waits_until_it_is_whole(tmp_path, monkeypatch, moment):
+    model, config = tiny(), settings(steps=6, checkpoint_every=2)
+    history = train(model, objective(model, config), config)
+    owner, name = {"update": (AdamW, "step"), "writing": (resuming, "write_metrics"),
+                   "just written": (resuming, "save")}[moment]  # fmt: skip
+    original = getattr(owner, name)
+
+    def press(first, *rest):
+        result = original(first, *rest)
+        if moment != "update" or first.steps == 4:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    part = tiny()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, name, press)
+        train(part, objective(part, config), config, tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [f"step-00000{4 if moment == 'update' else 2}"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = tiny()
+    again = settings(steps=6, checkpoint_every=2, resume=True)
+    assert train(resumed, objective(resumed, again), again, tmp_path) == history
+    assert same(weights(resumed), weights(model))
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(ctrl_c):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    model, config = tiny(), settings()
+    history = train(model, objective(model, config), config, on_step=lambda *_: signal.raise_signal(signal.SIGINT))
+    assert len(history) == config.steps
+
+
+def test_training_in_a_thread_leaves_ctrl_c_alone():
+    model, config, results = tiny(), settings(), []
+    thread = threading.Thread(target=lambda: results.append(train(model, objective(model, config), config)))
+    thread.start()
+    thread.join()
+    assert len(results[0]) == config.steps
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(tmp_path):
+    model, config = tiny(), settings(checkpoint_every=2)
+
+    def breaks_at_four(step):
+        for loss, facts in mean_loss(model, random_batch(3, step), config):
+            yield loss * (math.nan if step == 3 else 1.0), facts
+
+    with pytest.raises(TrainingError, match=r"step 4\b"):
+        train(model, breaks_at_four, config, tmp_path)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]
+    resumed, again = tiny(), settings(checkpoint_every=2, resume=True)
+    history = train(resumed, objective(resumed, again), again, tmp_path)
+    assert [m["step"] for m in history] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 1), (2, 0), (1, 10), (11, 10)])
+def test_even_the_shortest_run_learns(steps, warmup):
+    model, config = tiny(), settings(steps=steps, warmup=warmup)
+    before = weights(model)
+    train(model, objective(model, config), config)
+    assert not same(before, weights(model))
+
+
+def test_processes_that_know_nothing_of_each_other_do_not_write_the_same_files(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    model, config = tiny(), settings()
+    with pytest.raises(ValueError, match="torchrun"):
+        train(model, objective(model, config), config)
 
 
 @pytest.mark.parametrize("muon_lr", [None, 0.02])

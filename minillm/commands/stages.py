@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from minillm import checkpoint, data, distributed
+from minillm import checkpoint, data, distributed, resuming
 from minillm import demo as demonstration
 from minillm.commands.common import only, read_tokenizer
 from minillm.files import InputError, write_json
@@ -125,6 +125,7 @@ class Prefer(PreferenceConfig):
 def skip_finished(out: Path, resume: bool) -> bool:
     """Whether there is nothing to do: --resume on a run that has come to its end."""
     if resume and checkpoint.is_finished(out):
+        resuming.remove_helpers(out)  # a kill may have come between the report and this
         print(f"{out}: this run is finished; nothing to do")
         return True
     return False

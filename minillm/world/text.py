@@ -66,7 +66,9 @@ class Writer:
         return kind(self.random.choice(LANGUAGES))
 
     def documents(self, count: int) -> Iterator[str]:
-        """The next `count` documents."""
+        """The next `count` documents. Raises ValueError if that is below 0."""
+        if count < 0:
+            raise ValueError(f"documents is {count}: it must be at least 0")
         return (self.document() for _ in range(count))
 
     def statement(self, language: str, place: Place | None = None, names: str | None = None) -> str:

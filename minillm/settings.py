@@ -1,0 +1,98 @@
+"""What a training run can be told: the settings of the loop, and those that both tuning stages share."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+def must_be(what: str, holds: Callable[[float], bool], settings: object, *names: str) -> None:
+    """Raise ValueError for the first of the named settings that does not hold; None is unset and may be."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not holds(value):
+            raise ValueError(f"{name} is {value}: it must be {what}")
+
+
+def at_least_0(settings: object, *names: str) -> None:
+    must_be("a number from 0 up", lambda v: 0 <= v < math.inf, settings, *names)
+
+
+def at_least_1(settings: object, *names: str) -> None:
+    must_be("at least 1", lambda v: v >= 1, settings, *names)
+
+
+def above_0(settings: object, *names: str) -> None:
+    must_be("a number above 0", lambda v: 0 < v < math.inf, settings, *names)
+
+
+def share(settings: object, *names: str) -> None:
+    must_be("from 0 up to below 1", lambda v: 0 <= v < 1, settings, *names)
+
+
+def a_seed(settings: object, *names: str) -> None:
+    must_be("from 0 up to below 2^63", lambda v: 0 <= v < 2**63, settings, *names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What the loop needs to know. Raises ValueError for numbers out of range."""
+
+    steps: int
+    """Number of updates."""
+    batch_size: int
+    """Rows of text, dialogues or preference pairs a step."""
+    lr: float
+    """Learning rate of AdamW."""
+    muon_lr: float | None = None
+    """Learning rate of Muon for the matrices inside the blocks; AdamW does everything if unset."""
+    warmup: int = 10
+    """Steps in which the learning rate rises from 0."""
+    final_lr: float = 0.0
+    """Share of the learning rate that is left at the last step."""
+    weight_decay: float = 0.0
+    """Decay of AdamW's matrices."""
+    clip: float = 1.0
+    """The gradient is shortened to this length where it is longer."""
+    accumulate: int = 1
+    """Pieces a batch is computed in, to save memory; the result is the same."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "auto"
+    """cpu, cuda or mps; auto takes the best there is."""
+    checkpoint_every: int = 100
+    """Write a checkpoint every so many steps; 0 for none."""
+    resume: bool = False
+    """Go on from the newest checkpoint in the output folder."""
+
+    def __post_init__(self) -> None:
+        at_least_1(self, "steps", "batch_size", "accumulate")
+        at_least_0(self, "warmup", "checkpoint_every", "weight_decay", "final_lr")
+        above_0(self, "lr", "clip", "muon_lr")
+        a_seed(self, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(TrainConfig):
+    """What stages 2 and 3 share: rehearsal against forgetting, and LoRA."""
+
+    rehearse_rows: int = 0
+    """Rows of pretraining text learned beside each batch, against forgetting."""
+    rehearse_weight: float = 1.0
+    """Weight of the loss on those rows."""
+    lora: int = 0
+    """Rank of LoRA adapters; 0 tunes all parameters."""
+    lora_alpha: float = 16.0
+    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
+    lora_dropout: float = 0.0
+    """Dropout on the adapters' input."""
+    merge: bool = False
+    """Add the adapters to the weights at the end and save a full model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
+        above_0(self, "lora_alpha")
+        share(self, "lora_dropout")
