@@ -1,0 +1,648 @@
+"""Exercises of lesson 1: n-grams, loss, perplexity."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+
+COUNTING = {"en": "Counting", "zh": "数一数"}
+BACK_OFF = {"en": "Contexts never seen: back-off", "zh": "没见过的上文：回退"}
+SMOOTH = {"en": "No probability may be zero: smoothing", "zh": "概率不能是零：平滑"}
+LOSS = {"en": "The loss", "zh": "损失"}
+UNITS = {"en": "Loss, perplexity, bits per byte", "zh": "损失、困惑度、每字节比特数"}
+
+
+# ------------------------------------------------------------------------------------------ count n-grams
+
+
+def count_ngrams(tokens: list, n: int) -> dict[tuple, dict]:
+    """{context of n - 1 tokens: {next token: how often}}"""
+    return count_runs(tokens, range(len(tokens) - n + 1), n)
+
+
+def count_runs(tokens, starts, n: int, key: Callable = tuple) -> dict:
+    counts: dict = {}
+    for i in starts:
+        row = counts.setdefault(key(tokens[i : i + n - 1]), {})
+        row[tokens[i + n - 1]] = row.get(tokens[i + n - 1], 0) + 1
+    return counts
+
+
+def count_padded(tokens, n):
+    """With the shorter contexts at the beginning."""
+    counts: dict = {}
+    for i, token in enumerate(tokens):
+        row = counts.setdefault(tuple(tokens[max(0, i - n + 1) : i]), {})
+        row[token] = row.get(token, 0) + 1
+    return counts
+
+
+def letters(rng: np.random.Generator, length: int, alphabet: str = "玉山高的") -> list[str]:
+    return [alphabet[i] for i in rng.integers(len(alphabet), size=length)]
+
+
+def repetitive(rng: np.random.Generator, blocks: int) -> list[str]:
+    """A text of four letters a b a c a b d again and again: pairs repeat, and no two neighbours are equal."""
+    a, b, c, d = rng.permutation(list("玉山高的"))
+    return [str(x) for x in (a, b, a, c, a, b, d) * blocks]
+
+
+COUNT = Exercise(
+    "count_ngrams", COUNTING, count_ngrams,
+    (
+        Check("bigrams", 1, {"en": "With n = 2 the context is a tuple of one token: {(\"a\",): {\"b\": 2, \"c\": 1}}.",
+                             "zh": "n = 2 时上文是只含一个词元的元组：{(\"a\",): {\"b\": 2, \"c\": 1}}。"},
+              lambda rng: [(list("abac"), 2), (repetitive(rng, 2), 2), ([7, 7, 3, *map(int, rng.integers(9, size=9))], 2)]),
+        Check("other-n", 2, {"en": "The context has n - 1 tokens in the order of the text; with n = 1 it is ().",
+                             "zh": "上文有 n - 1 个词元，按原文的顺序；n = 1 时是 ()。"},
+              lambda rng: [(list("abac"), 1), (list("abac"), 3), (repetitive(rng, 2), 3), (repetitive(rng, 3), 4)]),
+        Check("short-text", 1, {"en": "A text of n tokens has one n-gram; a shorter one has none: {}.",
+                                "zh": "长度恰好是 n 的文本有一个 n 元组；更短的没有：{}。"},
+              lambda rng: [([], 1), ([], 2), (["a"], 2), (["a"], 1), (["a", "b"], 2), (letters(rng, 3), 3),
+                           (letters(rng, 3), 4)]),
+    ),
+    (
+        Misconception("as-long-as-n-is-too-short",
+                      {"en": "You return {} for a text of exactly n tokens. It has one n-gram; only fewer than n have none.",
+                       "zh": "文本恰好有 n 个词元时你返回了 {}。它有一个 n 元组；少于 n 个时才没有。"},
+                      lambda tokens, n: count_ngrams(tokens, n) if len(tokens) > n else {}),
+        Misconception("last-ngram-lost",
+                      {"en": "You stop one n-gram too early: a text of L tokens has L - n + 1 runs of n tokens, so the "
+                             "starts are range(len(tokens) - n + 1).",
+                       "zh": "你少数了最后一个 n 元组：长度为 L 的文本有 L - n + 1 个长度为 n 的片段，起点是 "
+                             "range(len(tokens) - n + 1)。"},
+                      lambda tokens, n: count_runs(tokens, range(len(tokens) - n), n)),
+        Misconception("context-of-n-tokens",
+                      {"en": "Your context has n tokens, which makes it an (n + 1)-gram. The n of an n-gram counts the "
+                             "next token too: the context has n - 1.",
+                       "zh": "你的上文有 n 个词元，这其实是 (n + 1) 元组。n 元组的 n 把下一个词元也算在内：上文只有 n - 1 个。"},
+                      lambda tokens, n: count_ngrams(tokens, n + 1)),
+        Misconception("only-the-neighbour",
+                      {"en": "Whatever n is, your context is the one token before. It should be all n - 1 tokens before.",
+                       "zh": "不管 n 是多少，你的上文都只有前面一个词元。应该是前面的全部 n - 1 个。"},
+                      lambda tokens, n: count_ngrams(tokens, 2)),
+        Misconception("seen-or-not",
+                      {"en": "You note only that a token followed, not how often: add 1 each time instead of setting 1.",
+                       "zh": "你只记了“出现过”，没有记出现了几次：每次要加 1，而不是设成 1。"},
+                      lambda tokens, n: {c: dict.fromkeys(row, 1) for c, row in count_ngrams(tokens, n).items()}),
+        Misconception("cut-into-blocks",
+                      {"en": "You cut the text into blocks of n that do not overlap. Every position starts an n-gram: "
+                             "move on by one token, not by n.",
+                       "zh": "你把文本切成了互不重叠的 n 个一段。每个位置都是一个 n 元组的开头：每次只前进一个词元，不是 n 个。"},
+                      lambda tokens, n: count_runs(tokens, range(0, len(tokens) - n + 1, n), n)),
+        Misconception("shorter-contexts-at-the-start",
+                      {"en": "You also count the first tokens, with contexts shorter than n - 1. They belong into the "
+                             "tables of smaller n; start where the context is whole.",
+                       "zh": "你把开头几个词元也算进去了，它们的上文不足 n - 1 个。那些属于更小的 n 的表；从上文完整的地方开始数。"},
+                      count_padded),
+        Misconception("context-backwards",
+                      {"en": "Your context lists the nearest token first. Keep the order of the text, so that the end of "
+                             "a text can be looked up as it stands.",
+                       "zh": "你的上文把最近的词元放在了最前面。要保持原文的顺序，这样文本的结尾可以原样拿去查表。"},
+                      lambda tokens, n: count_runs(tokens, range(len(tokens) - n + 1), n, lambda c: tuple(c[::-1]))),
+        Misconception("context-joined-to-a-string",
+                      {"en": "Your context is one joined string. Then (\"1\", \"23\") and (\"12\", \"3\") become the same "
+                             "context; use tuple(…).",
+                       "zh": "你把上文拼成了一个字符串。这样 (\"1\", \"23\") 和 (\"12\", \"3\") 会变成同一个上文；请用 tuple(…)。"},
+                      lambda tokens, n: count_runs(tokens, range(len(tokens) - n + 1), n,
+                                                   lambda c: "".join(map(str, c)))),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ back-off
+
+
+def shares(counts: dict) -> dict:
+    total = sum(counts.values())
+    return {token: count / total for token, count in counts.items()}
+
+
+def seen_lengths(tables: list[dict], context: list) -> list[int]:
+    """The k whose last k tokens of the context are in tables[k], longest first."""
+    longest = min(len(tables) - 1, len(context))
+    return [k for k in range(longest, -1, -1) if tuple(context[len(context) - k :]) in tables[k]]
+
+
+def following(tables: list[dict], context: list, k: int) -> dict:
+    return tables[k][tuple(context[len(context) - k :])]
+
+
+def next_token_probabilities(tables: list[dict], context: list) -> dict:
+    """The counts after the longest seen end of the context, as shares."""
+    return shares(following(tables, context, seen_lengths(tables, context)[0]))
+
+
+def from_the_front(tables, context):
+    for k in range(min(len(tables) - 1, len(context)), -1, -1):
+        if tuple(context[:k]) in tables[k]:
+            return shares(tables[k][tuple(context[:k])])
+
+
+def with_minus_k(tables, context):
+    """context[-k:] is the whole context when k = 0."""
+    for k in range(min(len(tables) - 1, len(context)), -1, -1):
+        if tuple(context[-k:]) in tables[k]:
+            return shares(tables[k][tuple(context[-k:])])
+    return {}
+
+
+def only_the_longest(tables, context):
+    k = min(len(tables) - 1, len(context))
+    return shares(tables[k].get(tuple(context[len(context) - k :]), {}))
+
+
+def straight_to_no_context(tables, context):
+    return only_the_longest(tables, context) or shares(tables[0][()])
+
+
+def whole_context(tables, context):
+    """Starts with tables[len(context)], which may not exist."""
+    for k in range(len(context), -1, -1):
+        if tuple(context[len(context) - k :]) in tables[k]:
+            return shares(following(tables, context, k))
+
+
+def all_tables(tokens: list, n: int) -> list[dict]:
+    return [count_ngrams(tokens, k) for k in range(1, n + 1)]
+
+
+def five(rng: np.random.Generator) -> list[str]:
+    return [str(c) for c in rng.permutation(list("玉山富士高"))]
+
+
+def mountain(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """A text in which the next token depends on one, two and three tokens before, and its five tokens."""
+    a, b, c, d, e = names = five(rng)
+    return [a, b, c, a, d, e, b, c, d, a, b, c, a, b, e, b, c, e, d, d, c, a, a], names
+
+
+def seen(rng):
+    for n in (2, 3, 4):
+        text, (a, b, c, _, _) = mountain(rng)
+        yield all_tables(text, n), [a, b, c][-(n - 1) :]
+
+
+def half_seen(rng):
+    """The longest context was not seen, a shorter one of at least one token was."""
+    text, (a, b, c, d, e) = mountain(rng)
+    yield all_tables(text, 3), [e, a]  # a alone
+    yield all_tables(text, 4), [d, b, c]  # b c
+    yield all_tables(text, 4), [a, "?", b]  # b
+    yield all_tables(text, 4), [e, e, d]  # d
+
+
+def not_seen(rng):
+    text, (a, b, _, _, _) = mountain(rng)
+    yield all_tables(text, 2), ["?"]
+    yield all_tables(text, 3), [a, "?"]
+    yield all_tables(text, 3), []
+    yield all_tables(text, 4), [a, b, "?"]
+
+
+def long_context(rng):
+    text, (a, b, c, d, e) = mountain(rng)
+    yield all_tables(text, 2), [b, c, a]
+    yield all_tables(text, 3), [e, a, d, b, c]
+    yield all_tables(text, 1), [e, a]
+
+
+NEXT = Exercise(
+    "next_token_probabilities", BACK_OFF, next_token_probabilities,
+    (
+        Check("seen-context", 2, {"en": "The whole context was seen: its counts divided by their sum.",
+                                  "zh": "整个上文都见过：它的计数除以计数之和。"}, seen),
+        Check("back-off", 2, {"en": "The longest context was not seen: drop its first token and look again, one by one.",
+                              "zh": "最长的上文没见过：去掉它的第一个词元再查，一个一个地去掉。"}, half_seen),
+        Check("nothing-seen", 1, {"en": "Even the last token is new, or there is none: the context () remains.",
+                                  "zh": "连最后一个词元都没见过，或者没有上文：还剩下空的上文 ()。"}, not_seen),
+        Check("long-context", 1, {"en": "The text so far is longer than any context in the tables: only its end counts.",
+                                  "zh": "前面的文本比表里任何上文都长：只看它的结尾。"}, long_context),
+    ),
+    (
+        Misconception("counts-not-shares",
+                      {"en": "You return counts. Probabilities add up to 1: divide each count by the sum of this "
+                             "context's counts.",
+                       "zh": "你返回的是计数。概率加起来等于 1：每个计数要除以这个上文的计数之和。"},
+                      lambda tables, context: following(tables, context, seen_lengths(tables, context)[0])),
+        Misconception("divided-by-the-whole-text",
+                      {"en": "You divide by the number of tokens of the whole text. That is how often context and token "
+                             "occur together; here the context is given: divide by the counts of this context.",
+                       "zh": "你除以了整个文本的词元数，那是上文和词元一起出现的频率；这里上文是已知的：应该除以这个上文的计数之和。"},
+                      lambda tables, context: {t: c / sum(tables[0][()].values()) for t, c in following(
+                          tables, context, seen_lengths(tables, context)[0]).items()}),
+        Misconception("only-the-likeliest",
+                      {"en": "You return the most frequent token alone. Which token to take is decided later, by "
+                             "sampling; here every token that followed keeps its share.",
+                       "zh": "你只返回了最常见的词元。选哪个词元是后面采样时的事；这里每个出现过的词元都要保留自己的份额。"},
+                      lambda tables, context: {max(p, key=p.get): 1.0} if (p := next_token_probabilities(
+                          tables, context)) else {}),
+        Misconception("straight-to-no-context",
+                      {"en": "When the longest context is new you forget it all and take the frequencies of the whole "
+                             "text. Drop one token at a time: a shorter end may have been seen.",
+                       "zh": "最长的上文没见过时，你把它全部丢掉，直接用了整个文本的频率。要一次去掉一个词元：较短的结尾可能见过。"},
+                      straight_to_no_context),
+        Misconception("shortest-first",
+                      {"en": "You begin with the shortest context, and () is always found: the context has no effect. "
+                             "Begin with the longest.",
+                       "zh": "你从最短的上文找起，而 () 总能找到：上文就不起作用了。要从最长的找起。"},
+                      lambda tables, context: shares(tables[0][()])),
+        Misconception("longest-table-unused",
+                      {"en": "The last table is never asked: tables[k] has contexts of k tokens, so k begins at "
+                             "len(tables) - 1.",
+                       "zh": "最后一张表从来没有用到：tables[k] 的上文有 k 个词元，所以 k 从 len(tables) - 1 开始。"},
+                      lambda tables, context: next_token_probabilities(tables[:-1] or tables, context)),
+        Misconception("front-of-the-context",
+                      {"en": "You shorten the context at its end and keep its first tokens. What comes next depends most "
+                             "on the last tokens: drop the first ones.",
+                       "zh": "你从结尾缩短上文，留下了最前面的词元。下一个词元主要取决于最后几个词元：应该去掉前面的。"},
+                      from_the_front),
+        Misconception("minus-zero-slice",
+                      {"en": "`context[-k:]` is the whole context when k = 0, because -0 is 0. Write "
+                             "`context[len(context) - k:]`.",
+                       "zh": "k = 0 时 `context[-k:]` 是整个上文，因为 -0 就是 0。请写 `context[len(context) - k:]`。"},
+                      with_minus_k),
+        Misconception("no-back-off",
+                      {"en": "You look only for the longest context and give up when it was not seen. Then try the "
+                             "context without its first token, and so on.",
+                       "zh": "你只查最长的上文，没见过就放弃了。应该去掉第一个词元再查，依次下去。"},
+                      only_the_longest),
+        Misconception("longer-than-the-tables",
+                      {"en": "You begin with a context as long as the whole text, but there are only len(tables) tables: "
+                             "begin with k = min(len(tables) - 1, len(context)).",
+                       "zh": "你从整个文本那么长的上文找起，可是只有 len(tables) 张表：从 k = min(len(tables) - 1, len(context)) 开始。"},
+                      whole_context),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- smoothing
+
+
+def smooth(counts: dict, shorter: dict) -> dict:
+    """Witten-Bell: (count + K p) / (N + K)."""
+    if not counts:
+        return dict(shorter)
+    return blend(counts, shorter, len(counts))
+
+
+def blend(counts: dict, shorter: dict, weight: float) -> dict:
+    total = sum(counts.values())
+    return {token: (counts.get(token, 0) + weight * p) / (total + weight) for token, p in shorter.items()}
+
+
+def distribution(rng: np.random.Generator, tokens: list) -> dict:
+    parts = rng.permutation(np.arange(1, len(tokens) + 1))
+    return {token: float(part / parts.sum()) for token, part in zip(tokens, parts, strict=True)}
+
+
+def all_followed(rng):
+    """Every token of the vocabulary followed, more than once on average, none as often as another."""
+    for size in (2, 4):
+        tokens = five(rng)[:size]
+        times = rng.permutation(np.arange(2, size + 2))
+        yield dict(zip(tokens, map(int, times), strict=True)), distribution(rng, tokens)
+
+
+def some_followed(rng):
+    for size in (1, 2, 3):
+        tokens = five(rng)
+        times = rng.permutation(np.arange(2, size + 2))
+        yield dict(zip(tokens[:size], map(int, times), strict=True)), distribution(rng, tokens)
+
+
+def none_followed(rng):
+    for size in (2, 5):
+        yield {}, distribution(rng, five(rng)[:size])
+
+
+SMOOTHING = Exercise(
+    "smooth", SMOOTH, smooth,
+    (
+        Check("all-followed", 1, {"en": "(count + K · shorter) / (N + K), N the sum of the counts, K the number of kinds.",
+                                  "zh": "(count + K · shorter) / (N + K)，N 是计数之和，K 是不同词元的个数。"}, all_followed),
+        Check("some-followed", 2, {"en": "Tokens that never followed this context still get a share, from the shorter one.",
+                                   "zh": "从没跟在这个上文后面的词元也要有一份，由较短的上文给出。"}, some_followed),
+        Check("context-never-seen", 1, {"en": "No counts: the shorter context decides alone.",
+                                        "zh": "没有计数：完全由较短的上文决定。"}, none_followed),
+    ),
+    (
+        Misconception("nothing-divided-by-nothing",
+                      {"en": "A context never seen has N = 0 and K = 0, and you divide by 0. Then the answer is `shorter` "
+                             "itself.",
+                       "zh": "没见过的上文 N = 0、K = 0，你除以了 0。这时答案就是 `shorter` 本身。"},
+                      lambda counts, shorter: blend(counts, shorter, len(counts))),
+        Misconception("half-and-half",
+                      {"en": "You use K = N, so that counts and shorter context weigh the same however much was counted. "
+                             "K is how many different tokens followed: len(counts).",
+                       "zh": "你用了 K = N，于是不管数了多少，计数和较短的上文总是各占一半。K 是后面出现过几种不同的词元：len(counts)。"},
+                      lambda counts, shorter: blend(counts, shorter, sum(counts.values()))),
+        Misconception("one-for-k",
+                      {"en": "You give the shorter context a fixed weight of 1. Its weight is K: a context after which "
+                             "many different tokens came is likely to bring yet another.",
+                       "zh": "你给较短的上文固定的权重 1。它的权重应该是 K：后面出现过很多种词元的上文，很可能再带来一种新的。"},
+                      lambda counts, shorter: blend(counts, shorter, 1)),
+        Misconception("vocabulary-for-k",
+                      {"en": "You use the size of the vocabulary for K. K is how many different tokens followed this "
+                             "context: len(counts).",
+                       "zh": "你把词表大小当成了 K。K 是跟在这个上文后面的不同词元的个数：len(counts)。"},
+                      lambda counts, shorter: blend(counts, shorter, len(shorter))),
+        Misconception("not-adding-up-to-one",
+                      {"en": "You divide by N alone. Counts N and the weight K of the shorter context are shared out "
+                             "together: divide by N + K, or the sum is above 1.",
+                       "zh": "你只除以了 N。计数 N 和较短上文的权重 K 是一起分的：要除以 N + K，否则总和大于 1。"},
+                      lambda counts, shorter: {t: (counts.get(t, 0) + len(counts) * p) / sum(counts.values())
+                                               for t, p in shorter.items()}),
+        Misconception("one-or-the-other",
+                      {"en": "Tokens that followed get their counts alone, only the others get the shorter context's "
+                             "share: the sum is below 1. Add both for every token.",
+                       "zh": "出现过的词元只得到计数，只有其余的词元得到较短上文的份额：总和小于 1。每个词元都要把两部分加起来。"},
+                      lambda counts, shorter: {
+                          t: (counts.get(t) or len(counts) * p) / (sum(counts.values()) + len(counts))
+                          for t, p in shorter.items()} if counts else dict(shorter)),
+        Misconception("unseen-tokens-left-out",
+                      {"en": "You return only the tokens that followed. The others are possible too, and a token without "
+                             "a probability makes the loss infinite: go through `shorter`.",
+                       "zh": "你只返回了出现过的词元。其余的也可能出现，没有概率的词元会让损失变成无穷大：请遍历 `shorter`。"},
+                      lambda counts, shorter: {t: p for t, p in smooth(counts, shorter).items() if t in counts}),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- cross-entropy
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(logits)[target], nats."""
+    return losses(logits, targets).mean()
+
+
+def pick(values: Tensor, targets: Tensor) -> Tensor:
+    """(…, V), (…) -> (…): the target's value at each position."""
+    return values.gather(-1, targets[..., None])[..., 0]
+
+
+def losses(logits: Tensor, targets: Tensor, axis: int = -1) -> Tensor:
+    return -pick(logits.log_softmax(axis), targets)
+
+
+def overflowing(logits: Tensor, targets: Tensor) -> Tensor:
+    shares = logits.exp() / logits.exp().sum(-1, keepdim=True)
+    return -pick(shares, targets).log().mean()
+
+
+def scored(rng: np.random.Generator, *shape: int, size: float = 1.0, shift: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Logits of the shape, well apart, and targets that are never the likeliest or the first token."""
+    v = shape[-1]
+    ranks = np.stack([rng.permutation(v - 1) for _ in range(math.prod(shape[:-1]))])  # of tokens 1 … V - 1
+    ranks = np.concatenate([np.full((len(ranks), 1), v - 0.5), ranks], axis=1)  # token 0 is the likeliest
+    values = size * (ranks - 0.4 * v + 0.2 * rng.random(ranks.shape)) + shift
+    targets = 1 + rng.integers(v - 1, size=shape[:-1])
+    targets.flat[0] = 1 + int(np.argmin(ranks[0, 1:]))  # and one of them the least likely
+    return torch.from_numpy(values.astype(np.float32)).view(shape), torch.from_numpy(targets)
+
+
+CROSS_ENTROPY = Exercise(
+    "cross_entropy", LOSS, cross_entropy,
+    (
+        Check("one-position", 1, {"en": "One position: -log of the softmax's share of the target, natural logarithm.",
+                                  "zh": "只有一个位置：目标词元的 softmax 份额取 -log，自然对数。"},
+              lambda rng: [scored(rng, 1, 3), scored(rng, 1, 5)]),
+        Check("several-positions", 1, {"en": "Several positions: the mean of their losses.",
+                                       "zh": "多个位置：取各个损失的平均。"},
+              lambda rng: [scored(rng, 2, 3), scored(rng, 7, 5)]),
+        Check("batch", 1, {"en": "Logits (B, T, V) and targets (B, T): one mean over all B · T positions.",
+                           "zh": "logits 是 (B, T, V)，目标是 (B, T)：对全部 B · T 个位置取一个平均。"},
+              lambda rng: [scored(rng, 2, 3, 4), scored(rng, 3, 2, 6)]),
+        Check("large-logits", 1, {"en": "Logits of several hundred: neither exp may overflow nor log see a rounded 0. "
+                                        "log p = logit - log Σ exp(logits), with the maximum subtracted first.",
+                                  "zh": "几百大小的 logits：exp 不能溢出，log 也不能碰到被舍入成 0 的数。"
+                                        "log p = logit - log Σ exp(logits)，先减去最大值。"},
+              lambda rng: [scored(rng, 1, 3, size=300.0, shift=900.0), scored(rng, 4, 5, size=300.0, shift=900.0)]),
+    ),
+    (
+        Misconception("sign-missing",
+                      {"en": "The sign is missing: the logarithm of a probability is negative, the loss is its negative.",
+                       "zh": "少了负号：概率的对数是负的，损失是它的相反数。"},
+                      lambda logits, targets: -cross_entropy(logits, targets)),
+        Misconception("exp-overflows",
+                      {"en": "exp of a logit of several hundred is infinite, and infinite / infinite is no number. Let "
+                             "log_softmax do it, or subtract the largest logit first.",
+                       "zh": "几百大小的 logit 取 exp 是无穷大，无穷大除以无穷大没有意义。用 log_softmax，或者先减去最大的 logit。"},
+                      overflowing),
+        Misconception("log-of-a-rounded-zero",
+                      {"en": "softmax rounds a very small share to 0, and its logarithm is minus infinity. Use log_softmax, "
+                             "which never forms the share.",
+                       "zh": "softmax 把很小的份额舍入成 0，它的对数是负无穷。用 log_softmax，它不会先算出这个份额。"},
+                      lambda logits, targets: -pick(logits.softmax(-1), targets).log().mean()),
+        Misconception("logits-as-log-probabilities",
+                      {"en": "You take the logits for log-probabilities. They are scores of any size: only after softmax "
+                             "do they add up to 1.",
+                       "zh": "你把 logits 当成了对数概率。它们只是任意大小的分数：经过 softmax 之后才加起来等于 1。"},
+                      lambda logits, targets: -pick(logits, targets).mean()),
+        Misconception("in-bits",
+                      {"en": "You use the logarithm to base 2: this is the loss in bits. Nats use the natural logarithm.",
+                       "zh": "你用了以 2 为底的对数：那是以比特为单位的损失。奈特（nat）用自然对数。"},
+                      lambda logits, targets: cross_entropy(logits, targets) / math.log(2)),
+        Misconception("no-logarithm",
+                      {"en": "You average 1 - p. The loss is -log p: it grows without end as p goes to 0.",
+                       "zh": "你平均的是 1 - p。损失是 -log p：p 趋于 0 时它会无限增大。"},
+                      lambda logits, targets: 1 - pick(logits.softmax(-1), targets).mean()),
+        Misconception("likeliest-instead-of-target",
+                      {"en": "You take the probability of the token the model likes best. The loss asks for the token "
+                             "that really came.",
+                       "zh": "你取的是模型最看好的词元的概率。损失问的是真正出现的那个词元。"},
+                      lambda logits, targets: -logits.log_softmax(-1).amax(-1).mean()),
+        Misconception("softmax-over-positions",
+                      {"en": "The softmax runs over the first axis, the positions. At each position it is the tokens of "
+                             "the vocabulary that share out the probability: the last axis.",
+                       "zh": "softmax 沿着第一个轴（位置）做了。在每个位置上是词表里的词元来分概率：最后一个轴。"},
+                      lambda logits, targets: losses(logits, targets, 0).mean()),
+        Misconception("sum-instead-of-mean",
+                      {"en": "You add the losses up. The mean does not depend on how long the text is.",
+                       "zh": "你把损失加了起来。取平均才不会受文本长短的影响。"},
+                      lambda logits, targets: losses(logits, targets).sum()),
+        Misconception("log-of-the-mean",
+                      {"en": "You average the probabilities and then take the logarithm. Take the logarithm at each "
+                             "position, then the mean: the probabilities of a text are multiplied, not added.",
+                       "zh": "你先平均概率再取对数。应该在每个位置先取对数再平均：一段文本的概率是相乘的，不是相加的。"},
+                      lambda logits, targets: -pick(logits.softmax(-1), targets).mean().log()),
+        Misconception("softmax-over-axis-1",
+                      {"en": "The softmax runs over axis 1. With (B, T, V) this is the positions: use the last axis, -1.",
+                       "zh": "softmax 沿着轴 1 做了。形状是 (B, T, V) 时那是位置：请用最后一个轴 -1。"},
+                      lambda logits, targets: losses(logits, targets, 1).mean()),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- perplexity
+
+
+def perplexity(probabilities: np.ndarray) -> float:
+    """exp of the mean of -log p."""
+    return quiet(lambda: np.exp(-np.log(probabilities).mean()))
+
+
+def quiet(result: Callable[[], float]) -> float:
+    """The result, infinity without a warning."""
+    with np.errstate(all="ignore"):
+        return float(result())
+
+
+def log_with_error(p: float) -> float:
+    return math.log(p)  # ValueError at 0
+
+
+def probabilities(rng: np.random.Generator, length: int, low: float = 0.1, high: float = 0.9) -> np.ndarray:
+    """Numbers spread over the range, in random order."""
+    return rng.permutation(np.linspace(low, high, length) + 0.02 * rng.random(length))
+
+
+PERPLEXITY = Exercise(
+    "perplexity", UNITS, perplexity,
+    (
+        Check("one-token", 1, {"en": "One token of probability p: 1 / p.", "zh": "只有一个概率为 p 的词元：1 / p。"},
+              lambda rng: [(np.array([0.5]),), (probabilities(rng, 1, 0.1, 0.2),)]),
+        Check("several-tokens", 1, {"en": "exp of the mean of -log p over the tokens.", "zh": "对各词元的 -log p 取平均，再取 exp。"},
+              lambda rng: [(np.array([0.5, 0.125]),), (probabilities(rng, 5),)]),
+        Check("long-text", 1, {"en": "Thousands of tokens: their product is smaller than any number a computer can hold. "
+                                     "Add logarithms instead.",
+                               "zh": "几千个词元：它们的乘积比计算机能表示的任何数都小。改为把对数相加。"},
+              lambda rng: [(probabilities(rng, 3000, 0.01, 0.5),)]),
+        Check("probability-zero", 1, {"en": "A token the model held to be impossible: the perplexity is math.inf.",
+                                      "zh": "模型认为不可能的词元：困惑度是 math.inf。"},
+              lambda rng: [(np.array([0.0]),), (np.append(probabilities(rng, 3), 0.0),)]),
+    ),
+    (
+        Misconception("loss-not-perplexity",
+                      {"en": "You return the loss in nats. The perplexity is its exponential.",
+                       "zh": "你返回的是以奈特为单位的损失。困惑度是它的指数 exp。"},
+                      lambda p: math.log(perplexity(p))),
+        Misconception("two-to-the-nats",
+                      {"en": "You mix the bases: the logarithm is the natural one, but then 2 is raised to it. Use exp with "
+                             "log, or 2 ** with log2.",
+                       "zh": "底数混了：取的是自然对数，却用 2 的幂还原。log 要配 exp，log2 要配 2 **。"},
+                      lambda p: 2 ** math.log(perplexity(p))),
+        Misconception("sign-missing",
+                      {"en": "The sign is missing: you get the mean probability, below 1. Perplexity is its reciprocal.",
+                       "zh": "少了负号：你得到的是小于 1 的平均概率。困惑度是它的倒数。"},
+                      lambda p: 1 / perplexity(p)),
+        Misconception("one-over-the-mean",
+                      {"en": "You take 1 / the mean of p. The probabilities of a text are multiplied: average their "
+                             "logarithms, so that one badly guessed token counts.",
+                       "zh": "你算的是 1 / p 的平均值。一段文本的概率是相乘的：要平均对数，这样一个猜得很差的词元才有分量。"},
+                      lambda p: quiet(lambda: 1 / p.mean())),
+        Misconception("mean-of-the-reciprocals",
+                      {"en": "You average 1 / p. One rare token would outweigh all others: average -log p, then take exp.",
+                       "zh": "你平均的是 1 / p。一个罕见的词元就会压倒其余所有的：应该先平均 -log p，再取 exp。"},
+                      lambda p: quiet(lambda: (1 / p).mean())),
+        Misconception("no-root",
+                      {"en": "You take 1 / the probability of the whole text, which grows with its length. The mean over "
+                             "the tokens (the N-th root of the product) is missing.",
+                       "zh": "你算的是 1 / 整段文本的概率，它随长度增大。少了对词元取平均（乘积的 N 次方根）。"},
+                      lambda p: quiet(lambda: np.exp(-np.log(p).sum()))),
+        Misconception("product-underflows",
+                      {"en": "You multiply the probabilities first; of thousands of them the product is rounded to 0. Add "
+                             "their logarithms.",
+                       "zh": "你先把概率乘起来；几千个概率的乘积会被舍入成 0。改为把对数相加。"},
+                      lambda p: float(math.prod(map(float, p))) ** (-1 / len(p))),
+        Misconception("log-of-zero",
+                      {"en": "math.log(0) raises an error. A text that the model holds to be impossible has an infinite "
+                             "perplexity: return math.inf.",
+                       "zh": "math.log(0) 会报错。模型认为不可能的文本，困惑度是无穷大：返回 math.inf。"},
+                      lambda p: math.exp(-sum(map(log_with_error, p)) / len(p))),
+        Misconception("impossible-tokens-left-out",
+                      {"en": "You leave out the tokens of probability 0, just those the model was most wrong about. The "
+                             "answer is math.inf.",
+                       "zh": "你把概率为 0 的词元跳过了，而模型正是在它们身上错得最厉害。答案是 math.inf。"},
+                      lambda p: perplexity(p[p > 0]) if (p > 0).any() else 1.0),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- bits per byte
+
+
+def bits_per_byte(nats: list[float], text: str) -> float:
+    """Sum of the losses in bits / bytes of the text."""
+    return sum(nats) / math.log(2) / len(text.encode("utf-8"))
+
+
+def rescaled(nats, size: float) -> float:
+    return sum(nats) / math.log(2) / size
+
+
+def losses_of(rng: np.random.Generator, count: int) -> list[float]:
+    return [float(x) for x in 1 + 3 * rng.random(count)]
+
+
+def in_english(rng):
+    yield [1.5, 2.0], "Mount"
+    yield losses_of(rng, 7), "The capital of France is Paris."
+
+
+def in_chinese(rng):
+    yield [2.0], "玉山"
+    yield losses_of(rng, 9), "台湾最高的山是哪座？玉山"
+    yield losses_of(rng, 6), "Good morning: 早安"
+
+
+def in_other_scripts(rng):
+    yield [2.5, 1.0], "é👍"
+    yield losses_of(rng, 5), "Köln 👍👍 玉山"
+
+
+BITS = Exercise(
+    "bits_per_byte", UNITS, bits_per_byte,
+    (
+        Check("english", 1, {"en": "In English letters a byte is a character: sum of the losses / log 2 / characters.",
+                             "zh": "英文字母一个字符就是一个字节：损失之和 / log 2 / 字符数。"}, in_english),
+        Check("chinese", 1, {"en": "A Chinese character is three bytes in UTF-8: len(text.encode(\"utf-8\")).",
+                             "zh": "一个汉字在 UTF-8 里是三个字节：len(text.encode(\"utf-8\"))。"}, in_chinese),
+        Check("accents-and-emoji", 1, {"en": "é has two bytes and 👍 four: let encode count.",
+                                       "zh": "é 有两个字节，👍 有四个：让 encode 来数。"}, in_other_scripts),
+    ),
+    (
+        Misconception("nats-per-byte",
+                      {"en": "These are nats per byte. A nat is 1 / log 2 = 1.44 bits: divide by log 2.",
+                       "zh": "这是每字节的奈特数。1 奈特等于 1 / log 2 = 1.44 比特：还要除以 log 2。"},
+                      lambda nats, text: sum(nats) / len(text.encode())),
+        Misconception("times-log-2",
+                      {"en": "You multiply by log 2 = 0.69; there are more bits than nats: divide by it.",
+                       "zh": "你乘了 log 2 = 0.69；比特数应该比奈特数多：要除以它。"},
+                      lambda nats, text: sum(nats) * math.log(2) / len(text.encode())),
+        Misconception("bits-per-token",
+                      {"en": "You divide by the number of tokens. That number depends on the tokenizer, which is what "
+                             "bits per byte should leave out: divide by the bytes of the text.",
+                       "zh": "你除以了词元数。词元数取决于分词器，而每字节比特数正是要排除这个影响：应该除以文本的字节数。"},
+                      lambda nats, text: rescaled(nats, len(nats))),
+        Misconception("mean-over-bytes",
+                      {"en": "You divide twice, by the tokens and by the bytes. Add up the losses of the whole text and "
+                             "divide by its bytes.",
+                       "zh": "你除了两次，既除以词元数又除以字节数。把整段文本的损失加起来，只除以字节数。"},
+                      lambda nats, text: rescaled(nats, len(nats) * len(text.encode()))),
+        Misconception("bits-per-character",
+                      {"en": "You divide by characters: len(text). A Chinese character has three bytes, so divide by "
+                             "len(text.encode(\"utf-8\")).",
+                       "zh": "你除以了字符数 len(text)。一个汉字有三个字节，请除以 len(text.encode(\"utf-8\"))。"},
+                      lambda nats, text: rescaled(nats, len(text))),
+        Misconception("two-bytes-a-chinese-character",
+                      {"en": "You count two bytes for a Chinese character, as in GBK. In UTF-8 it has three.",
+                       "zh": "你按 GBK 把一个汉字算成了两个字节。在 UTF-8 里它是三个字节。"},
+                      lambda nats, text: rescaled(nats, len(text.encode("gbk", errors="replace")))),
+        Misconception("three-bytes-for-all-the-rest",
+                      {"en": "You count three bytes for every character that is not ASCII. é has two and 👍 four: let "
+                             "encode count.",
+                       "zh": "你把所有非 ASCII 字符都算成三个字节。é 有两个，👍 有四个：让 encode 来数。"},
+                      lambda nats, text: rescaled(nats, sum(1 if c.isascii() else 3 for c in text))),
+    ),
+)  # fmt: skip
+
+LESSON = Lesson(
+    1, "01_ngrams", {"en": "Next-token prediction by counting", "zh": "用计数做文字接龙"},
+    (COUNT, NEXT, SMOOTHING, CROSS_ENTROPY, PERPLEXITY, BITS),
+)  # fmt: skip
