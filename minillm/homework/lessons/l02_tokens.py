@@ -1,0 +1,622 @@
+"""Exercises of lesson 2: tokens."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from minillm import tokenizer
+from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+
+MERGES = {"en": "One merge at a time", "zh": "一次合并一对"}
+TRAINING = {"en": "Training is counting", "zh": "训练就是数数"}
+ENCODING = {"en": "Encoding new text", "zh": "给新文本编码"}
+STREAM = {"en": "Half a character", "zh": "半个汉字"}
+
+WHOLE = r"(?s).+"  # a split pattern that cuts nothing: each text is one word
+
+
+# ------------------------------------------------------------------------------------------------- merge
+
+
+def numbers(rng: np.random.Generator, count: int) -> list[int]:
+    """Different ids."""
+    return [int(x) for x in rng.permutation(250)[:count]]
+
+
+def merge_from_the_right(ids, pair, new):
+    return tokenizer.merge(ids[::-1], pair[::-1], new)[::-1]
+
+
+def merge_first(ids, pair, new):
+    for i in range(len(ids) - 1):
+        if tuple(ids[i : i + 2]) == pair:
+            return [*ids[:i], new, *ids[i + 2 :]]
+    return list(ids)
+
+
+def merge_keeping_the_second(ids, pair, new):
+    return [new if tuple(ids[i : i + 2]) == pair else ids[i] for i in range(len(ids))]
+
+
+def merge_either_order(ids, pair, new):
+    result, i = [], 0
+    while i < len(ids):
+        if tuple(ids[i : i + 2]) in (pair, pair[::-1]):
+            result.append(new)
+            i += 2
+        else:
+            result.append(ids[i])
+            i += 1
+    return result
+
+
+def merge_up_to_the_last(ids, pair, new):
+    """The loop ends before the last position."""
+    result, i = [], 0
+    while i < len(ids) - 1:
+        merged = tuple(ids[i : i + 2]) == pair
+        result.append(new if merged else ids[i])
+        i += 2 if merged else 1
+    return result
+
+
+def pairs_to_merge(rng):
+    a, b, c, d = numbers(rng, 4)
+    yield [a, b], (a, b), 256
+    yield [c, a, b, a], (a, b), 256
+    yield [a, b, c, b, a, a, b, d], (a, b), 257
+    yield [b, d, a, b, c, d, b, a, c, a, b], (a, b), 300
+
+
+def repeated_to_merge(rng):
+    a, b = numbers(rng, 2)
+    yield [a, a, a], (a, a), 256
+    yield [b, a, a, a, a, a, b, a, a, a], (a, a), 257
+
+
+def short_to_merge(rng):
+    a, b, c = numbers(rng, 3)
+    yield [], (a, b), 256
+    yield [a], (a, b), 256
+    yield [c], (a, b), 256
+
+
+MERGE = Exercise(
+    "merge", MERGES, tokenizer.merge,
+    (
+        Check("pair", 2, {"en": "Every occurrence becomes one new id; all other ids stay, in their order.",
+                          "zh": "每次出现都变成一个新的 id；其余的 id 保持不变，顺序也不变。"}, pairs_to_merge),
+        Check("repeated-id", 1, {"en": "In a a a the left two are the pair: [new, a].", "zh": "在 a a a 里，左边两个是一对：[new, a]。"},
+              repeated_to_merge),
+        Check("short-list", 1, {"en": "No id, or one alone: nothing to merge, nothing to lose.",
+                                "zh": "没有 id，或者只有一个：没有可以合并的，也不能丢。"}, short_to_merge),
+    ),
+    (
+        Misconception("second-id-kept",
+                      {"en": "You put the new id in and keep the second half of the pair behind it. The new id stands for "
+                             "both: move on by two.",
+                       "zh": "你放进了新的 id，却把这一对的后一半留在了后面。新的 id 代表两个：要前进两步。"},
+                      merge_keeping_the_second),
+        Misconception("only-the-first",
+                      {"en": "You replace only the first occurrence. A merge replaces all of them.",
+                       "zh": "你只替换了第一次出现。一次合并要替换所有的出现。"},
+                      merge_first),
+        Misconception("either-order",
+                      {"en": "You also merge (b, a). The order matters: “ab” and “ba” are different texts, and decoding "
+                             "would confuse them.",
+                       "zh": "你把 (b, a) 也合并了。顺序是有意义的：“ab”和“ba”是不同的文本，否则解码时就分不清了。"},
+                      merge_either_order),
+        Misconception("short-list-lost",
+                      {"en": "You return [] for a list of one id. There is nothing to merge, but the id must stay.",
+                       "zh": "只有一个 id 时你返回了 []。没有可以合并的，但这个 id 要留下。"},
+                      lambda ids, pair, new: tokenizer.merge(ids, pair, new) if len(ids) > 1 else []),
+        Misconception("last-id-lost",
+                      {"en": "Your loop ends before the last id and loses it when it is not part of a pair: copy what is "
+                             "left over.",
+                       "zh": "你的循环在最后一个 id 之前就结束了，它不属于任何一对时就丢了：要把剩下的抄过去。"},
+                      merge_up_to_the_last),
+        Misconception("from-the-right",
+                      {"en": "You merge from the right. In a a a this gives [a, new]; from the left it is [new, a], and "
+                             "encoder and training must agree.",
+                       "zh": "你从右边开始合并。在 a a a 里会得到 [a, new]；从左边开始是 [new, a]，编码和训练必须一致。"},
+                      merge_from_the_right),
+    ),
+)  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------- most frequent pair
+
+
+def all_pairs(words: Iterable[list[int]]) -> list[tuple[int, int]]:
+    return [pair for word in words for pair in zip(word, word[1:])]
+
+
+def first_of_the_most(pairs: list) -> tuple | None:
+    counts = Counter(pairs)  # in order of first occurrence, and max takes the first
+    return max(counts, key=counts.__getitem__) if counts else None
+
+
+def most_frequent_pair(words: list[list[int]]) -> tuple[int, int] | None:
+    """The first of the most frequent pairs."""
+    return first_of_the_most(all_pairs(words))
+
+
+def without_overlap(words):
+    found = []
+    for word in words:
+        i = 0
+        while i < len(word) - 1:
+            found.append((word[i], word[i + 1]))
+            i += 2 if word[i] == word[i + 1] else 1
+    return first_of_the_most(found)
+
+
+def last_of_the_most(words):
+    counts = Counter(all_pairs(words))
+    return max(reversed(counts), key=counts.__getitem__) if counts else None
+
+
+def by_count_and(sign: int) -> Callable:
+    """Ties go to the largest (1) or smallest (-1) pair."""
+
+    def pick(words):
+        counts = Counter(all_pairs(words))
+        return max(counts, key=lambda p: (counts[p], sign * p[0], sign * p[1])) if counts else None
+
+    return pick
+
+
+def one_word(rng):
+    low, high, c, d = (*sorted(numbers(rng, 2)), 251, 252)
+    yield ([[c, low, d, low, d]],)
+    yield ([[high, low, c, high, low]],)  # the first number of the pair is the larger one
+    yield ([[c, d, low, low, low, low, d, c, d]],)  # low low three times, without overlap twice, as c d
+    yield ([[d, high, high, high, low, c, low, c, d, low, c]],)  # low c three times
+
+
+def many_words(rng):
+    a, b, c, d, e = numbers(rng, 5)
+    yield ([[a, b], [c, a], [b, c], [b, d], [b, e], [c, a]],)  # c a twice; b b or a b only across borders
+    yield ([[a, b], [a, b], [a, b], [c, d, c, d]],)  # a b by repeated words
+    yield ([[d, e], [c, a], [c, a], [c, e], [c, e, d], [c, a, d]],)
+    yield ([[d, a, c], [d, b], [d, e, c], [d, b, a], [d], [d, b], [d, a, c], [d, b]],)
+
+
+def tied(rng):
+    low, high = sorted(numbers(rng, 2))
+    a, b = 251, 252
+    yield ([[low, high, low, high, a], [high, high, low, low], [a, b]],)  # low high twice and high low twice
+    yield ([[high, low, a, high, low], [low, high], [b, high, high, b], [low, high]],)
+    yield ([[b, a], [low, high], [a, low], [a, low], [low, high], [b, a]],)  # all twice; neither largest nor smallest
+    yield ([[high, b, low, low, a, a]],)
+
+
+def no_pair(rng):
+    a, b = numbers(rng, 2)
+    yield ([],)
+    yield ([[a]],)
+    yield ([[a], [], [b], [a]],)
+
+
+PAIR = Exercise(
+    "most_frequent_pair", MERGES, most_frequent_pair,
+    (
+        Check("one-word", 1, {"en": "Count each pair of neighbours, (1, 1) in [1, 1, 1] twice.",
+                              "zh": "数每一对相邻的 id，[1, 1, 1] 里 (1, 1) 算两次。"}, one_word),
+        Check("several-words", 2, {"en": "Pairs lie inside a word, and a repeated word counts each time.",
+                                   "zh": "一对必须在同一个词里；重复出现的词每次都要算。"}, many_words),
+        Check("ties", 1, {"en": "Equally frequent: the pair that occurs first.", "zh": "次数相同：取最先出现的那一对。"}, tied),
+        Check("no-pair", 1, {"en": "No word has two ids: None.", "zh": "没有一个词有两个 id：返回 None。"}, no_pair),
+    ),
+    (
+        Misconception("error-without-pairs",
+                      {"en": "max of nothing raises an error. Training ends when no pair is left: return None then.",
+                       "zh": "对空的序列取 max 会报错。没有任何一对时训练就该结束：这时返回 None。"},
+                      lambda words: max(Counter(all_pairs(words)).items(), key=lambda x: x[1])[0]),
+        Misconception("without-overlap",
+                      {"en": "You skip the overlapping occurrences when counting. Count every position: [1, 1, 1] holds "
+                             "(1, 1) twice. (Only merging goes without overlap.)",
+                       "zh": "你在数的时候跳过了重叠的出现。每个位置都要数：[1, 1, 1] 里有两个 (1, 1)。（只有合并时才不重叠。）"},
+                      without_overlap),
+        Misconception("most-frequent-ids",
+                      {"en": "You take the two ids that are frequent on their own. They need not be neighbours: count the "
+                             "pairs.",
+                       "zh": "你取的是各自最常见的两个 id。它们不一定相邻：要数相邻的对。"},
+                      lambda words: tuple(i for i, _ in Counter(i for w in words for i in w).most_common(2))
+                      if all_pairs(words) else None),
+        Misconception("order-ignored",
+                      {"en": "You count (a, b) and (b, a) as the same pair. The order matters: they are different texts.",
+                       "zh": "你把 (a, b) 和 (b, a) 当成同一对。顺序是有意义的：它们是不同的文本。"},
+                      lambda words: first_of_the_most([tuple(sorted(p)) for p in all_pairs(words)])),
+        Misconception("across-words",
+                      {"en": "You count pairs across the border of two words. Merges stay inside a word: go through the "
+                             "words one by one instead of joining them.",
+                       "zh": "你数了跨越两个词边界的对。合并只在词的内部：一个词一个词地数，不要连起来。"},
+                      lambda words: first_of_the_most(all_pairs([[i for word in words for i in word]]))),
+        Misconception("each-word-once",
+                      {"en": "A word that occurs several times counts only once. Frequent words are what BPE should "
+                             "learn: count each occurrence.",
+                       "zh": "重复出现的词只算了一次。BPE 要学的正是常见的词：每次出现都要算。"},
+                      lambda words: first_of_the_most(all_pairs(dict.fromkeys(map(tuple, words))))),
+        Misconception("ties-to-the-last",
+                      {"en": "Of equally frequent pairs you take the one seen last, perhaps by >= instead of >. The first "
+                             "one wins.",
+                       "zh": "次数相同时你取了最后出现的，可能把 > 写成了 >=。应该取最先出现的。"},
+                      last_of_the_most),
+        Misconception("ties-to-the-larger",
+                      {"en": "Of equally frequent pairs you take the one with the larger ids, perhaps because "
+                             "max((count, pair)) compares the pairs too. The one that occurs first wins.",
+                       "zh": "次数相同时你取了 id 较大的，可能因为 max((count, pair)) 把 pair 也拿来比了。应该取最先出现的。"},
+                      by_count_and(1)),
+        Misconception("ties-to-the-smaller",
+                      {"en": "Of equally frequent pairs you take the one with the smaller ids, perhaps by sorting. The one "
+                             "that occurs first wins.",
+                       "zh": "次数相同时你取了 id 较小的，可能是因为排了序。应该取最先出现的。"},
+                      by_count_and(-1)),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- train BPE
+
+
+def train_bpe(words: list[str], vocab_size: int) -> list[tuple[int, int]]:
+    """The framework's merges, with each word as one piece."""
+    return [step.pair for step in tokenizer.train_bpe(words, vocab_size, WHOLE)]
+
+
+def learn(words, vocab_size, first_new=256, join=False, letters=False, least=1, once=False):
+    """The textbook algorithm with one thing done another way."""
+    pieces = [[ord(c) for c in w] if letters else list(w.encode()) for w in (["".join(words)] if join else words)]
+    pieces = [list(p) for p in dict.fromkeys(map(tuple, pieces))] if once else pieces
+    merges: list[tuple[int, int]] = []
+    while 256 + len(merges) < vocab_size:
+        pair = most_frequent_pair(pieces)
+        if pair is None or all_pairs(pieces).count(pair) < least:
+            break
+        pieces = [tokenizer.merge(piece, pair, first_new + len(merges)) for piece in pieces]
+        merges.append(pair)
+    return merges
+
+
+def counted_once(words, vocab_size):
+    """The most frequent pairs of bytes, never counted anew."""
+    counts = Counter(all_pairs(list(w.encode()) for w in words))
+    return [pair for pair, _ in counts.most_common(vocab_size - 256)]
+
+
+def without_a_stop(words, vocab_size):
+    merges = train_bpe(words, vocab_size)
+    if len(merges) < vocab_size - 256:
+        raise ValueError("max() arg is an empty sequence")
+    return merges
+
+
+def one_merge(rng):
+    a, b, c, d = (str(x) for x in rng.permutation(list("wxyz"))[:4])
+    yield [a + b], 256
+    yield [d + b, a + b, c + a, b + c, c + a], 257  # c a; a b comes twice only across borders
+    yield [d + a + b, a + b + c, a + b], 257
+
+
+def several_merges(rng):
+    a, b, c, d = (str(x) for x in rng.permutation(list("wxyz"))[:4])
+    # ab 7, then abc 4, d by itself in pairs 3
+    words = [a + b + c, a + b + c, d + d + d + d, a + b + c, a + b + d, a + b + c, a + b, a + b]
+    yield words, 258
+    yield words, 259
+    word = a + b + c + d
+    yield [word, word, word[1:], word, word[2:] + a], 259
+
+
+def chinese_words(rng):
+    mountains = [("玉", "山"), ("富", "士"), ("玉", "士")]
+    one, other = mountains[int(rng.integers(3))]
+    yield [one, one, other], 258
+    yield [one, other, one + "高", one, other], 260
+
+
+def until_no_pair(rng):
+    a, b, c = (str(x) for x in rng.permutation(list("wxyz"))[:3])
+    yield [], 300
+    yield [a], 257
+    yield [a + b, a + b, c], 260
+    yield [a + b + c], 300
+
+
+TRAIN = Exercise(
+    "train_bpe", TRAINING, train_bpe,
+    (
+        Check("one-merge", 1, {"en": "vocab_size 257 means one merge, the most frequent pair of bytes; 256 means none.",
+                               "zh": "vocab_size 为 257 表示合并一次，取最常见的一对字节；256 表示不合并。"}, one_merge),
+        Check("several-merges", 2, {"en": "After each merge count anew: the new ids 256, 257, … are part of later pairs.",
+                                    "zh": "每次合并之后重新数：新的 id 256、257…… 会成为后面的对的一部分。"}, several_merges),
+        Check("chinese", 1, {"en": "BPE begins with bytes: 玉 is three ids.", "zh": "BPE 从字节开始：“玉”是三个 id。"}, chinese_words),
+        Check("runs-out", 1, {"en": "No pair left: stop, with fewer tokens. Pairs that occur once are merged as well.",
+                              "zh": "没有可合并的对了：停下，词元就少一些。只出现一次的对也要合并。"}, until_no_pair),
+    ),
+    (
+        Misconception("error-when-no-pair-is-left",
+                      {"en": "You go on looking for a pair when every word is a single token. Stop there.",
+                       "zh": "每个词都已经是一个词元了，你还在找下一对。到这里就该停下。"},
+                      without_a_stop),
+        Misconception("only-pairs-seen-twice",
+                      {"en": "You stop when no pair occurs twice. Here the training goes on until no pair is left.",
+                       "zh": "没有哪一对出现两次时你就停了。这里要一直训练到没有任何一对为止。"},
+                      lambda words, size: learn(words, size, least=2)),
+        Misconception("vocab-size-is-merges",
+                      {"en": "You make vocab_size merges. The 256 bytes are tokens too: vocab_size - 256 merges.",
+                       "zh": "你做了 vocab_size 次合并。256 个字节也是词元：应该合并 vocab_size - 256 次。"},
+                      lambda words, size: learn(words, size + 256)),
+        Misconception("one-merge-too-many",
+                      {"en": "You make one merge too many: with vocab_size 256 there is none.",
+                       "zh": "你多合并了一次：vocab_size 为 256 时一次也不合并。"},
+                      lambda words, size: learn(words, size + 1)),
+        Misconception("across-words",
+                      {"en": "You join the words before counting, and merge across their borders. A token must not hold "
+                             "the end of one word and the beginning of the next.",
+                       "zh": "你先把词连起来再数，合并跨过了词的边界。一个词元不能包含一个词的结尾和下一个词的开头。"},
+                      lambda words, size: learn(words, size, join=True)),
+        Misconception("each-word-once",
+                      {"en": "A word that occurs several times counts only once. Frequent words are what BPE should "
+                             "learn: count each occurrence.",
+                       "zh": "重复出现的词只算了一次。BPE 要学的正是常见的词：每次出现都要算。"},
+                      lambda words, size: learn(words, size, once=True)),
+        Misconception("characters-not-bytes",
+                      {"en": "You begin with characters (ord). Byte-level BPE begins with the bytes of UTF-8, "
+                             "word.encode(\"utf-8\"): ids below 256, so that no text is unknown.",
+                       "zh": "你从字符（ord）开始。字节级 BPE 从 UTF-8 的字节 word.encode(\"utf-8\") 开始：id 小于 256，"
+                             "这样没有编不出的文本。"},
+                      lambda words, size: learn(words, size, letters=True)),
+        Misconception("counted-only-once",
+                      {"en": "You count the pairs once and take the most frequent ones. Each merge changes the text: count "
+                             "anew after it, with the new id.",
+                       "zh": "你只数了一次，就取了最常见的几对。每次合并都会改变文本：合并之后要带着新的 id 重新数。"},
+                      counted_once),
+        Misconception("ids-from-257",
+                      {"en": "Your first new id is 257. The bytes are 0 to 255, so the next free id is 256.",
+                       "zh": "你的第一个新 id 是 257。字节是 0 到 255，下一个空着的 id 是 256。"},
+                      lambda words, size: learn(words, size, first_new=257)),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- encode
+
+
+def parts_of(piece: bytes, ranks: dict[bytes, int], choose: Callable | None = None, most: int = 10**6) -> list[bytes]:
+    """Join neighbours, the candidate (rank, place) that `choose` takes, at most `most` times."""
+    parts = [piece[i : i + 1] for i in range(len(piece))]
+    for _ in range(most):
+        joined = [a + b for a, b in zip(parts, parts[1:])]
+        candidates = [(ranks[token], i) for i, token in enumerate(joined) if token in ranks]
+        if not candidates:
+            break
+        place = (choose or min)(candidates)[1]
+        parts[place : place + 2] = [joined[place]]
+    return parts
+
+
+def encode(piece: bytes, ranks: dict[bytes, int]) -> list[int]:
+    """Ids of a piece, the lowest rank joined first."""
+    return [ranks[part] for part in parts_of(piece, ranks)]
+
+
+def longest_first(piece, ranks):
+    ids, i = [], 0
+    while i < len(piece):
+        end = next(e for e in range(len(piece), i, -1) if piece[i:e] in ranks)
+        ids.append(ranks[piece[i:end]])
+        i = end
+    return ids
+
+
+def in_text_order(piece, ranks):
+    """Joins to the left whatever fits, in one walk through the text."""
+    parts: list[bytes] = []
+    for i in range(len(piece)):
+        one = piece[i : i + 1]
+        if parts and parts[-1] + one in ranks:
+            parts[-1] += one
+        else:
+            parts.append(one)
+    return [ranks[part] for part in parts]
+
+
+def byte_values(piece, ranks):
+    """Ids of single bytes are their values."""
+    return [part[0] if len(part) == 1 else ranks[part] for part in parts_of(piece, ranks)]
+
+
+def make_ranks(tokens: list[bytes], order: Iterable[int] = range(256)) -> dict[bytes, int]:
+    """All bytes in the given order, then the tokens."""
+    return {token: i for i, token in enumerate([*(bytes([b]) for b in order), *tokens])}
+
+
+def four_bytes(rng: np.random.Generator) -> tuple[bytes, ...]:
+    return tuple(str(x).encode() for x in rng.permutation(list("wxyz")))
+
+
+def one_token(rng):
+    a, b, c, d = four_bytes(rng)
+    yield b"", make_ranks([a + b])
+    yield a + b, make_ranks([a + b])
+    yield c + a + b + d + a + b, make_ranks([d + c, a + b])
+    yield a + b + c + d, make_ranks([c + d, a + b])
+    yield a + b + c + d, make_ranks([a + b, c + d, a + b + c + d])
+
+
+def order_matters(rng):
+    a, b, c, d = four_bytes(rng)
+    yield a + b + c, make_ranks([b + c, a + b])  # a bc
+    yield a + b + c, make_ranks([a + b, b + c])  # ab c
+    yield a + b + c + d, make_ranks([b + c, b + c + d, a + b + c + d, a + b])  # abcd, by way of bc and bcd
+    yield a + b + c + d, make_ranks([b + c, a + b, a + b + c + d, c + d])  # a bc d, abcd is never formed
+    yield a + b + c + d + a, make_ranks([c + d, a + b, b + c, a + b + c])  # ab cd a
+
+
+def repeats(rng):
+    a, b, _, _ = four_bytes(rng)
+    yield a * 3, make_ranks([a * 2])
+    yield b + a * 5, make_ranks([a * 2, b + a])
+    yield a * 7, make_ranks([a * 2, a * 4])
+
+
+def chinese_and_other_ids(rng):
+    """Bytes whose ids are not their values, as in GPT-2's table."""
+    order = [int(x) for x in rng.permutation(256)]
+    mountain = "玉山".encode()
+    yield mountain[:3], make_ranks([mountain[:2]], order)
+    yield mountain, make_ranks([mountain[:2], mountain[3:5], mountain[3:6]], order)
+    yield "é👍".encode(), make_ranks(["é".encode(), "👍".encode()[:2]], order)
+
+
+ENCODE = Exercise(
+    "encode", ENCODING, encode,
+    (
+        Check("joins", 2, {"en": "Single bytes, neighbours joined while their bytes together are a token.",
+                           "zh": "从单个字节开始；相邻的两个连起来是一个词元，就合并。"}, one_token),
+        Check("order-of-the-merges", 2, {"en": "The token with the lowest id was learned first and is joined first.",
+                                         "zh": "id 最小的词元最先学到，也要最先合并。"}, order_matters),
+        Check("repeated-bytes", 1, {"en": "The same token at several places: the leftmost first.",
+                                    "zh": "同一个词元出现在几个地方：先合并最左边的。"}, repeats),
+        Check("other-byte-ids", 1, {"en": "The id of a byte is ranks[its bytes], which need not be its value.",
+                                    "zh": "字节的 id 是 ranks[该字节]，不一定等于它的数值。"}, chinese_and_other_ids),
+    ),
+    (
+        Misconception("byte-values-as-ids",
+                      {"en": "You use the value of a byte as its id. The ids are those of `ranks`, also for single bytes "
+                             "(GPT-2's table has them in another order).",
+                       "zh": "你把字节的数值当成了 id。单个字节的 id 也要查 `ranks`（GPT-2 的表里顺序就不同）。"},
+                      byte_values),
+        Misconception("no-merges",
+                      {"en": "You return the ids of the single bytes: no neighbours are joined.",
+                       "zh": "你返回的是单个字节的 id：没有合并任何相邻的。"},
+                      lambda piece, ranks: [ranks[part] for part in parts_of(piece, ranks, most=0)]),
+        Misconception("only-one-merge",
+                      {"en": "You join one pair and stop. Go on until no neighbours together are a token.",
+                       "zh": "你合并一次就停了。要一直合并到没有相邻的两个能组成词元为止。"},
+                      lambda piece, ranks: [ranks[part] for part in parts_of(piece, ranks, most=1)]),
+        Misconception("rightmost-first",
+                      {"en": "Where the same token fits at several places you join the rightmost: compare with <, not <=.",
+                       "zh": "同一个词元适合几个地方时，你合并了最右边的：比较要用 <，不是 <=。"},
+                      lambda piece, ranks: [ranks[p] for p in parts_of(
+                          piece, ranks, lambda found: min(found, key=lambda x: (x[0], -x[1])))]),
+        Misconception("longest-token-first",
+                      {"en": "You take the longest token that fits at each place. BPE repeats the merges in the order in "
+                             "which they were learned, which may cut otherwise; the model was trained on that cut.",
+                       "zh": "你在每个位置取了最长的词元。BPE 按学到的顺序重复合并，切法可能不同；模型是按那种切法训练的。"},
+                      longest_first),
+        Misconception("left-to-right",
+                      {"en": "You join from left to right whatever fits. The lowest id comes first, wherever it stands.",
+                       "zh": "你从左到右见到能合并的就合并。应该先合并 id 最小的，不管它在哪里。"},
+                      in_text_order),
+        Misconception("leftmost-first",
+                      {"en": "You join the leftmost pair that is a token. The lowest id comes first, wherever it stands.",
+                       "zh": "你先合并最左边能组成词元的一对。应该先合并 id 最小的，不管它在哪里。"},
+                      lambda piece, ranks: [ranks[p] for p in parts_of(
+                          piece, ranks, lambda found: min(found, key=lambda x: x[1]))]),
+        Misconception("highest-id-first",
+                      {"en": "You join the token with the highest id first, the one learned last. It is the other way "
+                             "round: later tokens are made of earlier ones.",
+                       "zh": "你先合并 id 最大的，也就是最后学到的词元。应该反过来：后学到的词元由先学到的组成。"},
+                      lambda piece, ranks: [ranks[p] for p in parts_of(piece, ranks, max)]),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------- whole characters
+
+
+def whole_characters(data: bytes) -> tuple[str, bytes]:
+    """The whole characters at the beginning, and what is left."""
+    text = data.decode("utf-8", errors="ignore")  # only the last character may be unfinished
+    return text, data[len(text.encode("utf-8")) :]
+
+
+def whole_or_nothing(data):
+    try:
+        return data.decode(), b""
+    except UnicodeDecodeError:
+        return "", data
+
+
+def holding_at_most(most: int, data: bytes):
+    for held in range(most + 1):
+        end = len(data) - held
+        try:
+            return data[:end].decode(), data[end:]
+        except UnicodeDecodeError:
+            pass
+
+
+def in_ascii_and_whole(rng):
+    yield (b"",)
+    yield (b"Good",)
+    yield ("早安".encode(),)
+    yield ("玉山 é👍 Wifi"[: int(rng.integers(3, 9))].encode(),)
+
+
+def cut_chinese(rng):
+    text = "台湾最高的山是玉山"
+    start = int(rng.integers(len(text) - 3))
+    for length, held in ((1, 2), (2, 2), (2, 1), (3, 2), (3, 1)):
+        data = text[start : start + length].encode()
+        yield (data[: len(data) - (3 - held)],)
+
+
+def cut_emoji(rng):
+    emoji = "👍🎉🌏🗻"[int(rng.integers(4))]
+    for before in ("", "ok "):
+        for length in (3, 2, 1):
+            yield ((before + emoji).encode()[: len(before) + length],)
+
+
+CHARACTERS = Exercise(
+    "whole_characters", STREAM, whole_characters,
+    (
+        Check("nothing-to-hold", 1, {"en": "All characters are whole: all text, and b\"\" to hold back.",
+                                     "zh": "所有字符都完整：返回全部文本，没有要留的：b\"\"。"}, in_ascii_and_whole),
+        Check("chinese", 2, {"en": "A Chinese character of which one or two of the three bytes are there is held back.",
+                             "zh": "一个汉字的三个字节只来了一两个，就先留着。"}, cut_chinese),
+        Check("emoji", 1, {"en": "An emoji has four bytes: up to three are held back.",
+                           "zh": "一个表情符号有四个字节：最多要留三个。"}, cut_emoji),
+    ),
+    (
+        Misconception("three-bytes-each",
+                      {"en": "You hold back two bytes at most, as for Chinese characters. An emoji has four bytes: up to "
+                             "three may wait.",
+                       "zh": "你最多只留两个字节，这对汉字够了。表情符号有四个字节：最多要等三个。"},
+                      lambda data: holding_at_most(2, data)),
+        Misconception("one-byte-held-back",
+                      {"en": "You hold back one byte at most. Of a Chinese character one or two bytes may be there.",
+                       "zh": "你最多只留一个字节。一个汉字可能来了一个字节，也可能来了两个。"},
+                      lambda data: holding_at_most(1, data)),
+        Misconception("decode-fails",
+                      {"en": "decode() raises an error at half a character. Decode only the whole ones and keep the rest.",
+                       "zh": "decode() 碰到半个字符会报错。只解码完整的字符，其余的留着。"},
+                      lambda data: (data.decode(), b"")),
+        Misconception("bytes-thrown-away",
+                      {"en": "You drop the unfinished bytes (errors=\"ignore\"). The rest of the character comes with the "
+                             "next token and needs them: hand them back.",
+                       "zh": "你把没完成的字节丢掉了（errors=\"ignore\"）。这个字符的其余字节会随下一个词元到来：要把它们交回去。"},
+                      lambda data: (data.decode(errors="ignore"), b"")),
+        Misconception("replacement-mark",
+                      {"en": "You show a replacement mark � for half a character (errors=\"replace\"). Hold its bytes back "
+                             "until it is whole.",
+                       "zh": "你把半个字符显示成了替换符 �（errors=\"replace\"）。要把它的字节留着，等它完整。"},
+                      lambda data: (data.decode(errors="replace"), b"")),
+        Misconception("all-held-back",
+                      {"en": "You hold everything back as soon as the end is unfinished. The characters before it are "
+                             "whole: show them.",
+                       "zh": "结尾一不完整，你就把全部都留着了。前面的字符是完整的：应该显示出来。"},
+                      whole_or_nothing),
+        Misconception("a-character-a-byte",
+                      {"en": "You turn each byte into a character of its own (latin-1). In UTF-8 several bytes make one.",
+                       "zh": "你把每个字节都变成了一个字符（latin-1）。在 UTF-8 里几个字节组成一个字符。"},
+                      lambda data: (data.decode("latin-1"), b"")),
+    ),
+)  # fmt: skip
+
+LESSON = Lesson(2, "02_tokens", {"en": "Tokens", "zh": "词元"}, (MERGE, PAIR, TRAIN, ENCODE, CHARACTERS))
