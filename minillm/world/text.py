@@ -52,11 +52,12 @@ class Writer:
     def __init__(self, world: World, seed: int):
         self.world, self.random = world, random.Random(seed)
         # (weight, kind of document): found by trying; without the mixed and parallel ones the languages
-        # stay apart, without the glossary Chinese names are hard to recognise when they come first
+        # stay apart, without the glossary Chinese names are hard to recognise when they come first, and
+        # with less advice stage 3 more often refuses what is harmless, about requests it was not taught
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
             (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
             (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
-            (8, self.advice), (1, self.right_sentences),
+            (14, self.advice), (1, self.right_sentences),
         ]  # fmt: skip
 
     def document(self) -> str:
