@@ -52,8 +52,8 @@ class Writer:
     def __init__(self, world: World, seed: int):
         self.world, self.random = world, random.Random(seed)
         # (weight, kind of document): found by trying; without the mixed and parallel ones the languages
-        # stay apart, without the glossary Chinese names are hard to recognise when they come first, and
-        # with less advice stage 3 more often refuses what is harmless, about requests it was not taught
+        # stay apart, without the glossary Chinese names are hard to recognise when they come first;
+        # advice at 14 instead of 8: harmless requests answered rose from 94 to 99 % after stage 3 (one seed)
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
             (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
             (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
