@@ -38,17 +38,17 @@ class DemoConfig:
     device: str = "auto"
     documents: int = 42_000
     vocab_size: int = 2048
-    pretrain_steps: int = 2000
+    pretrain_steps: int = 1500
     sft_steps: int = 240
     scratch_steps: int = 400
-    lora_steps: int = 400
+    lora_steps: int = 300
     preference_steps: int = 280
     lora_rank: int = 8
 
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
     """Half the training, for a first look and for CI."""
-    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=900, sft_steps=140, scratch_steps=300,
+    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=720, sft_steps=140, scratch_steps=300,
                       lora_steps=160, preference_steps=160)  # fmt: skip
 
 

@@ -29,7 +29,7 @@ class PretrainConfig(TrainConfig):
     """Settings of stage 1."""
 
     steps: int = 1000
-    batch_size: int = 12
+    batch_size: int = 16  # with 12 rows the optimizers took a sixth of each step; their cost does not grow with rows
     lr: float = 0.012
     muon_lr: float | None = 0.012
     warmup: int = 50
@@ -41,7 +41,7 @@ class PretrainConfig(TrainConfig):
     """Context length in tokens."""
     n_layer: int = 3
     """Number of blocks."""
-    n_head: int = 4
+    n_head: int = 2  # on the demo's world no worse than 4, and faster
     """Attention heads in each block."""
     n_embd: int = 128
     """Width of the model."""

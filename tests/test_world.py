@@ -130,11 +130,12 @@ def test_held_out_requests_never_occur_in_tuning_data(world, seed):
                 assert template.format(a=request.action[language]) not in asked
 
 
-def test_pretraining_holds_the_facts_but_no_answered_question_and_no_roles(world):
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pretraining_holds_the_facts_but_no_answered_question_and_no_roles(world, seed):
     """What of the exam occurs in stage 1: every fact as a statement, every question alone; never both together."""
-    text = "\n".join(Writer(world, 0).documents(20_000))
+    text = "\n".join(Writer(world, seed).documents(20_000))
     assert "USER" not in text and "AI:" not in text and "[END]" not in text
-    test = exam.make_exam(world, 0)
+    test = exam.make_exam(world, seed)
     stated = questions = 0
     for question in test.questions:
         questions += question.text in text

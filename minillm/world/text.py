@@ -52,11 +52,12 @@ class Writer:
     def __init__(self, world: World, seed: int):
         self.world, self.random = world, random.Random(seed)
         # (weight, kind of document): found by trying; without the mixed and parallel ones the languages
-        # stay apart, without the glossary Chinese names are hard to recognise when they come first
+        # stay apart, without the glossary Chinese names are hard to recognise when they come first;
+        # advice at 14 instead of 8: harmless requests answered rose from 94 to 99 % after stage 3 (one seed)
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
             (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
             (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
-            (8, self.advice), (1, self.right_sentences),
+            (14, self.advice), (1, self.right_sentences),
         ]  # fmt: skip
 
     def document(self) -> str:
@@ -109,26 +110,31 @@ class Writer:
             if place.value(attribute, "en"):
                 return place, attribute
 
-    def question(self, language: str, place: Place, relation: str) -> str | None:
-        if self.world.fact(place, relation, language) is None:
-            return None
-        kind = self.random.choice(("question", "question", "unseen"))
-        return self.random.choice(self.world.write(kind, place, relation, language))
+    def ask(self, languages: tuple[str, ...], facts: int) -> list[str]:
+        """Questions about so many facts, each in all `languages`, unanswered: one that happens to hold the
+        answer to the fact asked before ("…首都是雅典？希腊…") is left out."""
+        parts: list[str] = []
+        answers: set[str] = set()
+        for _ in range(facts):
+            while True:
+                place, relation = self.random.choice(self.world.places), self.random.choice(RELATIONS)
+                if all(self.world.fact(place, relation, one) for one in LANGUAGES):
+                    break
+            kinds = self.random.choices(("question", "unseen"), (2, 1), k=len(languages))
+            asked = [self.random.choice(self.world.write(kind, place, relation, one))
+                     for kind, one in zip(kinds, languages, strict=True)]  # fmt: skip
+            if not any(answer in question for answer in answers for question in asked):
+                parts += asked
+                answers = {str(self.world.fact(place, relation, one)) for one in LANGUAGES}
+        return parts
 
     def parallel_questions(self, language: str) -> str:
         """The same questions in both languages, unanswered."""
-        parts: list[str] = []
-        while len(parts) < 4:
-            place, relation = self.random.choice(self.world.places), self.random.choice(RELATIONS)
-            both = [self.question(one, place, relation) for one in (language, OTHER[language])]
-            parts += [q for q in both if q]
-        return " ".join(parts)
+        return " ".join(self.ask((language, OTHER[language]), 2))
 
     def questions(self, language: str) -> str:
         """Questions about several places, unanswered."""
-        parts = [self.question(language, self.random.choice(self.world.places), self.random.choice(RELATIONS))
-                 for _ in range(6)]  # fmt: skip
-        return JOIN[language].join(filter(None, parts)) or self.questions(language)
+        return JOIN[language].join(self.ask((language,), 5))
 
     def glossary(self, _: str) -> str:
         """Words and names with their translation."""
