@@ -4,11 +4,14 @@ A cell of prose is tagged `en` or `zh`; a cell of code is shared. The notebook o
 prose and all code, without outputs; the same source always gives the same bytes.
 """
 
+import re
 from pathlib import Path
 
 from minillm.files import InputError, write_text
 
 LANGUAGES = ("en", "zh")
+CHINESE = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"  # characters and punctuation
+BREAK = re.compile(f"(?<={CHINESE})\n *(?={CHINESE})")
 
 
 def make_notebook(source: Path, language: str) -> str:
@@ -24,6 +27,8 @@ def make_notebook(source: Path, language: str) -> str:
         if cell.cell_type == "markdown" and not set(tags) & set(LANGUAGES):
             raise InputError(f"{source}: cell {number} is prose without a language: tag it en or zh")
         if not set(tags) & set(LANGUAGES) or language in tags:
+            if "zh" in tags and "```" not in cell.source:
+                cell.source = BREAK.sub("", cell.source)  # a line end between two characters would show as a space
             cell.metadata = nbformat.NotebookNode()
             cell.id = f"cell-{number:03d}"
             kept.append(cell)

@@ -68,3 +68,13 @@ def test_prose_without_a_language_and_a_folder_without_lessons_are_named(tmp_pat
         make_notebook(lesson, "en")
     assert main(["notebooks", "--lessons", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
     assert "holds no NN_name/lesson.py" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_chinese_lines_are_joined_without_a_space_and_nothing_else_is(tmp_path):
+    source = tmp_path / "lesson.py"
+    prose = ["第一行，", "第二行 and", "third 行", "", "- 一项", "  续行", "- two", "", "| 甲 |", "| 乙 |"]
+    source.write_text(
+        '# %% [markdown] tags=["zh"]\n' + "".join(f"# {line}".rstrip() + "\n" for line in prose), encoding="utf-8"
+    )
+    joined = "第一行，第二行 and\nthird 行\n\n- 一项续行\n- two\n\n| 甲 |\n| 乙 |"
+    assert cells(source, "zh", "markdown") == [joined] and cells(source, "en", "markdown") == []
