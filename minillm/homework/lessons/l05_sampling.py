@@ -1,0 +1,626 @@
+"""Exercises of lesson 5: sampling."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minillm import generate as framework
+from minillm.homework.child import ToyModel
+from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+
+TEMPERATURE = {"en": "Temperature", "zh": "温度"}
+TOP_K = {"en": "Top-k", "zh": "Top-k"}
+TOP_P = {"en": "Top-p", "zh": "Top-p"}
+LOOP = {"en": "The loop", "zh": "循环"}
+CACHE = {"en": "The KV cache", "zh": "KV 缓存"}
+INF = torch.inf
+
+
+def apart(rng: np.random.Generator, b: int, v: int, least: float = 0.3) -> Tensor:
+    """Logits, (B, V), all different by `least`, of which no row is in order."""
+    rows = []
+    while len(rows) < b:
+        rank = rng.permutation(v)
+        if (np.diff(rank) > 0).all() or (np.diff(rank) < 0).all():
+            continue
+        rows.append((rank - v / 3) * least + rng.uniform(0, 0.3 * least, v))
+    return torch.tensor(np.array(rows), dtype=torch.float32)
+
+
+# ------------------------------------------------------------------------------------------------- top-k
+
+
+def cut_k(logits, k):
+    return logits.topk(min(k, logits.shape[-1])).values[:, -1:]
+
+
+def exactly_k(logits, k):
+    best = logits.topk(min(k, logits.shape[-1])).indices
+    return torch.full_like(logits, -INF).scatter(-1, best, logits.gather(-1, best))
+
+
+def tied(rng, b, v):
+    """(logits, k): in every row the k-th and the next are equal."""
+    logits = apart(rng, b, v)
+    ordered, order = logits.sort(descending=True)
+    k = v // 2
+    ordered[:, k] = ordered[:, k - 1]
+    return torch.empty_like(logits).scatter(-1, order, ordered), k
+
+
+def uneven(rng, b, v):
+    """Rows of logits at very different heights."""
+    return apart(rng, b, v) + 10.0 * torch.arange(b)[:, None]
+
+
+TOP_K_EXERCISE = Exercise(
+    "keep_top_k", TOP_K, framework.keep_top_k,
+    (
+        Check("one-row", 1, {"en": "The k largest logits stay as they are, all others become -inf.",
+                             "zh": "最大的 k 个 logit 原样留下，其余都变成 -inf。"},
+              lambda rng: [(apart(rng, 1, 4), 2), (apart(rng, 1, 9), 3)]),
+        Check("each-row-by-itself", 1, {"en": "Every row of the batch has its own k largest.",
+                                        "zh": "批次的每一行都有自己的 k 个最大值。"},
+              lambda rng: [(uneven(rng, 2, 4), 2), (uneven(rng, 3, 8), 3)]),
+        Check("ties", 1, {"en": "Tokens as probable as the k-th all stay.", "zh": "和第 k 名概率相同的词元都留下。"},
+              lambda rng: [(tied(rng, 1, 4)), (tied(rng, 2, 7))]),
+        Check("k-above-the-vocabulary", 1, {"en": "With k larger than V all tokens stay.", "zh": "k 大于 V 时全部留下。"},
+              lambda rng: [(apart(rng, 1, 3), 5), (apart(rng, 2, 4), 50)]),
+    ),
+    (
+        Misconception("k-th-dropped",
+                      {"en": "You keep only logits larger than the k-th, so k - 1 of them. The k-th itself stays: compare "
+                             "with >=.",
+                       "zh": "你只留下了比第 k 名大的，只有 k - 1 个。第 k 名自己也留下：用 >= 比较。"},
+                      lambda x, k: x.masked_fill(x <= cut_k(x, k), -INF)),
+        Misconception("one-too-many",
+                      {"en": "k + 1 tokens stay: the k-th largest is at index k - 1 of the sorted logits.",
+                       "zh": "你留下了 k + 1 个：排好序以后，第 k 名的下标是 k - 1。"},
+                      lambda x, k: x.masked_fill(x < cut_k(x, k + 1), -INF)),
+        Misconception("smallest-kept",
+                      {"en": "You keep the k smallest: the sort is ascending.", "zh": "你留下的是最小的 k 个：排序是升序的。"},
+                      lambda x, k: x.masked_fill(x > -cut_k(-x, k), -INF)),
+        Misconception("zero-for-minus-infinity",
+                      {"en": "The others are set to 0. A logit of 0 is a score like any other, exp(0) = 1: only -inf becomes "
+                             "the probability 0.",
+                       "zh": "其余的设成了 0。logit 为 0 也是一个分数，exp(0) = 1：只有 -inf 才会变成概率 0。"},
+                      lambda x, k: x.masked_fill(x < cut_k(x, k), 0.0)),
+        Misconception("probabilities-returned",
+                      {"en": "You return probabilities. The function goes from logits to logits, so that another filter and "
+                             "the softmax can follow.",
+                       "zh": "你返回的是概率。这个函数输入和输出都是 logits，后面还要接别的过滤和 softmax。"},
+                      lambda x, k: framework.keep_top_k(x, k).softmax(-1)),
+        Misconception("threshold-of-the-first-row",
+                      {"en": "The k-th largest of the first row is the threshold for all rows. Every row has its own: keep "
+                             "the axis, (B, 1).",
+                       "zh": "所有行都用了第一行的第 k 名作为门槛。每一行都有自己的：保留这个轴，(B, 1)。"},
+                      lambda x, k: x.masked_fill(x < cut_k(x, k)[:1], -INF)),
+        Misconception("k-largest-of-the-batch",
+                      {"en": "You look for the k largest of the whole batch. Each row is a text of its own: rank along "
+                             "the last axis.",
+                       "zh": "你在整个批次里找最大的 k 个。每一行是一段独立的文字：沿最后一个轴排名。"},
+                      lambda x, k: x.masked_fill(x < x.flatten().topk(min(k, x.numel())).values[-1], -INF)),
+        Misconception("ties-dropped",
+                      {"en": "You keep exactly k and so choose among equals by chance of the sort. Compare with the k-th "
+                             "value: all as large stay.",
+                       "zh": "你恰好留下 k 个，相等的几个里谁留下全看排序。应该和第 k 名的值比较：一样大的都留下。"},
+                      exactly_k),
+        Misconception("k-above-the-vocabulary",
+                      {"en": "Your function stops with an error when k is larger than the vocabulary: use min(k, V).",
+                       "zh": "k 大于词表时你的函数出错：用 min(k, V)。"},
+                      lambda x, k: x.masked_fill(x < x.topk(k).values[:, -1:], -INF)),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------- top-p
+
+
+def ranked(logits, descending=True):
+    ordered, order = logits.sort(descending=descending, stable=True)
+    share = ordered.softmax(-1)
+    return ordered, order, share, share.cumsum(-1)
+
+
+def back(ordered, order):
+    return torch.empty_like(ordered).scatter(-1, order, ordered)
+
+
+def top_p_but(logits, p, keep=None, guard=True, restore=back, descending=True, hidden=-INF):
+    """Top-p with one thing done another way; `keep` says which ranks stay, from (share, sum, p)."""
+    ordered, order, share, total = ranked(logits, descending)
+    stays = total - share < p if keep is None else keep(share, total, p)
+    if guard:
+        stays[:, 0] = True
+    return restore(ordered.masked_fill(~stays, hidden), order)
+
+
+def unsorted(logits, p):
+    share = logits.softmax(-1)
+    return logits.masked_fill(~(share.cumsum(-1) - share < p), -INF)
+
+
+def is_clear(logits, p, margin=0.005):
+    """Whether no sum of the most probable tokens is so near to p that rounding could decide."""
+    return bool(((ranked(logits)[3] - p).abs() > margin).all())
+
+
+def in_order(rng, v):
+    """(logits, p), one row, the most probable first; p is crossed in the middle."""
+    share = torch.tensor([0.45, 0.3, 0.15, 0.1]) if v == 4 else 0.6 ** torch.arange(v, dtype=torch.float32)
+    return share.log()[None] - float(rng.uniform(0, 1)), 0.5
+
+
+def gathered(ordered, order):
+    return ordered.gather(-1, order)
+
+
+def mixed(rng, b, v):
+    """(logits, p): every row keeps another number of tokens, two at least and not all, and these not the
+    first ids; undoing the sort by the sort's own order would put them elsewhere."""
+    ways = (unsorted, partial(top_p_but, restore=gathered), partial(top_p_but, restore=lambda ordered, order: ordered))
+    while True:
+        logits = apart(rng, b, v) * torch.tensor(rng.uniform(1.0, 6.0, (b, 1)), dtype=torch.float32)
+        p = float(rng.uniform(0.5, 0.95))
+        stays = framework.keep_top_p(logits, p).isfinite()
+        kept = stays.sum(-1)
+        shows = all((way(logits, p).isfinite() != stays).any(-1).all() for way in ways)
+        if is_clear(logits, p) and shows and len(kept.unique()) == b and kept.min() >= 2 and kept.max() < v:
+            return logits, p
+
+
+TOP_P_EXERCISE = Exercise(
+    "keep_top_p", TOP_P, framework.keep_top_p,
+    (
+        Check("one-row", 2, {"en": "Probabilities 0.45, 0.3, 0.15, 0.1 and p = 0.5: the first two stay, because 0.45 alone "
+                                   "does not reach p.",
+                             "zh": "概率 0.45、0.3、0.15、0.1，p = 0.5：前两个留下，因为单独的 0.45 还没到 p。"},
+              lambda rng: [in_order(rng, 4), in_order(rng, 7)]),
+        Check("places-of-the-tokens", 2, {"en": "The tokens are not in the order of their probabilities, and each keeps its "
+                                                "place in the row.",
+                                          "zh": "词元不是按概率排列的，每个都要留在原来的位置上。"},
+              lambda rng: [mixed(rng, 1, 5), mixed(rng, 1, 8)]),
+        Check("each-row-by-itself", 1, {"en": "Each row keeps as many tokens as its own distribution needs.",
+                                        "zh": "每一行按自己的分布决定留下几个。"},
+              lambda rng: [mixed(rng, 2, 6), mixed(rng, 3, 12)]),
+        Check("at-least-one", 1, {"en": "The most probable token stays, even if p is 0.", "zh": "哪怕 p 是 0，概率最大的词元也要留下。"},
+              lambda rng: [(apart(rng, 1, 3), 0.0), (apart(rng, 2, 6), 0.0)]),
+    ),
+    (
+        Misconception("the-one-that-crosses-dropped",
+                      {"en": "You drop the token that crosses p, so what stays adds up to less than p. It stays: look at the "
+                             "sum before a token, not with it.",
+                       "zh": "你把越过 p 的那个词元丢了，留下的加起来不到 p。它应该留下：要看它前面的和，而不是包括它的和。"},
+                      partial(top_p_but, keep=lambda share, total, p: total <= p)),
+        Misconception("none-kept",
+                      {"en": "With a p this small your filter keeps no token at all, and a softmax of only -inf is NaN. The "
+                             "most probable token always stays.",
+                       "zh": "p 这么小的时候，你的过滤一个词元都没留下，全是 -inf 的 softmax 得到 NaN。概率最大的词元总要留下。"},
+                      partial(top_p_but, guard=False)),
+        Misconception("probability-above-p",
+                      {"en": "You keep tokens whose own probability reaches p. p is a sum: go down the ranks and add up "
+                             "until it is reached.",
+                       "zh": "你留下的是自身概率达到 p 的词元。p 说的是和：从高到低累加，直到达到 p。"},
+                      partial(top_p_but, keep=lambda share, total, p: share >= p, guard=False)),
+        Misconception("logits-added-up",
+                      {"en": "You add up logits. Only probabilities add up to 1: softmax first.",
+                       "zh": "你累加的是 logits。只有概率加起来才是 1：先做 softmax。"},
+                      lambda x, p: top_p_but(x, p, keep=lambda share, total, q: ranked(x)[0].cumsum(-1) - ranked(x)[0] < q)),
+        Misconception("not-sorted",
+                      {"en": "You add up the probabilities in the order of the ids. Rank the tokens first: only the most "
+                             "probable ones are to stay.",
+                       "zh": "你按编号的顺序累加了概率。要先按概率排序：留下的是概率最大的那些。"},
+                      unsorted),
+        Misconception("least-probable-kept",
+                      {"en": "You add up from the least probable token: sort descending.", "zh": "你从概率最小的词元开始累加：应该降序排序。"},
+                      partial(top_p_but, descending=False)),
+        Misconception("left-in-sorted-order",
+                      {"en": "Your logits come back sorted: the first is no longer the score of id 0. Put them back in the "
+                             "places they came from (scatter by the order).",
+                       "zh": "你返回的 logits 还是排好序的：第一个不再是编号 0 的分数。要放回原来的位置（按排序的下标 scatter）。"},
+                      partial(top_p_but, restore=lambda ordered, order: ordered)),
+        Misconception("gather-for-scatter",
+                      {"en": "You undo the sort by indexing with its order again, which sorts twice. Entry i of the sorted "
+                             "logits goes to place order[i]: scatter, or index with argsort(order).",
+                       "zh": "你用排序下标再取一次来还原，等于又排了一遍。排序后的第 i 个要放到 order[i]：用 scatter，"
+                             "或者用 argsort(order) 取。"},
+                      partial(top_p_but, restore=gathered)),
+        Misconception("as-many-as-the-first-row",
+                      {"en": "All rows keep as many tokens as the first. Where the model is sure few are needed, where it is "
+                             "not, many: count for each row.",
+                       "zh": "所有行都留下和第一行一样多的词元。模型有把握时几个就够，没把握时要很多个：每一行单独数。"},
+                      partial(top_p_but, keep=lambda share, total, p: (total - share < p)[:1].repeat(len(share), 1))),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------- probabilities
+
+
+def probabilities(logits: Tensor, temperature: float, top_p: float | None) -> Tensor:
+    return framework.probabilities(logits, framework.Sampling(temperature=temperature, top_p=top_p))
+
+
+def probabilities_but(logits, temperature, top_p, scaled=None, greedy=None, axis=-1, filtered=None):
+    """The distribution with one thing done another way."""
+    if temperature == 0:
+        return probabilities(logits, 0.0, None) if greedy is None else greedy(logits)
+    logits = logits / temperature if scaled is None else scaled(logits, temperature)
+    if top_p is not None:
+        if filtered is not None:
+            return filtered(logits)
+        logits = framework.keep_top_p(logits, top_p)
+    return logits.softmax(axis)
+
+
+def late_temperature(logits, temperature, top_p):
+    if temperature == 0 or top_p is None:
+        return probabilities(logits, temperature, top_p)
+    return (framework.keep_top_p(logits, top_p) / temperature).softmax(-1)
+
+
+def not_renormalised(logits, temperature, top_p):
+    share = probabilities(logits, temperature, None)
+    if temperature == 0 or top_p is None:
+        return share
+    return share * framework.keep_top_p(logits / temperature, top_p).isfinite()
+
+
+def overflowing(logits, temperature, top_p):
+    if temperature == 0:
+        return probabilities(logits, 0.0, None)
+    logits = logits / temperature
+    powers = (logits if top_p is None else framework.keep_top_p(logits, top_p)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def last_largest(logits):
+    v = logits.shape[-1]
+    best = v - 1 - logits.flip(-1).argmax(-1, keepdim=True)
+    return torch.zeros_like(logits).scatter(-1, best, 1.0)
+
+
+def equal_best(rng, b, v):
+    """Logits whose largest value stands at two places of each row, neither of them first or last."""
+    logits = apart(rng, b, v)
+    for row in logits:
+        first, second = sorted(rng.choice(np.arange(v), 2, replace=False))
+        row[[first, second]] = logits.max() + 1
+    return logits
+
+
+def between(rng, b, v):
+    """(logits, temperature, top_p) for which the filter keeps other tokens before and after the temperature."""
+    while True:
+        logits, temperature = 2 * apart(rng, b, v), float(rng.choice([0.5, 2.0]))
+        p = float(rng.uniform(0.4, 0.9))
+        early, late = (
+            framework.keep_top_p(logits, p).isfinite(),
+            framework.keep_top_p(logits / temperature, p).isfinite(),
+        )
+        clear = is_clear(logits, p) and is_clear(logits / temperature, p)
+        if clear and (early != late).any(-1).all() and not late.all(-1).any():
+            return logits, temperature, p
+
+
+PROBABILITIES = Exercise(
+    "probabilities", TEMPERATURE, probabilities,
+    (
+        Check("temperature", 2, {"en": "softmax(logits / temperature) of each row: below 1 sharper, above 1 flatter.",
+                                 "zh": "对每一行做 softmax(logits / temperature)：小于 1 更尖锐，大于 1 更平坦。"},
+              lambda rng: [(apart(rng, 1, 3), 0.5, None), (apart(rng, 2, 5), 2.0, None)]),
+        Check("greedy", 1, {"en": "Temperature 0: the most probable token has probability 1.",
+                            "zh": "温度为 0：概率最大的词元概率是 1。"},
+              lambda rng: [(apart(rng, 1, 3), 0.0, None), (apart(rng, 3, 6), 0.0, None)]),
+        Check("ties", 1, {"en": "Temperature 0 with equal logits: the first of them alone.",
+                          "zh": "温度为 0 而 logit 相等时：只取其中第一个。"},
+              lambda rng: [(equal_best(rng, 1, 3), 0.0, None), (equal_best(rng, 3, 6), 0.0, None)]),
+        Check("top-p", 2, {"en": "First the temperature, then the filter, then probabilities that add up to 1.",
+                           "zh": "先除以温度，再过滤，最后得到加起来是 1 的概率。"},
+              lambda rng: [between(rng, 1, 4), between(rng, 2, 8)]),
+        Check("large-logits", 1, {"en": "exp(800) overflows: let softmax subtract the largest logit first.",
+                                  "zh": "exp(800) 会溢出：让 softmax 先减去最大的 logit。"},
+              lambda rng: [(400 + apart(rng, 1, 3), 0.5, None), (400 + apart(rng, 2, 6), 0.5, None)]),
+    ),
+    (
+        Misconception("temperature-multiplied",
+                      {"en": "You multiply by the temperature. Divide: a high temperature makes the logits smaller and the "
+                             "choice freer.",
+                       "zh": "你乘以了温度。应该除以：温度高时 logits 变小，选择更自由。"},
+                      partial(probabilities_but, scaled=lambda x, t: x * t)),
+        Misconception("temperature-ignored",
+                      {"en": "The temperature has no effect: divide the logits by it before the softmax.",
+                       "zh": "温度没有起作用：softmax 之前要把 logits 除以它。"},
+                      partial(probabilities_but, scaled=lambda x, t: x)),
+        Misconception("probabilities-divided",
+                      {"en": "You divide the probabilities by the temperature, after the softmax: they no longer add up to "
+                             "1. Divide the logits, before it.",
+                       "zh": "你在 softmax 之后用概率除以温度：加起来不再是 1。应该在之前除 logits。"},
+                      lambda x, t, p: (probabilities(x, 0.0, None) if t == 0 else probabilities(x, 1.0, p) / t)),
+        Misconception("softmax-over-the-batch",
+                      {"en": "The softmax runs over the rows of the batch. Each row is a distribution over the vocabulary: "
+                             "the last axis.",
+                       "zh": "softmax 沿着批次的轴做了。每一行是词表上的一个分布：用最后一个轴。"},
+                      partial(probabilities_but, axis=0)),
+        Misconception("divided-by-zero",
+                      {"en": "At temperature 0 you divide by 0, and the result is NaN. Treat 0 by itself: 1 at the largest "
+                             "logit.",
+                       "zh": "温度为 0 时你除以了 0，结果是 NaN。0 要单独处理：最大的 logit 处放 1。"},
+                      partial(probabilities_but, greedy=lambda x: (x / 0.0).softmax(-1))),
+        Misconception("ties-shared",
+                      {"en": "Equal largest logits share the probability, so the choice is left to chance. Greedy takes the "
+                             "first: use argmax.",
+                       "zh": "并列最大的几个平分了概率，选谁就靠运气了。贪心取第一个：用 argmax。"},
+                      partial(probabilities_but, greedy=lambda x: (x == x.amax(-1, keepdim=True))
+                              / (x == x.amax(-1, keepdim=True)).sum(-1, keepdim=True))),
+        Misconception("ties-to-the-last",
+                      {"en": "Of equal logits you take the last; it is to be the first (lowest id), as argmax does.",
+                       "zh": "并列时你取了最后一个；应该取第一个（编号最小），argmax 就是这样。"},
+                      partial(probabilities_but, greedy=last_largest)),
+        Misconception("temperature-after-the-filter",
+                      {"en": "You filter first and then apply the temperature. The p is meant for the distribution that is "
+                             "drawn from: temperature first.",
+                       "zh": "你先过滤，再用温度。p 说的是真正用来抽样的分布：先除以温度。"},
+                      late_temperature),
+        Misconception("not-renormalised",
+                      {"en": "The filtered tokens get 0, but the rest still adds up to less than 1. Softmax after the "
+                             "filter makes it 1 again.",
+                       "zh": "滤掉的词元是 0 了，但剩下的加起来不到 1。过滤之后再 softmax，就又是 1。"},
+                      not_renormalised),
+        Misconception("overflow",
+                      {"en": "exp of a logit above 88 overflows in float32, and inf / inf is NaN. Subtract the largest "
+                             "logit of the row first; softmax does.",
+                       "zh": "logit 超过 88，float32 的 exp 就溢出，inf / inf 是 NaN。先减去这一行最大的 logit；softmax 就是这么做的。"},
+                      overflowing),
+    ),
+)  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------- the loop
+
+
+def generate_but(model, prompt, max_new_tokens, stop, place=-1, first=None, more=0, follow=True, feed=None, ends=None):
+    """Greedy decoding with one thing done another way."""
+    ids, new = list(prompt), []
+    for _ in range(max_new_tokens + more):
+        read = ids if feed is None else feed(prompt, ids)
+        new.append(int(model(torch.tensor([read]))[0, place].argmax()))
+        if follow:
+            ids.append(new[-1])
+        if stop is not None and (new[-1] == stop if ends is None else ends(ids, stop)):
+            break
+    return new
+
+
+def generate(model, prompt, max_new_tokens, stop):
+    return generate_but(model, prompt, max_new_tokens, stop)
+
+
+def stop_dropped(model, prompt, max_new_tokens, stop):
+    return [i for i in generate(model, prompt, max_new_tokens, stop) if i != stop]
+
+
+def stop_unread(model, prompt, max_new_tokens, stop):
+    return generate(model, prompt, max_new_tokens, None)
+
+
+def cut_at_stop(model, prompt, max_new_tokens, stop):
+    """Stops at once when the prompt holds a stop."""
+    return generate_but(model, prompt, max_new_tokens, stop, ends=lambda ids, s: s in ids)
+
+
+def at_least_one(model, prompt, max_new_tokens, stop):
+    return generate(model, prompt, max(1, max_new_tokens), stop)
+
+
+def one_more(model, prompt, max_new_tokens, stop):
+    return generate_but(model, prompt, max_new_tokens, stop, more=1)
+
+
+def one_less(model, prompt, max_new_tokens, stop):
+    return generate(model, prompt, max_new_tokens - 1, stop)
+
+
+def with_prompt(model, prompt, max_new_tokens, stop):
+    return [*prompt, *generate(model, prompt, max_new_tokens, stop)]
+
+
+first_place = partial(generate_but, place=0)
+not_appended = partial(generate_but, follow=False)
+last_alone = partial(generate_but, feed=lambda prompt, ids: ids[-1:])
+ONE_STEP = (first_place, last_alone)
+SEVERAL = (first_place, last_alone, not_appended)
+
+
+def decisive(model, prompt, n):
+    """Whether the largest logit wins clearly at each of n steps."""
+    ids = [*prompt, *generate(model, prompt, n, None)]
+    best = model(torch.tensor([ids]))[0, len(prompt) - 1 :].topk(2).values  # (n + 1, 2)
+    return bool((best[:, 0] - best[:, 1] > 0.05).all())
+
+
+def toy(rng, v, t, n, differs=(), wanted=lambda model, prompt, new: True):
+    """(model, prompt of t ids, new ids) whose n greedy steps are clear and tell the ways of `differs` apart."""
+    while True:
+        model = ToyModel(torch.from_numpy(rng.standard_normal((v, v)).astype(np.float32)))
+        prompt = [int(i) for i in rng.integers(0, v, t)]
+        new = generate(model, prompt, n, None)
+        outputs = {tuple(new), *(tuple(way(model, prompt, n, None)) for way in differs)}
+        shows = len(outputs) == 1 + len(differs)
+        if decisive(model, prompt, n + 1) and shows and wanted(model, prompt, new):
+            return model, prompt, new
+
+
+def one_step(rng, v, t):
+    model, prompt, _ = toy(rng, v, t, 1, ONE_STEP)
+    return model, prompt, 1, None
+
+
+def steps(rng, v, t, n):
+    model, prompt, _ = toy(rng, v, t, n, SEVERAL, lambda model, prompt, new: len(set(new)) > 1)
+    return model, prompt, n, None
+
+
+def stopping(rng, v, t, n, in_prompt=False):
+    """The stop is a token that comes up first in the midst of n steps, and stands in the prompt or not."""
+
+    def wanted(model, prompt, new):
+        stop = new[n // 2]
+        return new.index(stop) == n // 2 and (stop in prompt) == in_prompt
+
+    model, prompt, new = toy(rng, v, t, n, (), wanted)
+    return model, prompt, n, new[n // 2]
+
+
+def no_room(rng, v, t):
+    model, prompt, _ = toy(rng, v, t, 1)
+    return model, prompt, 0, None
+
+
+GENERATE = Exercise(
+    "generate", LOOP, generate,
+    (
+        Check("one-token", 1, {"en": "One new token: the largest logit at the last position of the prompt.",
+                               "zh": "一个新词元：取提示最后一个位置上最大的 logit。"},
+              lambda rng: [one_step(rng, 4, 2), one_step(rng, 8, 5)]),
+        Check("several-tokens", 2, {"en": "Each new token is appended, and the model reads the whole text so far.",
+                                    "zh": "每个新词元都接到后面，模型读到目前为止的整段文字。"},
+              lambda rng: [steps(rng, 5, 2, 3), steps(rng, 12, 4, 7)]),
+        Check("stop", 2, {"en": "The loop ends with the stop token, which is the last id returned.",
+                          "zh": "生成停止词元后循环结束，它是返回的最后一个编号。"},
+              lambda rng: [stopping(rng, 6, 1, 3), stopping(rng, 12, 3, 8)]),
+        Check("stop-in-the-prompt", 1, {"en": "A conversation of several turns holds [END] already: only a new one counts.",
+                                        "zh": "多轮对话的提示里已经有 [END]：只有新生成的才算。"},
+              lambda rng: [stopping(rng, 6, 2, 3, in_prompt=True), stopping(rng, 12, 6, 8, in_prompt=True)]),
+        Check("no-token", 1, {"en": "max_new_tokens = 0 gives an empty list.", "zh": "max_new_tokens = 0 时返回空列表。"},
+              lambda rng: [no_room(rng, 4, 1), no_room(rng, 6, 3)]),
+    ),
+    (
+        Misconception("logits-of-the-first-position",
+                      {"en": "You read the logits of the first position, which are about the second token of the prompt. The "
+                             "next token is predicted at the last position: [:, -1].",
+                       "zh": "你读的是第一个位置的 logits，那是在预测提示的第二个词元。下一个词元由最后一个位置预测：[:, -1]。"},
+                      first_place),
+        Misconception("last-token-alone",
+                      {"en": "The model is given the last token alone and forgets what came before. Without a cache it must "
+                             "read the whole text at each step.",
+                       "zh": "你只把最后一个词元给了模型，它忘了前面的内容。没有缓存时，每一步都要读整段文字。"},
+                      last_alone),
+        Misconception("prompt-returned",
+                      {"en": "You return the prompt too: only the new ids are asked for.", "zh": "你把提示也返回了：只要新的编号。"},
+                      with_prompt),
+        Misconception("at-least-one-token",
+                      {"en": "The first token is made before the number is looked at: max_new_tokens = 0 must give an empty "
+                             "list.",
+                       "zh": "你先生成了一个词元才看数量：max_new_tokens = 0 必须返回空列表。"},
+                      at_least_one),
+        Misconception("one-token-too-many",
+                      {"en": "The loop runs once too often: at most max_new_tokens ids.", "zh": "循环多跑了一次：最多 max_new_tokens 个编号。"},
+                      one_more),
+        Misconception("one-token-too-few",
+                      {"en": "The loop runs once too seldom: max_new_tokens ids if no stop comes.",
+                       "zh": "循环少跑了一次：没有遇到停止词元时应有 max_new_tokens 个编号。"},
+                      one_less),
+        Misconception("new-token-not-appended",
+                      {"en": "The model reads the same prompt at every step, so it says the same token again and again. "
+                             "Append each new id to what it reads.",
+                       "zh": "模型每一步读的都是同一个提示，于是总说同一个词元。要把每个新编号接到它读的文字后面。"},
+                      not_appended),
+        Misconception("does-not-stop",
+                      {"en": "The loop goes on after the stop token. An answer ends there; what follows is nobody's.",
+                       "zh": "生成停止词元之后循环还在继续。回答到那里就结束了，后面的都不算。"},
+                      stop_unread),
+        Misconception("stop-dropped",
+                      {"en": "The stop token is left out of the result. It is returned as the last id: the caller sees by it "
+                             "whether the model stopped by itself.",
+                       "zh": "结果里少了停止词元。它要作为最后一个编号返回：调用者靠它知道模型是不是自己停的。"},
+                      stop_dropped),
+        Misconception("stop-in-the-prompt-counts",
+                      {"en": "You look for the stop token in prompt and answer together. An earlier turn's [END] must not end "
+                             "the new answer: look at the new token alone.",
+                       "zh": "你在提示和回答里一起找停止词元。前面几轮的 [END] 不能结束新的回答：只看新词元。"},
+                      cut_at_stop),
+    ),
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- the cache
+
+
+def extend_cache(keys, values, length, k, v):
+    return torch.cat((keys[:, :, :length], k), 2), torch.cat((values[:, :, :length], v), 2)
+
+
+def written(keys, values, length, k, v, at=None, end=None):
+    """The cache with the new written at `at`, up to `end`."""
+    at = length if at is None else at
+    keys, values = keys.clone(), values.clone()
+    keys[:, :, at : at + k.shape[2]], values[:, :, at : at + k.shape[2]] = k, v
+    return keys[:, :, :end], values[:, :, :end]
+
+
+def cache(rng, b, h, n, d, length, t):
+    """Arguments: a cache of n places with `length` filled, and t new ones."""
+    draw = lambda *shape: torch.from_numpy(rng.standard_normal(shape).astype(np.float32))  # noqa: E731
+    return draw(b, h, n, d), draw(b, h, n, d), length, draw(b, h, t, d), draw(b, h, t, d)
+
+
+EXTEND_CACHE = Exercise(
+    "extend_cache", CACHE, extend_cache,
+    (
+        Check("empty-cache", 1, {"en": "With length = 0 the result is the new key and value alone.",
+                                 "zh": "length = 0 时结果就是新的键和值。"},
+              lambda rng: [cache(rng, 1, 1, 4, 1, 0, 1), cache(rng, 2, 2, 6, 3, 0, 1)]),
+        Check("one-new-token", 2, {"en": "The new token goes behind the `length` that are there.",
+                                   "zh": "新词元放在已有的 length 个之后。"},
+              lambda rng: [cache(rng, 1, 1, 5, 1, 2, 1), cache(rng, 2, 3, 8, 4, int(rng.integers(3, 6)), 1)]),
+        Check("several-new-tokens", 1, {"en": "The prompt, or a second question, brings several tokens at once, up to the last place.",
+                                        "zh": "提示，或者第二个问题，一次带来好几个词元，可能一直填满到最后一个位置。"},
+              lambda rng: [cache(rng, 1, 1, 5, 1, 3, 2), cache(rng, 2, 2, 7, 2, 0, 4), cache(rng, 2, 2, 7, 2, 3, 4)]),
+    ),
+    (
+        Misconception("new-alone",
+                      {"en": "You return the new keys and values alone: the earlier positions are forgotten, and the query can "
+                             "only look at itself.",
+                       "zh": "你只返回了新的键和值：前面的位置都忘了，查询只能看到自己。"},
+                      lambda keys, values, n, k, v: (k, v)),
+        Misconception("whole-buffer",
+                      {"en": "You return all N places. Those beyond length + T hold rubbish that attention would read: cut "
+                             "there.",
+                       "zh": "你返回了全部 N 个位置。length + T 之后是垃圾，注意力会读到它们：要在那里截断。"},
+                      written),
+        Misconception("keys-for-values",
+                      {"en": "The keys are stored as values too. Keys decide where to look, values what is found there: two "
+                             "caches.",
+                       "zh": "你把键也存成了值。键决定看哪里，值是看到的内容：要两个缓存。"},
+                      lambda keys, values, n, k, v: (extend_cache(keys, values, n, k, v)[0],) * 2),
+        Misconception("overwritten-from-zero",
+                      {"en": "The new ones are written to the places from 0 on, over the beginning of the text. They "
+                             "stand at length … length + T - 1.",
+                       "zh": "新的写到了从 0 开始的位置，盖掉了文字的开头。它们应该放在 length … length + T - 1。"},
+                      lambda keys, values, n, k, v: written(keys, values, n, k, v, 0, n + k.shape[2])),
+        Misconception("last-one-overwritten",
+                      {"en": "The new ones begin at length - 1 and overwrite the last token. Places are counted from 0: the "
+                             "first free one is `length`.",
+                       "zh": "新的从 length - 1 开始写，盖掉了最后一个词元。位置从 0 数起：第一个空位就是 length。"},
+                      lambda keys, values, n, k, v: extend_cache(keys, values, n - 1, k, v)),
+        Misconception("one-place-skipped",
+                      {"en": "A place is left out between the old and the new: the first free one is `length`, not "
+                             "length + 1.",
+                       "zh": "旧的和新的之间空了一个位置：第一个空位是 length，不是 length + 1。"},
+                      lambda keys, values, n, k, v: extend_cache(keys, values, n + 1, k, v)),
+        Misconception("new-before-old",
+                      {"en": "The new ones stand before the old. The causal mask reads the order: old first, new at the end.",
+                       "zh": "新的放在了旧的前面。因果掩码是按顺序读的：旧的在前，新的在后。"},
+                      lambda keys, values, n, k, v: (torch.cat((k, keys[:, :, :n]), 2), torch.cat((v, values[:, :, :n]), 2))),
+        Misconception("last-of-the-new-alone",
+                      {"en": "Of several new tokens only the last is stored. All T of them will be looked at later.",
+                       "zh": "一次来了几个新词元，你只存了最后一个。这 T 个以后都会被看到。"},
+                      lambda keys, values, n, k, v: extend_cache(keys, values, n, k[:, :, -1:], v[:, :, -1:])),
+    ),
+)  # fmt: skip
+
+LESSON = Lesson(5, "05_sampling", {"en": "Sampling", "zh": "采样"},
+                (TOP_K_EXERCISE, TOP_P_EXERCISE, PROBABILITIES, GENERATE, EXTEND_CACHE))  # fmt: skip
