@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from minillm.commands.claims import Claims
 from minillm.commands.material import TokenizerCommand, World
 from minillm.commands.models import Chat, Complete, Evaluate
 from minillm.commands.stages import Demo, Prefer, Pretrain, Sft
@@ -15,6 +16,7 @@ from minillm.training import TrainingError
 COMMANDS = {
     "demo": Demo, "pretrain": Pretrain, "sft": Sft, "prefer": Prefer, "chat": Chat, "complete": Complete,
     "evaluate": Evaluate, "world": World, "tokenizer": TokenizerCommand,
+    "claims": Claims,
 }  # fmt: skip
 
 

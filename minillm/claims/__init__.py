@@ -27,11 +27,24 @@ from pathlib import Path
 
 from minillm.base_cache import CACHE
 from minillm.claims import (
+    across_languages,
+    adapters,
+    false_promise,
     figures,
     knowledge_then_format,
     less_is_more,
+    many_turns,
+    many_wordings,
+    preference_over_sft,
     quality_over_quantity,
+    real_over_template,
+    review,
+    roles,
     runner,
+    small_steps,
+    specialists,
+    spurious_rules,
+    stronger_teacher,
 )
 from minillm.claims.experiment import Claim
 from minillm.files import InputError
@@ -40,8 +53,21 @@ CLAIMS: dict[str, Claim] = {
     module.CLAIM.slug: module.CLAIM
     for module in (
         knowledge_then_format,
+        many_wordings,
+        roles,
+        spurious_rules,
+        small_steps,
+        adapters,
         less_is_more,
         quality_over_quantity,
+        real_over_template,
+        across_languages,
+        specialists,
+        review,
+        stronger_teacher,
+        false_promise,
+        many_turns,
+        preference_over_sft,
     )
 }
 

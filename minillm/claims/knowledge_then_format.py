@@ -13,7 +13,9 @@ def unfinished(lab: Lab, items: list[Item]) -> tuple[list[Item], list[list[int]]
     for item in items:
         value = item.accepted[0]
         endings = (".", "。")
-        sentence = next((s for s in item.accepted[1:] if s[: -1 if s.endswith(endings) else None].endswith(value)), None)
+        sentence = next(
+            (s for s in item.accepted[1:] if s[: -1 if s.endswith(endings) else None].endswith(value)), None
+        )
         if sentence is not None:
             kept.append(item)
             prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])

@@ -3,6 +3,7 @@ tune and to ask."""
 
 import copy
 import random
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,6 +48,11 @@ class Item:
         """Equal to an accepted answer, final punctuation aside, as in the exam."""
         return strip(answer) in map(strip, self.accepted)
 
+    def is_sentence(self, answer: str) -> bool:
+        """A full sentence about this question, whatever the fact in it."""
+        pattern = "|".join(re.escape(s).replace(re.escape(self.accepted[0]), ".+") for s in self.accepted[1:])
+        return bool(pattern) and re.fullmatch(pattern, answer.strip()) is not None
+
 
 Answers = list[tuple[str, bool]]
 """For each item the text, and whether the model stopped by itself."""
@@ -87,6 +93,11 @@ class Lab:
         if self.size == "smoke":
             settings |= {"steps": 2, "n_layer": 1, "n_head": 2, "n_embd": 16, "batch_size": 2}
         return cached_base(PretrainConfig(seed=self.seed, **settings), documents, tokenizer, self.folder, self.bar)
+
+    @cached_property
+    def weak(self) -> Base:
+        """A base that read the same text for a third of the time, with the same tokenizer: a small student."""
+        return self.pretrain(self.base.documents, self.base.run.tokenizer, steps=self.config.pretrain_steps // 3)
 
     @cached_property
     def taught(self) -> list[Place]:
@@ -197,11 +208,14 @@ class Lab:
         return SFTConfig(steps=steps, rehearse_rows=rehearse_rows, validation=0.0, seed=self.seed, **settings)
 
     def tune(
-        self, dialogues: Sequence[Sequence[Message]], base: Run | None = None, steps: int | None = None, **settings
-    ) -> Run:
-        """SFT as in the demo, from this seed's base unless told otherwise."""
-        config = self.sft_config(steps, **settings)
-        return sft(config, base or self.base.run, dialogues, self.base.documents[:REHEARSED], bar=self.bar)
+        self, dialogues: Sequence[Sequence[Message]], base: Base | Run | None = None, steps: int | None = None,
+        **settings,
+    ) -> Run:  # fmt: skip
+        """SFT as in the demo, from this seed's base unless told otherwise; what is rehearsed is the text
+        of the base that is given, or of this seed's."""
+        base = base or self.base
+        run, documents = (base.run, base.documents) if isinstance(base, Base) else (base, self.base.documents)
+        return sft(self.sft_config(steps, **settings), run, dialogues, documents[:REHEARSED], bar=self.bar)
 
     def tune_encoded(
         self, examples: Sequence[Dialogue], base: Run | None = None, prepare: Callable[[GPT], None] | None = None,
@@ -255,4 +269,3 @@ def show(condition: str, items: Sequence[Item], answers: Answers, most: int = 4)
     every = max(1, len(items) // most)
     some = list(zip(items, answers, strict=True))[::every][:most]
     return [{"condition": condition, "prompt": i.text, "answer": text + "[END]" * ended} for i, (text, ended) in some]
-

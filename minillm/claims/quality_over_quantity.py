@@ -55,7 +55,10 @@ CLAIM = Claim(
     worse="noise-50",
     checks=(
         Check(
-            dict(en="64 clean pairs above all pairs with half of them wrong", zh="64 个干净的问答对高出一半有错的全部问答对"),
+            dict(
+                en="64 clean pairs above all pairs with half of them wrong",
+                zh="64 个干净的问答对高出一半有错的全部问答对",
+            ),
             lambda f: f["clean-64"] - f["noise-50"],
             at_least=0.0,
         ),

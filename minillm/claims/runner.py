@@ -37,7 +37,9 @@ def run_claim(
     labs = {} if labs is None else labs
     observations = {}
     for seed in seeds:
-        name = "-".join((claim.slug, *map(str, settings(claim, [seed], size).values()))).replace("[", "").replace("]", "")
+        name = (
+            "-".join((claim.slug, *map(str, settings(claim, [seed], size).values()))).replace("[", "").replace("]", "")
+        )
         kept = out / "observations" / f"{name}.json" if out is not None else None
         if kept is not None and kept.is_file():
             observations[seed] = Observation(**read_json(kept, dict))

@@ -1,0 +1,87 @@
+"""One base model, many specialists: translator, proofreader, answerer (the lecture, IV; BERT, 1810.04805)."""
+
+from functools import partial
+
+from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.figures import bars
+from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.tasks import NAMES, TASKS
+
+FEWER = 5  # times fewer pairs than from random weights
+
+
+def measure(lab: Lab) -> Observation:
+    marks, figures, examples = {}, {}, []
+    pooled: dict[str, dict[str, list[float]]] = {"fifth": {}, "scratch": {}}
+    tasks = {name: make(lab) for name, make in TASKS.items()}
+    for name, task in tasks.items():
+        runs = {
+            "all": lab.tune(task.pairs),
+            "fifth": lab.tune(task.pairs[: len(task.pairs) // FEWER]),
+            "scratch": lab.from_scratch(task.pairs),
+        }
+        for way, run in runs.items():
+            answers = lab.ask(run, task.items)
+            marks[f"{name}-{way}"] = tally(task.items, right(task.items, answers))
+            examples += show(f"{name}-{way}", task.items, answers, 2)
+            if way in pooled:
+                pooled[way] |= {f"{name}: {entity}": m for entity, m in marks[f"{name}-{way}"].items()}
+        other = next(t for n, t in tasks.items() if n != name)
+        figures[f"{name} on another task"] = sum(right(other.items, lab.ask(runs["all"], other.items))) / len(
+            other.items
+        )
+        figures[f"pairs for {name}"] = len(task.pairs)
+    return Observation(marks | pooled, 0.0, figures, examples)
+
+
+WAYS = {
+    "all": dict(en="from the base", zh="从基础模型"),
+    "fifth": dict(en="from the base, a fifth of the pairs", zh="从基础模型，五分之一的问答对"),
+    "scratch": dict(en="from random weights", zh="从随机参数"),
+}
+
+CLAIM = Claim(
+    slug="specialists",
+    hypothesis=dict(
+        en="One base becomes many specialists, each with far fewer pairs than from random weights.",
+        zh="一个基础模型可以变成一堆专才，所需的问答对远少于从随机参数开始。",
+    ),
+    source="the lecture, IV; BERT (1810.04805)",
+    conditions={
+        f"{task}-{way}": {one: f"{NAMES[task][one]} {text[one]}" for one in ("en", "zh")}
+        for task in TASKS
+        for way, text in WAYS.items()
+    }
+    | {
+        "fifth": dict(en="all three, a fifth of the pairs", zh="三者合计，五分之一的问答对"),
+        "scratch": dict(en="all three, from random weights", zh="三者合计，从随机参数"),
+    },
+    metric=dict(en="right answers about what was not taught", zh="对没教过的内容的正确回答"),
+    better="fifth",
+    worse="scratch",
+    checks=(
+        *(
+            Check(
+                dict(en=f"{NAMES[task]['en']} on its task", zh=f"{NAMES[task]['zh']}专才在自己的任务上"),
+                lambda f, task=task: f[f"{task}-all"],
+                at_least=0.9,
+            )
+            for task in TASKS
+        ),
+        *(
+            Check(
+                dict(
+                    en=f"{NAMES[task]['en']} with a fifth of the pairs, above random weights with all",
+                    zh=f"{NAMES[task]['zh']}专才只用五分之一，高出用全部的随机参数",
+                ),
+                lambda f, task=task: f[f"{task}-fifth"] - f[f"{task}-scratch"],
+                at_least=0.0,
+            )
+            for task in TASKS
+        ),
+    ),
+    budget=dict(en="Nine tunings a seed.", zh="每个种子微调九次。"),
+    notes=dict(en="", zh=""),
+    measure=measure,
+    picture=partial(bars, names=[f"{task}-{way}" for task in TASKS for way in WAYS]),
+)
