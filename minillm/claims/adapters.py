@@ -53,7 +53,7 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
         share = 100 * sum(result["figures"][f"share of {name}"]) / len(result["seeds"])
         axes.plot(share, 100 * condition["mean"], "o", markersize=8, color="#9aa5b1" if name == "full" else f"C{i - 1}")
         axes.plot([share] * len(condition["values"]), [100 * v for v in condition["values"]], "k.", markersize=3)
-        label = wrap(claim.conditions[name][language], language, 30)
+        label = wrap(claim.conditions[name][language], 30)
         axes.annotate(
             label, (share, 100 * condition["mean"]), (0, -16), textcoords="offset points", ha="center", fontsize=8
         )

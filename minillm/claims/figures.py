@@ -1,11 +1,12 @@
 """Results as pictures and as text, in English or Chinese."""
 
-import textwrap
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minillm import plots
 from minillm.claims.experiment import VERDICTS, Claim, Text
+from minillm.demo import width
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
 VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728"}
@@ -23,14 +24,19 @@ WORDS = {
 }
 
 
-def wrap(text: str, language: str, columns: int = 62) -> str:
-    """The text in lines of at most so many columns; Chinese breaks anywhere and is twice as wide."""
-    return "\n".join(textwrap.wrap(text, columns // (2 if language == "zh" else 1)))
+def wrap(text: str, columns: int) -> str:
+    """The text in lines of at most so many columns; Chinese may break after any character, of two columns."""
+    lines = [""]
+    for piece in re.findall(r"(?:[!-~]+|.)[，。；：、？！）」]*\s*", text):
+        if lines[-1] and width(lines[-1] + piece.rstrip()) > columns:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def title(axes, claim: Claim, result: Mapping, language: str) -> None:
     """The hypothesis above the picture, and the verdict in its colour."""
-    axes.set_title(wrap(claim.hypothesis[language], language), fontsize=9.5, loc="left", pad=20)
+    axes.set_title(wrap(claim.hypothesis[language], 84), fontsize=9.5, loc="left", pad=20)
     name = result["verdict"]
     axes.text(0, 1.02, VERDICTS[name][language], transform=axes.transAxes, color=VERDICT_COLOURS[name],
               fontsize=9, weight="bold")  # fmt: skip
@@ -39,8 +45,9 @@ def title(axes, claim: Claim, result: Mapping, language: str) -> None:
 def chance_line(axes, result: Mapping, language: str) -> None:
     """A dashed line at what the best constant answer gets, where the claim has one."""
     if result["chance"]:
-        axes.axhline(100 * result["chance"], color="#666666", linestyle="--", linewidth=1,
-                     label=WORDS["chance"][language])  # fmt: skip
+        axes.axhline(100 * result["chance"], color="#666666", linestyle="--", linewidth=1)
+        axes.text(1.01, 100 * result["chance"], wrap(WORDS["chance"][language], 9), fontsize=7.5, color="#444444",
+                  va="center", transform=axes.get_yaxis_transform())  # fmt: skip
 
 
 def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str] = ()) -> None:
@@ -54,7 +61,7 @@ def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str
         if len(condition["values"]) > 1:
             values = [100 * v for v in condition["values"]]
             axes.plot([i] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
-    labels = [wrap(claim.conditions[name][language], language, 76 // len(names)) for name in names]
+    labels = [wrap(claim.conditions[name][language], 84 // len(names) - 1) for name in names]
     axes.set_xticks(range(len(names)), labels, fontsize=8)
     top = max(max(c["values"]) for c in shown)
     axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 112 if top > 0.5 else max(5.0, 130 * top)))
@@ -94,7 +101,7 @@ def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="lower right")
     if figure is not None:
         plots.save_figure(figure, Path(target))
 

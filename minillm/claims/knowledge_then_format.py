@@ -5,11 +5,13 @@ from functools import partial
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.demo import DemoConfig
+from minillm.tokenizer import Tokenizer
 
 
-def unfinished(lab: Lab, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
+def unfinished(tokenizer: Tokenizer, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
     """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
-    tokenizer, kept, prompts = lab.base.run.tokenizer, [], []
+    kept, prompts = [], []
     for item in items:
         value = item.accepted[0]
         endings = (".", "。")
@@ -24,13 +26,14 @@ def unfinished(lab: Lab, items: list[Item]) -> tuple[list[Item], list[list[int]]
 
 def measure(lab: Lab) -> Observation:
     items = lab.items()
-    base, sft, scratch = lab.base.run, lab.assistant, lab.from_scratch(lab.pairs)
+    base, scratch = lab.large.run, lab.from_scratch(lab.pairs)
+    sft = lab.tune(lab.pairs, lab.large, lab.pick(DemoConfig().sft_steps, lab.config.sft_steps))
     marks, examples, given = {}, [], dict[str, Answers]()
     for name, run in (("base", base), ("sft", sft), ("scratch", scratch)):
         given[name] = lab.ask(run, items)
         marks[name] = tally(items, right(items, given[name]))
         examples += show(name, items, given[name])
-    facts, prompts = unfinished(lab, items)
+    facts, prompts = unfinished(base.tokenizer, items)
     completed = lab.complete(base, prompts)
     knows = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, completed, strict=True)]
     marks["completes"] = tally(facts, knows)
@@ -62,8 +65,13 @@ CLAIM = Claim(
             at_most=0.03,
         ),
     ),
-    budget=dict(en="Two tunings a seed.", zh="每个种子微调两次。"),
-    notes=dict(en="", zh=""),
+    budget=dict(
+        en="The whole demo's base model and two tunings a seed.", zh="每个种子一个完整演示的基础模型，微调两次。"
+    ),
+    notes=dict(
+        en="With the base of `demo --fast` SFT reached 91 % (seed 101), where the base itself completed 95 % of the sentences: the base was the limit, so the whole demo's base is used. A quick run uses the fast one.",
+        zh="用 `demo --fast` 的基础模型，SFT 达到 91 %（种子 101），而这个基础模型自己能补完 95 % 的句子：限制在基础模型，所以改用完整演示的基础模型。快速版用小的。",
+    ),
     measure=measure,
     picture=partial(bars, names=("base", "completes", "sft", "scratch")),
 )

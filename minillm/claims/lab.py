@@ -95,6 +95,11 @@ class Lab:
         return cached_base(PretrainConfig(seed=self.seed, **settings), documents, tokenizer, self.folder, self.bar)
 
     @cached_property
+    def large(self) -> Base:
+        """The base model of the whole demo, twice as long in training; in a quick run that of `--fast`."""
+        return world_base(self.seed, fast=False, folder=self.folder, bar=self.bar) if self.size == "full" else self.base
+
+    @cached_property
     def weak(self) -> Base:
         """A base that read the same text for a third of the time, with the same tokenizer: a small student."""
         return self.pretrain(self.base.documents, self.base.run.tokenizer, steps=self.config.pretrain_steps // 3)

@@ -77,7 +77,10 @@ CLAIM = Claim(
         Check(dict(en="loss at turn 1", zh="第 1 轮的损失"), lambda f: f["single-1"] - f["several-1"], at_most=0.02),
     ),
     budget=dict(en="Two tunings a seed, equal numbers of answers.", zh="每个种子微调两次，回答的数量相同。"),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="The earlier turn is given with its right answer. Nothing else was tried.",
+        zh="提问时前一轮给出正确回答。没有试过别的。",
+    ),
     measure=measure,
     picture=partial(bars, names=("single-1", "several-1", "single-2", "several-2")),
 )

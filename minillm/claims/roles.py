@@ -97,7 +97,10 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(en="Two tunings a seed.", zh="每个种子微调两次。"),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="Users ask half of the questions with a guess, which is to be confirmed; without that the roles would carry no information and would not be missed. Only right guesses occur. Nothing else was tried.",
+        zh="用户有一半问题带着猜测，等待确认；不这样的话，角色不带任何信息，没有也不会缺什么。猜测都是对的。没有试过别的。",
+    ),
     measure=measure,
     picture=partial(bars, names=("roles-question", "roles-guess", "plain-question", "plain-guess", "mixed-question")),
 )

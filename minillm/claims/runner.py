@@ -23,7 +23,8 @@ FIRST_SEED = 201  # seeds of the report; settings were tuned on others (101, 102
 
 def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
     """What a result depends on: measured with the same, it need not be measured again."""
-    recipe = [inspect.getsource(sys.modules[claim.measure.__module__]), asdict(fast_config()), asdict(SFTConfig())]
+    module = sys.modules[claim.measure.__module__]
+    recipe = [inspect.getsource(module), asdict(fast_config()), asdict(SFTConfig())]
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     return {"seeds": list(seeds), "size": size, "recipe": digest}
 
@@ -37,9 +38,7 @@ def run_claim(
     labs = {} if labs is None else labs
     observations = {}
     for seed in seeds:
-        name = (
-            "-".join((claim.slug, *map(str, settings(claim, [seed], size).values()))).replace("[", "").replace("]", "")
-        )
+        name = f"{claim.slug}-{seed}-{size}-{settings(claim, [seed], size)['recipe']}"
         kept = out / "observations" / f"{name}.json" if out is not None else None
         if kept is not None and kept.is_file():
             observations[seed] = Observation(**read_json(kept, dict))
