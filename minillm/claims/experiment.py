@@ -7,6 +7,7 @@ claim is about, its interval, and from these and the thresholds the verdict.
 Source of the interval: Efron and Tibshirani 1993, An Introduction to the Bootstrap (percentile method).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -151,7 +152,8 @@ def conclude(claim: Claim, observations: Mapping[int, Observation]) -> dict:
     checks = []
     for check in claim.checks:
         value = float(check.value(numbers))
-        checks.append({"text": check.text["en"], "value": value, "threshold": check.threshold(),
+        known = value if math.isfinite(value) else None  # JSON has no NaN
+        checks.append({"text": check.text["en"], "value": known, "threshold": check.threshold(),
                        "holds": check.holds(value)})  # fmt: skip
     better, worse = (conditions[name]["values"] for name in (claim.better, claim.worse))
     differences = [b - w for b, w in zip(better, worse, strict=True)]

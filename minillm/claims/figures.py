@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from minillm import plots
-from minillm.claims.experiment import VERDICTS, Claim, Text
+from minillm.claims.experiment import VERDICTS, Check, Claim, Text
 from minillm.demo import width
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
@@ -68,6 +68,27 @@ def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str
     chance_line(axes, result, language)
 
 
+def groups(
+    axes, claim: Claim, result: Mapping, language: str, kinds: Mapping[str, Text], series: Mapping[str, Text]
+) -> None:
+    """A group of bars for each kind of mark, a colour for each of the series; conditions are `kind-series`."""
+    size = 0.8 / len(series)
+    for k, (one, text) in enumerate(series.items()):
+        shown = [result["conditions"][f"{kind}-{one}"] for kind in kinds]
+        places = [i + (k - (len(series) - 1) / 2) * size for i in range(len(shown))]
+        drawn = axes.bar(places, [100 * c["mean"] for c in shown], 0.92 * size, color=COLOURS[k], label=text[language])
+        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=4)
+        for x, condition in zip(places, shown, strict=True):
+            values = [100 * v for v in condition["values"]]
+            if len(values) > 1:
+                axes.plot([x] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+    labels = [wrap(text[language], 84 // len(kinds) - 1) for text in kinds.values()]
+    axes.set_xticks(range(len(kinds)), labels, fontsize=8)
+    axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 128), yticks=range(0, 101, 20))
+    axes.legend(fontsize=8, loc="upper center", ncols=len(series))
+    chance_line(axes, result, language)
+
+
 def curves(
     axes, claim: Claim, result: Mapping, language: str, lines: Mapping[str, tuple[Text, Mapping[float, str]]],
     x_label: str, log: bool = True,
@@ -100,7 +121,7 @@ def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
     title(axes, claim, result, language)
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
-    if axes.get_legend_handles_labels()[0]:
+    if axes.get_legend_handles_labels()[0] and not axes.get_legend():
         axes.legend(fontsize=8, loc="lower right")
     if figure is not None:
         plots.save_figure(figure, Path(target))
@@ -110,9 +131,9 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def number(check, value: float) -> str:
-    """A check's value as its threshold is written."""
-    return f"{100 * value:.1f} %" if check.percent else f"{value:.3g}"
+def number(check: Check, value: float | None) -> str:
+    """A check's value as its threshold is written; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f} %" if check.percent else f"{value:.3g}"
 
 
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:

@@ -9,7 +9,7 @@ from minillm.world.exam import strip
 from minillm.world.tables import LANGUAGES, RELATIONS
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
-QUICK = (8, 32, 128, 1024)
+QUICK = (8, 32, 128, 512, 1024)
 FEW, MANY = 128, 512  # few pairs of all types against many of two types
 NARROW = ("capital", "height")  # two of nine types of question
 

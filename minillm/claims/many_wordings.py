@@ -17,11 +17,13 @@ def one_wording(world: World) -> World:
 
 
 class FixedWriter(Writer):
-    """Tells about a place always in the same order, and no stories, which would be other wordings."""
+    """Tells facts only of one place at a time, always in the same order; what is not about facts stays."""
 
     def __init__(self, world: World, seed: int):
         super().__init__(one_wording(world), seed)
-        self.kinds = [(weight, kind) for weight, kind in self.kinds if kind != self.story]
+        facts = (self.about_a_place, self.three_facts, self.mixed_names, self.parallel, self.story)
+        weight = sum(weight for weight, kind in self.kinds if kind in facts)
+        self.kinds = [(weight, self.about_a_place), *(k for k in self.kinds if k[1] not in facts)]
 
     def about_a_place(self, language: str) -> str:
         place = self.random.choice(self.world.places)
@@ -68,7 +70,13 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(en="One more base model and two tunings a seed.", zh="每个种子多训练一个基础模型，微调两次。"),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="At first the one wording also occurred in documents of three facts, of both languages side by side, and of "
+        "mixed names, so that the order was not fixed: 62.5 % against 91.1 % (1.46 times, seed 101). Now all facts are "
+        "told place by place. The number of documents and the steps are equal.",
+        zh="起初，唯一的说法也出现在三个事实、两种语言并列、名字混用的文档里，顺序并不固定：62.5 % 对 91.1 %（1.46 倍，种子 101）。"
+        "现在所有事实都逐个地方来讲。文档数和步数相同。",
+    ),
     measure=measure,
     picture=partial(bars, names=("one", "many", "one-forward", "many-forward")),
 )

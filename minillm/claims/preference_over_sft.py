@@ -4,7 +4,7 @@ from functools import partial
 
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
-from minillm.claims.figures import bars
+from minillm.claims.figures import groups
 from minillm.claims.lab import REHEARSED, Item, Lab, right, show, tally
 from minillm.stage3_preference import PreferenceConfig, prefer
 from minillm.world.exam import make_exam
@@ -85,5 +85,5 @@ CLAIM = Claim(
     ),
     notes=dict(en="", zh=""),
     measure=measure,
-    picture=partial(bars, names=[f"{mark}-{run}" for mark in MARKS for run in RUNS]),
+    picture=partial(groups, kinds=MARKS, series=RUNS),
 )

@@ -3,7 +3,7 @@
 from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
-from minillm.claims.figures import bars
+from minillm.claims.figures import groups
 from minillm.claims.lab import Lab, right, show, tally
 from minillm.claims.tasks import NAMES, TASKS
 
@@ -83,5 +83,5 @@ CLAIM = Claim(
     budget=dict(en="Nine tunings a seed.", zh="每个种子微调九次。"),
     notes=dict(en="", zh=""),
     measure=measure,
-    picture=partial(bars, names=[f"{task}-{way}" for task in TASKS for way in WAYS]),
+    picture=partial(groups, kinds=NAMES, series=WAYS),
 )
