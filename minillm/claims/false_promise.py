@@ -87,7 +87,10 @@ CLAIM = Claim(
         en="One more base model (a third of the steps) and three tunings a seed.",
         zh="每个种子多训练一个基础模型（三分之一的步数），微调三次。",
     ),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="The student that does not imitate has as many pairs, about other places, in the short style.",
+        zh="不模仿的学生用同样多的问答对，问的是别的地方，回答简短。",
+    ),
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
 )

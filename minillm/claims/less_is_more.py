@@ -111,7 +111,10 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(en="Nine tunings a seed, equal steps.", zh="每个种子微调九次，步数相同。"),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="On seed 101, 40 instead of 140 steps gave 8 and 32 pairs about the same scores. The form counts any value of the world in the asked language; of the asked kind are far fewer (27 % with 8 pairs, against 90 % of the right form): which question asks for what is learned nearly as late as the facts.",
+        zh="在种子 101 上，8 对和 32 对用 40 步与 140 步得分差不多。格式只要求是所问语言里的某个值；种类也对的要少得多（8 对时 27 %，而格式正确的有 90 %）：哪个问题问的是什么，学得几乎和事实一样晚。",
+    ),
     measure=measure,
     picture=picture,
 )

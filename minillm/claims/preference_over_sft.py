@@ -83,7 +83,10 @@ CLAIM = Claim(
         en="Three tunings a seed; DPO and SFT on the chosen take equal steps.",
         zh="每个种子微调三次；DPO 与在较好的回答上 SFT 步数相同。",
     ),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="Both begin with the same assistant and take equal steps, rates and rehearsal.",
+        zh="两者从同一个助手开始，步数、学习率、复习都相同。",
+    ),
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
 )

@@ -69,7 +69,10 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(en="Eight tunings a seed, equal steps.", zh="每个种子微调八次，步数相同。"),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="Wrong answers are other pairs' answers, so that the form stays right. Equal steps for all sets.",
+        zh="错误的回答取自别的问答对，所以格式仍然正确。各组步数相同。",
+    ),
     measure=measure,
     picture=picture,
 )

@@ -102,7 +102,10 @@ CLAIM = Claim(
         en="Ten tunings a seed: three tasks in a row in four ways, and all at once.",
         zh="每个种子微调十次：三个任务依次学，四种方式；再加一起学。",
     ),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="The questions are learned as well, so that the model can write them; it answers its own questions greedily. Review is a fifth as many pairs as the new task, as in the source.",
+        zh="问题也一起学，这样模型才能自己出题；它用贪心方式回答自己的题。复习的数量是新任务的五分之一，与原文相同。",
+    ),
     measure=measure,
     picture=partial(bars, names=tuple(WAYS)),
 )

@@ -88,7 +88,10 @@ CLAIM = Claim(
         en="One more base model (a third of the steps) and six tunings a seed.",
         zh="每个种子多训练一个基础模型（三分之一的步数），微调六次。",
     ),
-    notes=dict(en="", zh=""),
+    notes=dict(
+        en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth.",
+        zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。",
+    ),
     measure=measure,
     picture=partial(bars, names=("human", "own-unfiltered", "own", "teacher-unfiltered", "teacher", "teacher itself")),
 )
