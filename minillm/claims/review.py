@@ -15,10 +15,10 @@ SHARE = 0.2  # of review beside each new task, as in LAMOL
 STEPS = 100
 
 
-def whole(dialogue: list[Message], run: Run) -> Dialogue:
-    """The dialogue with the question learned as well, so that the model can ask itself."""
-    encoded = encode_dialogue(dialogue, run.tokenizer)
-    return Dialogue(encoded.ids, [False] + [True] * (len(encoded.ids) - 1))
+def encode(dialogues: list[list[Message]], run: Run) -> list[Dialogue]:
+    """The dialogues; in every fourth the question is learned as well, so that the model can ask itself."""
+    encoded = [encode_dialogue(d, run.tokenizer) for d in dialogues]
+    return [Dialogue(d.ids, [False] + [True] * (len(d.ids) - 1)) if i % 4 == 0 else d for i, d in enumerate(encoded)]
 
 
 def own_questions(lab: Lab, run: Run, number: int) -> list[list[Message]]:
@@ -35,21 +35,20 @@ def measure(lab: Lab) -> Observation:
     first, *later = (make(lab) for make in TASKS.values())
     steps = lab.config.sft_steps
 
-    def learn(pairs: list[list[Message]], run: Run | None, steps: int, rehearse_rows: int = 0) -> Run:
-        encoded = [whole(d, lab.base.run) for d in lab.mixed(pairs)]
-        return lab.tune_encoded(encoded, run, steps=steps, rehearse_rows=rehearse_rows)
+    def learn(pairs: list[list[Message]], run: Run | None, steps: int, rehearse_rows: int = 4) -> Run:
+        return lab.tune_encoded(encode(lab.mixed(pairs), lab.base.run), run, steps=steps, rehearse_rows=rehearse_rows)
 
     start = learn(first.pairs, None, steps)
     runs, examples = {"before": start}, []
-    for way in ("none", "real", "own", "text"):
+    for way in ("bare", "none", "real", "own"):
         run, past = start, list(first.pairs)
         for task in later:
             number = int(SHARE * len(task.pairs)) + 1
-            review = {"real": lab.mixed(past)[:number]}.get(way, [])
+            review = lab.mixed(past)[:number] if way == "real" else []
             if way == "own":
                 review = own_questions(lab, run, number)
-                examples += [{"condition": "own", "prompt": q.content, "answer": a.content} for q, a in review[:4]]
-            run = learn([*task.pairs, *review], run, STEPS, rehearse_rows=4 if way == "text" else 0)
+                examples += [{"condition": "own", "prompt": q.content, "answer": a.content} for q, a in review[:6]]
+            run = learn([*task.pairs, *review], run, STEPS, 0 if way == "bare" else 4)
             past += task.pairs
         runs[way] = run
     runs["joint"] = learn([d for task in (first, *later) for d in task.pairs], None, steps + 2 * STEPS)
@@ -65,8 +64,8 @@ def measure(lab: Lab) -> Observation:
 
 WAYS = {
     "before": dict(en="before the other tasks", zh="学其他任务之前"),
+    "bare": dict(en="no review, no text of stage 1", zh="不复习，也没有第 1 阶段的文本"),
     "none": dict(en="no review", zh="不复习"),
-    "text": dict(en="rehearsing stage 1's text", zh="复习第 1 阶段的文本"),
     "own": dict(en="own questions", zh="自己出题复习"),
     "real": dict(en="real pairs", zh="用真题复习"),
     "joint": dict(en="all tasks at once", zh="所有任务一起学"),

@@ -48,20 +48,42 @@ def translating(lab: Lab) -> Task:
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in taught]), lab.some(asked))
 
 
+def counted(before: list[str]) -> bool:
+    """Whether the words end with a number word, or one like it."""
+    return bool(before) and before[-1] in ("two", "three", "four", "five", "many", "these")
+
+
+def recombined(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
+    """More sentences of the same kinds: the words before a row's mistake joined to the rest of `each` rows
+    with the same hint. "she | like tea" and "he | work here" give "she | work here". After a number word
+    nouns stand, which do not fit elsewhere: these rows stay as they are."""
+    parts = []
+    for row in rows:
+        wrong, right = row["wrong"].split(), row["right"].split()
+        k = next(i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b)
+        parts.append((wrong[:k], wrong[k:], right[k:], row))
+    sentences = {}
+    for i, (before, _, _, row) in enumerate(parts):
+        alike = [p for p in parts[i:] + parts[:i] if p[3]["hint_en"] == row["hint_en"] and not counted(p[0])]
+        if counted(before):
+            alike = [parts[i]]
+        for _, wrong, right, _ in alike[:each]:
+            text = " ".join(before + wrong)
+            sentences[text] = row | {"wrong": text, "right": " ".join(before + right)}
+    return list(sentences.values())
+
+
 def proofreading(lab: Lab) -> Task:
-    """Wrong sentences with their hint and right ones, of which a third is asked about."""
-    rows = lab.mixed(lab.world.proofreading)
-    third = len(rows) // 3
+    """Wrong sentences with their hint and right ones; the sentences asked about are new, their parts are not."""
+    rows = lab.mixed(recombined(lab.mixed(lab.world.proofreading), each=4))
     parts: list[list[Item]] = []
-    for part, templates in ((rows[third:], 2), (rows[:third], 1)):
+    for part in (rows[len(rows) // 4 :], rows[: len(rows) // 4]):
         items = []
         for row in part:
             for language in LANGUAGES:
-                for template in PROOFREAD[language][:templates]:
-                    items.append(
-                        Item(row["wrong"], template.format(s=row["wrong"]), (row[f"hint_{language}"],), language)
-                    )
-                    items.append(Item(row["wrong"], template.format(s=row["right"]), (NO_MISTAKE[language],), language))
+                template = lab.random().choice(PROOFREAD[language])
+                for form, answer in (("wrong", row[f"hint_{language}"]), ("right", NO_MISTAKE[language])):
+                    items.append(Item(row["wrong"], template.format(s=row[form]), (answer,), language))
         parts.append(items)
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in parts[0]]), lab.some(parts[1]))
 
