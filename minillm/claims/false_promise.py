@@ -1,16 +1,27 @@
 """Imitating a larger model copies its style, not its knowledge (Gudibande et al. 2023, 2305.15717)."""
 
+import re
 from functools import partial
 
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.world.tables import LANGUAGES, sentence
 
 
 def in_sentences(lab: Lab) -> list[list[Message]]:
     """The teacher's style: every question about a taught place answered in a full sentence."""
     return lab.mixed(turn(i.text, i.accepted[min(1, len(i.accepted) - 1)]) for i in lab.items(lab.taught))
+
+
+def style(lab: Lab) -> dict[str, re.Pattern]:
+    """By language: any full sentence of the teacher's kind, whatever place and fact it names."""
+    forms: dict[str, list[str]] = {language: [] for language in LANGUAGES}
+    for (language, _, kind), texts in lab.world.phrases.items():
+        if kind == "answer":
+            forms[language] += [re.sub(r"\\\{[pvm]\\\}", ".+", re.escape(sentence(text))) for text in texts]
+    return {language: re.compile("|".join(texts)) for language, texts in forms.items()}
 
 
 def measure(lab: Lab) -> Observation:
@@ -25,7 +36,7 @@ def measure(lab: Lab) -> Observation:
         "student": lab.tune(imitation, lab.weak),
         "teacher": teacher,
     }
-    marks, examples = {}, []
+    marks, examples, styles = {}, [], style(lab)
     for name, run in runs.items():
         for where, places in (("imitated", imitated), ("other", other)):
             items = lab.items(places)
@@ -33,8 +44,11 @@ def measure(lab: Lab) -> Observation:
             marks[f"facts-{where}-{name}"] = tally(items, right(items, given))
             examples += show(f"{name}, {where}", items, given, 2)
             if where == "other":
-                style = [float(i.is_sentence(text) and ended) for i, (text, ended) in zip(items, given, strict=True)]
-                marks[f"style-{name}"] = tally(items, style)
+                styled = [
+                    float(ended and bool(styles[i.language].fullmatch(text)))
+                    for i, (text, ended) in zip(items, given, strict=True)
+                ]
+                marks[f"style-{name}"] = tally(items, styled)
     return Observation(marks, 0.0, {"pairs": len(imitation)}, examples)
 
 
@@ -88,8 +102,8 @@ CLAIM = Claim(
         zh="每个种子多训练一个基础模型（三分之一的步数），微调三次。",
     ),
     notes=dict(
-        en="The student that does not imitate has as many pairs, about other places, in the short style.",
-        zh="不模仿的学生用同样多的问答对，问的是别的地方，回答简短。",
+        en="The student that does not imitate has as many pairs, about other places, in the short style. Style first meant a sentence about the asked place; that mixed facts in (29 % against the teacher's 88 %, seed 101): asked for the capital of Greece the student says \"The capital of Portugal is Lisbon.\" Now it means any sentence of the teacher's kind.",
+        zh='不模仿的学生用同样多的问答对，问的是别的地方，回答简短。风格起初指关于所问地方的句子，那样掺进了事实（29 %，老师 88 %，种子 101）：问希腊的首都，学生说 "The capital of Portugal is Lisbon."。现在指老师那一类的任何句子。',
     ),
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
