@@ -63,7 +63,7 @@ def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str
             axes.plot([i] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
     labels = [wrap(claim.conditions[name][language], 84 // len(names) - 1) for name in names]
     axes.set_xticks(range(len(names)), labels, fontsize=8)
-    top = max(max(c["values"]) for c in shown)
+    top = max(result["chance"], *(max(c["values"]) for c in shown))
     axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 112 if top > 0.5 else max(5.0, 130 * top)))
     chance_line(axes, result, language)
 

@@ -54,6 +54,7 @@ def measure(lab: Lab) -> Observation:
 
 def picture(axes, claim: Claim, result: dict, language: str) -> None:
     bars(axes, claim, result, language, ("stage-1", "sft"))
+    axes.set_ylim(top=max(20, axes.get_ylim()[1]))
     axes.axhline(15, color="#d62728", linestyle=":")
     axes.text(1.01, 15, dict(en="threshold", zh="阈值")[language], fontsize=7.5, color="#d62728", va="center",
               transform=axes.get_yaxis_transform())  # fmt: skip
