@@ -6,6 +6,7 @@ from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Lab, right, show, tally
 from minillm.claims.tasks import NAMES, TASKS
+from minillm.demo import DemoConfig
 
 FEWER = 5  # times fewer pairs than from random weights
 
@@ -14,10 +15,11 @@ def measure(lab: Lab) -> Observation:
     marks, figures, examples = {}, {}, []
     pooled: dict[str, dict[str, list[float]]] = {"fifth": {}, "scratch": {}}
     tasks = {name: make(lab) for name, make in TASKS.items()}
+    steps = DemoConfig().sft_steps
     for name, task in tasks.items():
         runs = {
-            "all": lab.tune(task.pairs),
-            "fifth": lab.tune(task.pairs[: len(task.pairs) // FEWER]),
+            "all": lab.tune(task.pairs, lab.large, steps),
+            "fifth": lab.tune(task.pairs[: len(task.pairs) // FEWER], lab.large, steps),
             "scratch": lab.from_scratch(task.pairs, lab.config.scratch_steps * len(task.pairs) // len(lab.pairs) + 40),
         }
         for way, run in runs.items():
@@ -80,10 +82,12 @@ CLAIM = Claim(
             for task in TASKS
         ),
     ),
-    budget=dict(en="Nine tunings a seed.", zh="每个种子微调九次。"),
+    budget=dict(
+        en="The whole demo's base model and nine tunings a seed.", zh="每个种子一个完整演示的基础模型，微调九次。"
+    ),
     notes=dict(
-        en="From random weights each task is trained for ten or more passes over its pairs, at the rates of stage 1. The table has 60 sentences to proofread, too few: taught on 40 of them the base got 50 to 61 % of the rest right; now parts of sentences with the same mistake are recombined.",
-        zh="从随机参数开始时，每个任务都以第 1 阶段的学习率把问答对学十遍以上。表里只有 60 个要编修的句子，太少：用其中 40 个教，其余的基础模型只对 50 至 61 %；现在把同类错误的句子拆开重组。",
+        en="From random weights each task is trained for ten or more passes over its pairs, at the rates of stage 1. With the base of `demo --fast` and 140 steps: answerer 91 %, translator 73 %, proofreader 89 % (seed 101, quick); hence the whole demo's base and its 240 steps, not tried before the report. Proofreading is a rule that pairs alone can teach: with all of them random weights reach 96 %, more than the base with a fifth (64 %). The table has only 60 sentences, so parts of those with the same mistake are recombined.",
+        zh="从随机参数开始时，每个任务都以第 1 阶段的学习率把问答对学十遍以上。用 `demo --fast` 的基础模型和 140 步：问答 91 %，翻译 73 %，编修 89 %（种子 101，快速版）；所以改用完整演示的基础模型和它的 240 步，报告之前没有试过。编修是一条光靠问答对就能学会的规则：用全部问答对时，随机参数达到 96 %，高于基础模型用五分之一（64 %）。表里只有 60 个句子，所以把同类错误的句子拆开重组。",
     ),
     measure=measure,
     picture=partial(groups, kinds=NAMES, series=WAYS),
