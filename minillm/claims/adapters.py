@@ -105,8 +105,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="Seven tunings a seed.", zh="每个种子微调七次。"),
     notes=dict(
-        en="The rate is the demo's for LoRA; the bottleneck's width was chosen for a share like that of rank 8. Prefix tuning is not built.",
-        zh="学习率取演示里 LoRA 的值；瓶颈的宽度按与秩 8 相近的参数比例来选。没有做 prefix 微调。",
+        en="All adapters take the demo's steps and rate for LoRA; the bottleneck's width was chosen for a share like that of rank 8. On seed 101 (quick) LoRA answers as full tuning does, the bottleneck 69 % and IA³ 28 %: for these no other rate or length was tried. Prefix tuning is not built.",
+        zh="所有适配器都用演示里 LoRA 的步数和学习率；瓶颈的宽度按与秩 8 相近的参数比例来选。在种子 101 上（快速版），LoRA 与全部微调一样好，瓶颈层 69 %，IA³ 28 %：这两种没有试过别的学习率或步数。没有做 prefix 微调。",
     ),
     measure=measure,
     picture=picture,
