@@ -29,7 +29,7 @@ def measure(lab: Lab) -> Observation:
 
     ways: dict[str, Callable[[], Run]] = {"full": lambda: lab.assistant}
     ways |= {f"lora-{rank}": partial(lora, rank) for rank in lab.pick(RANKS, (1, 8))}
-    bottleneck = partial(add_bottlenecks, width=10, seed=lab.seed)
+    bottleneck = partial(add_bottlenecks, width=36, seed=lab.seed)
     ways["bottleneck"] = partial(lab.tune_encoded, encoded, prepare=bottleneck, steps=steps, lr=LR)
     ways["ia3"] = partial(lab.tune_encoded, encoded, prepare=add_rescaling, steps=steps, lr=LR)
     marks, figures = {"base": lab.score(base, items)}, {}
@@ -55,7 +55,12 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
         axes.plot([share] * len(condition["values"]), [100 * v for v in condition["values"]], "k.", markersize=3)
         label = wrap(claim.conditions[name][language], 30)
         axes.annotate(
-            label, (share, 100 * condition["mean"]), (0, -16), textcoords="offset points", ha="center", fontsize=8
+            label,
+            (share, 100 * condition["mean"]),
+            (0, -16 if name.startswith(("full", "lora")) else 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
         )
     axes.axvline(7, color="#666666", linestyle=":", linewidth=1)
     axes.set(xscale="log", xlim=(0.05, 200), ylim=(0, 108), ylabel=f"{claim.metric[language]}, %",
@@ -105,8 +110,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="Seven tunings a seed.", zh="每个种子微调七次。"),
     notes=dict(
-        en="All adapters take the demo's steps and rate for LoRA; the bottleneck's width was chosen for a share like that of rank 8. On seed 101 (quick) LoRA answers as full tuning does, the bottleneck 69 % and IA³ 28 %: for these no other rate or length was tried. Prefix tuning is not built.",
-        zh="所有适配器都用演示里 LoRA 的步数和学习率；瓶颈的宽度按与秩 8 相近的参数比例来选。在种子 101 上（快速版），LoRA 与全部微调一样好，瓶颈层 69 %，IA³ 28 %：这两种没有试过别的学习率或步数。没有做 prefix 微调。",
+        en="All adapters take the demo's steps and rate for LoRA; the bottleneck's width was chosen for a share like that of rank 8. On seed 101 (quick) LoRA answered as full tuning did, a bottleneck of 10 channels (1.8 % of the parameters) 69 % and IA³ 28 %: for these no other rate or length was tried. Prefix tuning is not built.",
+        zh="所有适配器都用演示里 LoRA 的步数和学习率；瓶颈的宽度按与秩 8 相近的参数比例来选。在种子 101 上（快速版），LoRA 与全部微调一样好，10 个通道的瓶颈层（参数的 1.8 %）69 %，IA³ 28 %：这两种没有试过别的学习率或步数。没有做 prefix 微调。",
     ),
     measure=measure,
     picture=picture,
