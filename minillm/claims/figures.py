@@ -133,7 +133,15 @@ def points(value: float) -> str:
 
 def number(check: Check, value: float | None) -> str:
     """A check's value as its threshold is written; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f} %" if check.percent else f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return (
+        "–"
+        if value is None
+        else f"{100 * value:.1f} %"
+        if check.percent
+        else f"{value:.3g}"
+        if value < 100
+        else f"{value:.0f}"
+    )
 
 
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
