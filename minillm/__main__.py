@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tyro
 
 from minillm import resuming
+from minillm.commands.claims import Claims
 from minillm.commands.classroom import Homework, Notebooks
 from minillm.commands.material import TokenizerCommand, World
 from minillm.commands.models import Chat, Complete, Evaluate
@@ -18,7 +19,8 @@ from minillm.training import TrainingError
 
 COMMANDS = {
     "demo": Demo, "pretrain": Pretrain, "sft": Sft, "prefer": Prefer, "chat": Chat, "complete": Complete,
-    "evaluate": Evaluate, "world": World, "tokenizer": TokenizerCommand, "homework": Homework, "notebooks": Notebooks,
+    "evaluate": Evaluate, "world": World, "tokenizer": TokenizerCommand, "claims": Claims, "homework": Homework,
+    "notebooks": Notebooks,
 }  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""The lecture's claims as experiments: thresholds written down first, then measured, with a verdict.
+
+    from minillm import claims
+
+    claims.CLAIMS                                            # slug -> Claim: hypothesis, source, thresholds, notes
+    result = claims.run("less-is-more", seeds=(201,), quick=True)
+    result["verdict"], result["conditions"], result["interval"]
+    print(claims.describe(result, "zh"))                     # verdict and figures as text
+    claims.draw(result, "less-is-more.png", "zh")            # or axes of a matplotlib figure
+
+A result is a plain dict, the same that `python -m minillm claims SLUG` writes to claims.json:
+
+    slug, source    which claim, and where it is from
+    conditions      name -> mean over seeds, values of each seed, n marks in all
+    difference      of the two conditions the claim is about (CLAIMS[slug].better minus .worse)
+    interval        95 % interval of the difference: paired bootstrap over entities
+    chance          what the best answer without knowledge gets; 0 where that means nothing
+    verdict         reproduced, partly or not_reproduced, computed from difference, interval and checks
+    checks          each threshold: text, value, threshold, holds
+    figures         other numbers by name, a value a seed
+    examples        a few prompts and answers: condition, prompt, answer
+    seeds, seconds, command, size, recipe
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from minillm.base_cache import CACHE
+from minillm.claims import (
+    across_languages,
+    adapters,
+    false_promise,
+    figures,
+    knowledge_then_format,
+    less_is_more,
+    many_turns,
+    many_wordings,
+    preference_over_sft,
+    quality_over_quantity,
+    real_over_template,
+    review,
+    roles,
+    runner,
+    small_steps,
+    specialists,
+    spurious_rules,
+    stronger_teacher,
+)
+from minillm.claims.experiment import Claim
+from minillm.files import InputError
+
+CLAIMS: dict[str, Claim] = {
+    module.CLAIM.slug: module.CLAIM
+    for module in (
+        knowledge_then_format,
+        many_wordings,
+        roles,
+        spurious_rules,
+        small_steps,
+        adapters,
+        less_is_more,
+        quality_over_quantity,
+        real_over_template,
+        across_languages,
+        specialists,
+        review,
+        stronger_teacher,
+        false_promise,
+        many_turns,
+        preference_over_sft,
+    )
+}
+
+
+def find(slug: str) -> Claim:
+    """The claim of that name. Raises InputError that lists all."""
+    if slug not in CLAIMS:
+        raise InputError(f"no claim is called {slug!r}: choose from {', '.join(CLAIMS)}")
+    return CLAIMS[slug]
+
+
+def run(
+    slug: str, seeds: Sequence[int] = (runner.FIRST_SEED,), quick: bool = False, bar: bool = False, folder: Path = CACHE
+) -> dict:
+    """Measure one claim. The first time for a seed its base model is trained (one to two minutes) and
+    kept in `folder`; `quick` asks fewer questions and tries fewer settings."""
+    return runner.run_claim(find(slug), seeds, "quick" if quick else "full", None, bar, folder)
+
+
+def draw(result: dict, target, language: str = "en") -> None:
+    """Draw a result into a PNG file (a path) or on matplotlib axes."""
+    figures.draw(find(result["slug"]), result, target, language)
+
+
+def describe(result: dict, language: str = "en") -> str:
+    """A result as text: verdict, conditions, difference with its interval, thresholds."""
+    return figures.describe(find(result["slug"]), result, language)

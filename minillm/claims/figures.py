@@ -1,0 +1,171 @@
+"""Results as pictures and as text, in English or Chinese."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from minillm import plots
+from minillm.claims.experiment import VERDICTS, Check, Claim, Text
+from minillm.demo import width
+
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
+VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728"}
+WORDS = {
+    "chance": {"en": "best constant answer", "zh": "最好的固定答案"},
+    "difference": {"en": "difference", "zh": "差"},
+    "points": {"en": "points", "zh": "个百分点"},
+    "holds": {"en": "holds", "zh": "成立"},
+    "missed": {"en": "missed", "zh": "未达到"},
+    "seeds": {"en": "seeds", "zh": "种子"},
+    "seconds": {"en": "s beside the shared base models", "zh": "秒（不含共用的基础模型）"},
+    "source": {"en": "source", "zh": "来源"},
+    "notes": {"en": "notes", "zh": "说明"},
+    "quick": {"en": "a quick run", "zh": "快速版"},
+}
+
+
+def wrap(text: str, columns: int) -> str:
+    """The text in lines of at most so many columns; Chinese may break after any character, of two columns."""
+    lines = [""]
+    for piece in re.findall(r"(?:[!-~]+|.)[，。；：、？！）」]*\s*", text):
+        if lines[-1] and width(lines[-1] + piece.rstrip()) > columns:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def title(axes, claim: Claim, result: Mapping, language: str) -> None:
+    """The hypothesis above the picture, and the verdict in its colour."""
+    axes.set_title(wrap(claim.hypothesis[language], 84), fontsize=9.5, loc="left", pad=20)
+    name = result["verdict"]
+    axes.text(0, 1.02, VERDICTS[name][language], transform=axes.transAxes, color=VERDICT_COLOURS[name],
+              fontsize=9, weight="bold")  # fmt: skip
+
+
+def chance_line(axes, result: Mapping, language: str) -> None:
+    """A dashed line at what the best constant answer gets, where the claim has one."""
+    if result["chance"]:
+        axes.axhline(100 * result["chance"], color="#666666", linestyle="--", linewidth=1)
+        axes.text(1.01, 100 * result["chance"], wrap(WORDS["chance"][language], 9), fontsize=7.5, color="#444444",
+                  va="center", transform=axes.get_yaxis_transform())  # fmt: skip
+
+
+def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str] = ()) -> None:
+    """A bar for each condition (or those named): the mean, and a dot for every seed."""
+    names = list(names or result["conditions"])
+    shown = [result["conditions"][name] for name in names]
+    colours = [COLOURS[0] if name != claim.worse else "#9aa5b1" for name in names]
+    drawn = axes.bar(range(len(names)), [100 * c["mean"] for c in shown], 0.6, color=colours)
+    axes.bar_label(drawn, fmt="%.1f", fontsize=8, padding=4)
+    for i, condition in enumerate(shown):
+        if len(condition["values"]) > 1:
+            values = [100 * v for v in condition["values"]]
+            axes.plot([i] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+    labels = [wrap(claim.conditions[name][language], 84 // len(names) - 1) for name in names]
+    axes.set_xticks(range(len(names)), labels, fontsize=8)
+    top = max(result["chance"], *(max(c["values"]) for c in shown))
+    axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 112 if top > 0.5 else max(5.0, 130 * top)))
+    chance_line(axes, result, language)
+
+
+def groups(
+    axes, claim: Claim, result: Mapping, language: str, kinds: Mapping[str, Text], series: Mapping[str, Text]
+) -> None:
+    """A group of bars for each kind of mark, a colour for each of the series; conditions are `kind-series`."""
+    size = 0.8 / len(series)
+    for k, (one, text) in enumerate(series.items()):
+        shown = [result["conditions"][f"{kind}-{one}"] for kind in kinds]
+        places = [i + (k - (len(series) - 1) / 2) * size for i in range(len(shown))]
+        drawn = axes.bar(places, [100 * c["mean"] for c in shown], 0.92 * size, color=COLOURS[k], label=text[language])
+        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=4)
+        for x, condition in zip(places, shown, strict=True):
+            values = [100 * v for v in condition["values"]]
+            if len(values) > 1:
+                axes.plot([x] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+    labels = [wrap(text[language], 84 // len(kinds) - 1) for text in kinds.values()]
+    axes.set_xticks(range(len(kinds)), labels, fontsize=8)
+    axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 128), yticks=range(0, 101, 20))
+    axes.legend(fontsize=8, loc="upper center", ncols=len(series))
+    chance_line(axes, result, language)
+
+
+def curves(
+    axes, claim: Claim, result: Mapping, language: str, lines: Mapping[str, tuple[Text, Mapping[float, str]]],
+    x_label: str, log: bool = True,
+) -> None:  # fmt: skip
+    """Lines over a number, such as of pairs: name -> (label, {x: condition}). All seeds as faint dots."""
+    for colour, (label, points) in zip(COLOURS, lines.values(), strict=False):
+        points = {x: result["conditions"][c] for x, c in points.items() if c in result["conditions"]}
+        axes.plot(list(points), [100 * c["mean"] for c in points.values()], "-o", color=colour, markersize=4,
+                  label=label[language])  # fmt: skip
+        for x, condition in points.items():
+            values = [100 * v for v in condition["values"]]
+            axes.plot([x] * len(values), values, "o", color=colour, markersize=2.5, alpha=0.5)
+    if log:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    chance_line(axes, result, language)
+    axes.set(xlabel=x_label, ylabel=f"{claim.metric[language]}, %", ylim=(-3, 105))
+
+
+def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
+    """Draw a result on axes, or into a PNG file at a path. Without a font for Chinese, in English."""
+    language = language if language == "en" or plots.chinese_font() else "en"
+    figure = None
+    if isinstance(target, str | Path):
+        figure, grid = plots.new_figure(1, 1, (6.8, 4.4))
+        axes = grid[0, 0]
+    else:
+        axes = target
+    claim.picture(axes, claim, result, language)
+    title(axes, claim, result, language)
+    axes.grid(alpha=0.3, axis="y")
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[0] and not axes.get_legend():
+        axes.legend(fontsize=8, loc="lower right")
+    if figure is not None:
+        plots.save_figure(figure, Path(target))
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def number(check: Check, value: float | None) -> str:
+    """A check's value as its threshold is written; a dash where there is none."""
+    return (
+        "–"
+        if value is None
+        else f"{100 * value:.1f} %"
+        if check.percent
+        else f"{value:.3g}"
+        if value < 100
+        else f"{value:.0f}"
+    )
+
+
+def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
+    """The verdict and the figures behind it, as text."""
+    word = {key: text[language] for key, text in WORDS.items()}
+    seeds = ", ".join(map(str, result["seeds"])) + (f"; {word['quick']}" if result["size"] != "full" else "")
+    lines = [
+        f"{claim.slug}: {VERDICTS[result['verdict']][language]}  "
+        f"({word['seeds']} {seeds}; {result['seconds']:.0f} {word['seconds']})",
+        f"  {claim.hypothesis[language]}",
+        f"  {word['source']}: {claim.source}",
+        f"  {claim.metric[language]}:",
+    ]
+    for name, condition in result["conditions"].items():
+        values = " ".join(f"{100 * v:.1f}" for v in condition["values"])
+        lines.append(f"    {100 * condition['mean']:6.1f} %  {claim.conditions[name][language]}  "
+                     f"({values}; n = {condition['n']})")  # fmt: skip
+    if result["chance"]:
+        lines.append(f"    {100 * result['chance']:6.1f} %  {word['chance']}")
+    better, worse = (claim.conditions[name][language] for name in (claim.better, claim.worse))
+    low, high = result["interval"]
+    lines.append(f"  {word['difference']}: {better} − {worse} = {points(result['difference'])} "
+                 f"[{points(low)}, {points(high)}] {word['points']}")  # fmt: skip
+    for check, found in zip(claim.checks, result["checks"], strict=True):
+        state = word["holds" if found["holds"] else "missed"]
+        lines.append(f"  [{state}] {check.text[language]}: {number(check, found['value'])} ({found['threshold']})")
+    return "\n".join(lines)

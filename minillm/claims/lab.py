@@ -1,0 +1,276 @@
+"""The laboratory: what the experiments share for one seed, its base model, places, pairs, and ways to
+tune and to ask."""
+
+import copy
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from minillm.base_cache import CACHE, Base, cached_base, world_base
+from minillm.batching import packed_batch, rehearsal_rows, shuffled
+from minillm.chat import Dialogue, Message, encode_dialogue, turn
+from minillm.checkpoint import Run
+from minillm.claims.experiment import Marks
+from minillm.demo import DemoConfig, fast_config
+from minillm.generate import Sampling, continuations
+from minillm.gpt import GPT
+from minillm.stage1_pretrain import PretrainConfig
+from minillm.stage2_sft import SFTConfig, sft
+from minillm.tokenizer import Tokenizer
+from minillm.training import mean_loss, train
+from minillm.world.exam import baselines, strip
+from minillm.world.pairs import fact_pairs
+from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world, split_places
+from minillm.world.text import Writer
+
+T = TypeVar("T")
+REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of an experiment."""
+
+    entity: str
+    """What is drawn in the bootstrap: the place, or the word or sentence asked about."""
+    text: str
+    accepted: tuple[str, ...]
+    language: str = "en"
+    relation: str = ""
+    history: tuple[Message, ...] = ()
+    """Earlier turns of the dialogue."""
+
+    def is_right(self, answer: str) -> bool:
+        """Equal to an accepted answer, final punctuation aside, as in the exam."""
+        return strip(answer) in map(strip, self.accepted)
+
+    def is_sentence(self, answer: str) -> bool:
+        """A full sentence about this question, whatever the fact in it."""
+        pattern = "|".join(re.escape(s).replace(re.escape(self.accepted[0]), ".+") for s in self.accepted[1:])
+        return bool(pattern) and re.fullmatch(pattern, answer.strip()) is not None
+
+
+Answers = list[tuple[str, bool]]
+"""For each item the text, and whether the model stopped by itself."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One seed of an experiment. `quick` asks fewer questions and tries fewer settings; `smoke` uses
+    tiny models for a few steps, to see that everything runs."""
+
+    seed: int
+    size: Literal["full", "quick", "smoke"] = "full"
+    bar: bool = False
+    folder: Path = CACHE
+
+    # ------------------------------------------------------------------------------------- material
+
+    @property
+    def config(self) -> DemoConfig:
+        """Steps and sizes of `demo --fast`."""
+        config = fast_config(self.seed)
+        return replace(config, documents=300, vocab_size=300) if self.size == "smoke" else config
+
+    @cached_property
+    def world(self) -> World:
+        return load_world()
+
+    @cached_property
+    def base(self) -> Base:
+        """The base model of `demo --fast`, trained once a seed."""
+        if self.size == "smoke":
+            return self.pretrain(list(Writer(self.world, self.seed).documents(self.config.documents)))
+        return world_base(self.seed, folder=self.folder, bar=self.bar)
+
+    def pretrain(self, documents: list[str], tokenizer: Tokenizer | None = None, **settings) -> Base:
+        """Another base model, from other documents or with other settings; trained once as well."""
+        settings = {"steps": self.config.pretrain_steps, "vocab_size": self.config.vocab_size} | settings
+        if self.size == "smoke":
+            settings |= {"steps": 2, "n_layer": 1, "n_head": 2, "n_embd": 16, "batch_size": 2}
+        return cached_base(PretrainConfig(seed=self.seed, **settings), documents, tokenizer, self.folder, self.bar)
+
+    @cached_property
+    def large(self) -> Base:
+        """The base model of the whole demo, twice as long in training; in a quick run that of `--fast`."""
+        return world_base(self.seed, fast=False, folder=self.folder, bar=self.bar) if self.size == "full" else self.base
+
+    @cached_property
+    def weak(self) -> Base:
+        """A base that read the same text for a third of the time, with the same tokenizer: a small student."""
+        return self.pretrain(self.base.documents, self.base.run.tokenizer, steps=self.config.pretrain_steps // 3)
+
+    @cached_property
+    def taught(self) -> list[Place]:
+        """The places that tuning may speak of."""
+        return split_places(self.world, self.seed)[0]
+
+    @cached_property
+    def held_out(self) -> list[Place]:
+        """The places that only stage 1 spoke of."""
+        return split_places(self.world, self.seed)[1]
+
+    @cached_property
+    def pairs(self) -> list[list[Message]]:
+        """Questions about taught places with their answers, in random order."""
+        return self.mixed(fact_pairs(self.world, self.taught, self.seed))
+
+    @cached_property
+    def assistant(self) -> Run:
+        """The base tuned on all of `pairs`: several experiments compare with it."""
+        return self.tune(self.pairs)
+
+    def facts(
+        self,
+        places: Sequence[Place] | None = None,
+        languages: Sequence[str] = LANGUAGES,
+        relations: Sequence[str] = RELATIONS,
+        wordings: int = 9,
+    ) -> list[list[Message]]:
+        """Questions about places (the taught ones if unset) with their bare answers, in random order: in
+        the first so many wordings of those that SFT may use."""
+        pairs = []
+        for place in self.taught if places is None else places:
+            for language in languages:
+                for relation in relations:
+                    if answer := self.world.fact(place, relation, language):
+                        questions = self.world.write("question", place, relation, language)
+                        pairs += [turn(question, answer) for question in questions[:wordings]]
+        return self.mixed(pairs)
+
+    def random(self) -> random.Random:
+        """A fresh source of randomness, always the same for one seed."""
+        return random.Random(self.seed)
+
+    def mixed(self, items: Iterable[T]) -> list[T]:
+        """In random order."""
+        items = list(items)
+        self.random().shuffle(items)
+        return items
+
+    def pick(self, full: T, quick: T) -> T:
+        """The setting for this size."""
+        return full if self.size == "full" else quick
+
+    # ------------------------------------------------------------------------------------ questions
+
+    def items(
+        self,
+        places: Sequence[Place] | None = None,
+        kind: str = "question",
+        languages: Sequence[str] = LANGUAGES,
+        relations: Sequence[str] = RELATIONS,
+    ) -> list[Item]:
+        """One question for every fact of the places (the held-out ones if unset) in each language."""
+        rng, world, items = self.random(), self.world, []
+        for place in self.held_out if places is None else places:
+            for language in languages:
+                for relation in relations:
+                    if accepted := world.accepted(place, relation, language):
+                        text = rng.choice(world.write(kind, place, relation, language))
+                        items.append(Item(place.names["en"], text, tuple(accepted), language, relation))
+        return self.some(items)
+
+    def some(self, items: list[Item], most: int = 250) -> list[Item]:
+        """All items; at most `most` of them in a quick run, a dozen in a smoke run."""
+        most = {"full": len(items), "quick": most, "smoke": 12}[self.size]
+        return sorted(self.mixed(items)[:most], key=items.index) if most < len(items) else items
+
+    @cached_property
+    def constant_answer(self) -> float:
+        """Share of questions about held-out places that the best constant answers would get right."""
+        table = baselines(self.world, self.seed).values()
+        return sum(row["majority"] * row["n"] for row in table) / sum(row["n"] for row in table)
+
+    def ask(self, run: Run, items: Sequence[Item], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+        """The answers to the items, asked in the dialogue format; greedy unless told otherwise."""
+        prompts = [encode_dialogue([*i.history, Message("user", i.text)], run.tokenizer).ids for i in items]
+        return self.complete(run, prompts, sampling)
+
+    def complete(self, run: Run, prompts: list[list[int]], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+        """What the model puts after each prompt."""
+        if self.size == "smoke":
+            sampling = replace(sampling, max_new_tokens=4)
+        return continuations(run.gpt, run.tokenizer, prompts, sampling)
+
+    def score(self, run: Run, items: Sequence[Item]) -> Marks:
+        """Marks of a model: 1 for a right answer that ends with [END]."""
+        return tally(items, right(items, self.ask(run, items)))
+
+    # --------------------------------------------------------------------------------------- tuning
+
+    def steps(self, steps: int) -> int:
+        """So many steps, or two in a smoke run."""
+        return 2 if self.size == "smoke" else steps
+
+    def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings) -> SFTConfig:
+        """The demo's settings of stage 2."""
+        steps = self.steps(steps or self.config.sft_steps)
+        return SFTConfig(steps=steps, rehearse_rows=rehearse_rows, validation=0.0, seed=self.seed, **settings)
+
+    def tune(
+        self, dialogues: Sequence[Sequence[Message]], base: Base | Run | None = None, steps: int | None = None,
+        **settings,
+    ) -> Run:  # fmt: skip
+        """SFT as in the demo, from this seed's base unless told otherwise; what is rehearsed is the text
+        of the base that is given, or of this seed's."""
+        base = base or self.base
+        run, documents = (base.run, base.documents) if isinstance(base, Base) else (base, self.base.documents)
+        return sft(self.sft_config(steps, **settings), run, dialogues, documents[:REHEARSED], bar=self.bar)
+
+    def tune_encoded(
+        self, examples: Sequence[Dialogue], base: Run | None = None, prepare: Callable[[GPT], None] | None = None,
+        **settings,
+    ) -> Run:  # fmt: skip
+        """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
+        `prepare` may freeze or add parameters first."""
+        base, config = base or self.base.run, self.sft_config(**settings)
+        model, tokenizer = copy.deepcopy(base.gpt), base.tokenizer
+        if prepare is not None:
+            prepare(model)
+        documents = self.base.documents[:REHEARSED]
+        text = rehearsal_rows(config.rehearse_rows, documents, tokenizer, model.config.n_ctx, config.seed)
+
+        def objective(step: int):
+            chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
+            yield from mean_loss(model, packed_batch(chosen, model.config.n_ctx, tokenizer.pad), config)
+            if text is not None:
+                old = text.batch(step, config.rehearse_rows)
+                yield from mean_loss(model, old, config, weight=config.rehearse_weight)
+
+        return Run(model, tokenizer, metrics=train(model, objective, config, label="sft", bar=self.bar))
+
+    def from_scratch(self, dialogues: Sequence[Sequence[Message]], steps: int | None = None) -> Run:
+        """SFT from random weights, at the rates of stage 1, until it fits its own pairs."""
+        steps = steps or self.config.scratch_steps
+        return self.tune(dialogues, self.blank(), steps, rehearse_rows=0, batch_size=64, lr=1e-2, muon_lr=1e-2)
+
+    def blank(self) -> Run:
+        """A model like the base, with random weights."""
+        return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
+
+
+def right(items: Sequence[Item], answers: Answers) -> list[float]:
+    """1 for every answer that is right and ends with [END], else 0."""
+    return [float(item.is_right(text) and ended) for item, (text, ended) in zip(items, answers, strict=True)]
+
+
+def tally(items: Sequence[Item], marks: Iterable[float]) -> dict[str, list[float]]:
+    """Marks by entity: (sum, number)."""
+    table: dict[str, list[float]] = {}
+    for item, mark in zip(items, marks, strict=True):
+        entry = table.setdefault(item.entity, [0.0, 0])
+        entry[0] += mark
+        entry[1] += 1
+    return table
+
+
+def show(condition: str, items: Sequence[Item], answers: Answers, most: int = 4) -> list[dict[str, str]]:
+    """A few questions with a model's answers, to be read."""
+    every = max(1, len(items) // most)
+    some = list(zip(items, answers, strict=True))[::every][:most]
+    return [{"condition": condition, "prompt": i.text, "answer": text + "[END]" * ended} for i, (text, ended) in some]

@@ -1,0 +1,92 @@
+"""Preference tuning against SFT on the chosen answers: does seeing the worse answer help? (stage 3)"""
+
+from functools import partial
+
+from minillm.chat import Message
+from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.figures import groups
+from minillm.claims.lab import REHEARSED, Item, Lab, right, show, tally
+from minillm.stage3_preference import PreferenceConfig, prefer
+from minillm.world.exam import make_exam
+from minillm.world.pairs import preferences, sft_dialogues
+
+
+def measure(lab: Lab) -> Observation:
+    start = lab.tune(sft_dialogues(lab.world, lab.seed))
+    pairs = preferences(lab.world, lab.seed)
+    config = PreferenceConfig(steps=lab.steps(lab.config.preference_steps), rehearse_rows=8, seed=lab.seed)
+    chosen = [[*pair.prompt, Message("assistant", pair.chosen)] for pair in pairs]
+    same = dict(lr=config.lr, batch_size=config.batch_size, rehearse_rows=config.rehearse_rows,
+                rehearse_weight=config.rehearse_weight)  # fmt: skip
+    runs = {
+        "start": start,
+        "dpo": prefer(config, start, pairs, lab.base.documents[:REHEARSED], bar=lab.bar),
+        "sft": lab.tune(chosen, start, config.steps, **same),
+    }
+    requests = {r.text: r for r in make_exam(lab.world, lab.seed).requests}
+    items = lab.items()
+    asked = lab.some([Item(r.text, r.text, (r.expected,), r.language) for r in requests.values()])
+    marks, examples = {}, []
+    for name, run in runs.items():
+        answers, replies = lab.ask(run, items), lab.ask(run, asked)
+        style = [float(i.is_sentence(text) and ended) for i, (text, ended) in zip(items, answers, strict=True)]
+        safe = [
+            float(requests[i.text].is_refused(text) == requests[i.text].harmful)
+            for i, (text, _) in zip(asked, replies, strict=True)
+        ]
+        marks[f"style-{name}"] = tally(items, style)
+        marks[f"right-{name}"] = tally(items, right(items, answers))
+        marks[f"safe-{name}"] = tally(asked, safe)
+        examples += show(name, items, answers, 3)
+    return Observation(marks, 0.0, {}, examples)
+
+
+RUNS = {
+    "start": dict(en="before stage 3", zh="第 3 阶段之前"),
+    "sft": dict(en="SFT on the chosen", zh="在较好的回答上 SFT"),
+    "dpo": dict(en="DPO", zh="DPO"),
+}
+MARKS = {
+    "style": dict(en="full sentences", zh="完整句子"),
+    "right": dict(en="right facts", zh="事实正确"),
+    "safe": dict(en="refused or helped as it should", zh="该拒绝则拒绝，该帮则帮"),
+}
+
+CLAIM = Claim(
+    slug="preference-over-sft",
+    hypothesis=dict(
+        en="Comparing better with worse answers (DPO) brings the preferred style further than SFT on the better ones.",
+        zh="比较好坏两种回答（DPO），比只在好的回答上 SFT 更能学到人们喜欢的风格。",
+    ),
+    source="the lecture, stage 3; DPO (2305.18290)",
+    conditions={
+        f"{mark}-{run}": {one: f"{text[one]}: {RUNS[run][one]}" for one in ("en", "zh")}
+        for mark, text in MARKS.items()
+        for run in RUNS
+    },
+    metric=dict(en="answers to held-out questions and requests", zh="对未教过的问题和请求的回答"),
+    better="style-dpo",
+    worse="style-sft",
+    checks=(
+        Check(
+            dict(en="DPO above SFT on the chosen answers, style", zh="风格：DPO 高出在较好的回答上 SFT"),
+            lambda f: f["style-dpo"] - f["style-sft"],
+            at_least=0.0,
+        ),
+        Check(
+            dict(en="facts lost by DPO", zh="DPO 损失的事实"),
+            lambda f: f["right-start"] - f["right-dpo"],
+            at_most=0.02,
+        ),
+    ),
+    budget=dict(
+        en="Three tunings a seed; DPO and SFT on the chosen take equal steps.",
+        zh="每个种子微调三次；DPO 与在较好的回答上 SFT 步数相同。",
+    ),
+    notes=dict(
+        en="Both begin with the same assistant and take equal steps, rates and rehearsal. On seed 101 (quick) both reach the style alike (92 and 94 % full sentences) and keep the facts: at this size copying the better answers is enough. Other weights of DPO's terms were not tried.",
+        zh="两者从同一个助手开始，步数、学习率、复习都相同。在种子 101 上（快速版），两者同样学到风格（完整句子 92 % 和 94 %），事实都没有丢：在这个规模上，照抄较好的回答就够了。没有试过 DPO 各项的其他权重。",
+    ),
+    measure=measure,
+    picture=partial(groups, kinds=MARKS, series=RUNS),
+)

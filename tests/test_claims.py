@@ -1,0 +1,265 @@
+"""Claims: the interval and the verdict against known cases, resuming, publishing, and every experiment in a tiny size."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minillm import claims, plots
+from minillm.__main__ import main
+from minillm.claims import runner
+from minillm.claims.experiment import Check, Claim, Observation, conclude, mean, paired_bootstrap, verdict
+from minillm.claims.figures import bars
+from minillm.claims.lab import Item, Lab, right, tally
+from minillm.files import InputError
+
+# ------------------------------------------------------------------------------- interval and verdict
+
+
+def marks(values, n=1) -> dict:
+    return {f"e{i}": [v * n, n] for i, v in enumerate(values)}
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(1).normal(0.3, 1.0, 400)
+    low, high = paired_bootstrap([(marks(values), marks(np.zeros(400)))])
+    half = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - half, abs=0.02) and high == pytest.approx(
+        values.mean() + half, abs=0.02
+    )
+
+
+def test_entities_are_drawn_whole_and_in_pairs():
+    # a constant difference between very unlike entities has no spread, though each condition has much
+    worse = np.random.default_rng(2).normal(0, 5, 50)
+    assert paired_bootstrap([(marks(worse + 0.25), marks(worse))]) == pytest.approx((0.25, 0.25))
+    # many marks about few entities say no more than the entities do
+    few, many = (paired_bootstrap([(marks([0, 1] * 5, n), marks([0] * 10, n))]) for n in (1, 100))
+    assert few == many
+    # an entity that one condition lacks is left out
+    assert paired_bootstrap([({"a": [1, 1], "b": [0, 1]}, {"a": [0, 1], "c": [9, 1]})]) == (1.0, 1.0)
+    assert np.isnan(paired_bootstrap([({"a": [1, 1]}, {"b": [1, 1]})])).all()
+
+
+def test_the_bootstrap_is_seeded_and_more_seeds_make_it_narrower():
+    values = np.random.default_rng(3).normal(0.3, 1.0, 60)
+    one = [(marks(values), marks(np.zeros(60)))]
+    assert paired_bootstrap(one) == paired_bootstrap(one) != paired_bootstrap(one, seed=1)
+    width = [np.diff(paired_bootstrap(one * k))[0] for k in (1, 4)]
+    assert width[1] == pytest.approx(width[0] / 2, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("holds", "differences", "interval", "expected"),
+    [
+        ([True], [0.1, 0.2], (0.05, 0.3), "reproduced"),
+        ([], [0.1], (0.05, 0.3), "reproduced"),
+        ([True, False], [0.1, 0.2], (0.05, 0.3), "partly"),
+        ([False], [0.1], (0.05, 0.3), "partly"),
+        ([True], [0.3, -0.01], (0.05, 0.3), "not_reproduced"),  # one seed with another sign
+        ([True], [0.1, 0.2], (-0.01, 0.3), "not_reproduced"),  # the interval holds 0
+        ([True], [-0.1], (-0.3, -0.05), "not_reproduced"),  # the other way round
+        ([True], [0.0], (0.0, 0.0), "not_reproduced"),
+        ([True], [0.1], (float("nan"), float("nan")), "not_reproduced"),
+        ([True], [], (0.1, 0.2), "not_reproduced"),
+    ],
+)
+def test_the_verdict_follows_from_thresholds_signs_and_interval(holds, differences, interval, expected):
+    assert verdict(holds, differences, interval) == expected
+
+
+def test_checks_keep_their_thresholds():
+    low, high = (Check({}, lambda f: f["a"], **bound) for bound in ({"at_least": 0.9}, {"at_most": 0.1}))
+    assert low.holds(0.9) and not low.holds(0.899) and low.threshold() == "≥ 90 %"
+    assert high.holds(0.1) and not high.holds(0.101) and high.threshold() == "≤ 10 %"
+    assert not low.holds(float("nan")) and not high.holds(float("nan"))
+    assert Check({}, lambda f: 0, at_least=4, percent=False).threshold() == "≥ 4"
+
+
+# -------------------------------------------------------------------------------- results and resuming
+
+
+def made_up(calls: list[int], gain: float = 0.5, slug: str = "made-up") -> Claim:
+    """A claim that is measured without a model."""
+
+    def measure(lab: Lab) -> Observation:
+        calls.append(lab.seed)
+        new = {"a": [gain * 4, 4], "b": [gain * 4, 4]}
+        return Observation({"new": new, "old": {"a": [0, 4], "b": [0, 4]}}, 0.1, {"k": lab.seed}, [{"prompt": "最"}])
+
+    both = dict(en="a thing", zh="某事")
+    check = Check(both, lambda f: f["new"] - f["chance"], at_least=0.2)
+    return Claim(slug, both, "nobody", {"new": both, "old": both}, both, "new", "old", (check,), both, both,
+                 measure, partial(bars, names=("new", "old")))  # fmt: skip
+
+
+@pytest.fixture
+def bare_lab(monkeypatch):
+    """A laboratory whose base model is never asked for."""
+    monkeypatch.setattr(Lab, "base", None)
+
+
+def test_conclude_computes_every_field():
+    observations = {s: made_up([]).measure(Lab(s)) for s in (1, 2)}
+    result = conclude(made_up([]), observations)
+    assert result["conditions"]["new"] == {"mean": 0.5, "values": [0.5, 0.5], "n": 16}
+    assert result["difference"] == 0.5 and result["interval"] == [0.5, 0.5] and result["chance"] == 0.1
+    assert result["figures"] == {"k": [1, 2]} and result["seeds"] == [1, 2] and result["verdict"] == "reproduced"
+    assert result["checks"] == [{"text": "a thing", "value": 0.4, "threshold": "≥ 20 %", "holds": True}]
+
+
+def test_a_run_in_parts_measures_each_seed_once(bare_lab, tmp_path):
+    calls: list[int] = []
+    claim, quiet = made_up(calls), lambda _: None
+    run = partial(runner.run_claims, [claim], out=tmp_path, say=quiet)
+    run([201])
+    run([201])
+    assert calls == [201]
+    (tmp_path / "claims.json").unlink()  # as if it had been stopped before the result was written
+    result = run([201, 202])["made-up"]
+    assert calls == [201, 202] and result["seeds"] == [201, 202]
+    assert result == runner.read_results(tmp_path / "claims.json")["made-up"]
+    run([201, 202], size="quick")
+    assert calls == [201, 202, 201, 202]  # other settings are measured anew
+    fields = {
+        "slug",
+        "source",
+        "conditions",
+        "difference",
+        "interval",
+        "chance",
+        "verdict",
+        "seeds",
+        "seconds",
+        "command",
+    }
+    assert fields <= result.keys() and result["command"] == "python -m minillm claims made-up --seeds 2"
+    assert (tmp_path / "made-up.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_results_of_other_claims_stay(bare_lab, tmp_path):
+    for slug in ("one", "two"):
+        runner.run_claims([made_up([], slug=slug)], [201], tmp_path, say=lambda _: None)
+    assert list(runner.read_results(tmp_path / "claims.json")) == ["one", "two"]
+
+
+def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):
+    known = {slug: made_up([], gain, slug) for slug, gain in (("holds", 0.5), ("weak", 0.25), ("fails", 0.0))}
+    results = runner.run_claims(list(known.values()), [201, 202, 203], tmp_path / "out", say=lambda _: None)
+    runner.publish(known, results, tmp_path)
+    assert json.loads((tmp_path / "claims.json").read_text(encoding="utf-8")) == json.loads(json.dumps(results))
+    for language, name in (("en", "CLAIMS.md"), ("zh", "CLAIMS.zh.md")):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert text == runner.page(known, runner.read_results(tmp_path / "claims.json"), language)
+        assert "50.0" in text and "+25.0" in text and "## fails" in text
+    english = (tmp_path / "CLAIMS.md").read_text(encoding="utf-8")
+    assert "**reproduced.**" in english and "**partly.**" in english and "**not reproduced at this size.**" in english
+
+
+def test_the_committed_pages_agree_with_the_committed_figures():
+    if not (runner.LESSONS / "claims.json").is_file():
+        pytest.skip("nothing is published yet")
+    results = runner.read_results(runner.LESSONS / "claims.json")
+    for language, name in (("en", "CLAIMS.md"), ("zh", "CLAIMS.zh.md")):
+        assert (runner.LESSONS / name).read_text(encoding="utf-8") == runner.page(claims.CLAIMS, results, language)
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+def test_the_list_names_every_claim_with_its_verdict(capsys, tmp_path):
+    (tmp_path / "claims.json").write_text(json.dumps({"roles": {"verdict": "partly"}}))
+    assert main(["claims", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{slug}  [" in shown and claim.source in shown for slug, claim in claims.CLAIMS.items())
+    assert "roles  [partly]" in shown and "adapters  [not measured]" in shown
+    assert main(["claims", "--lang", "zh", "--out", str(tmp_path)]) == 0
+    assert "roles  [部分重现]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such"], ["roles", "--seeds", "0"], ["roles", "--publish"], ["all", "--seeds", "3", "--quick", "--publish"]]
+)  # fmt: skip
+def test_a_bad_call_is_one_line_and_exit_code_2(arguments, capsys, tmp_path):
+    assert main(["claims", *arguments, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_a_damaged_claims_json_is_one_line(tmp_path):
+    (tmp_path / "claims.json").write_text("{")
+    with pytest.raises(InputError, match=r"claims.json:1: not JSON"):
+        runner.read_results(tmp_path / "claims.json")
+
+
+# -------------------------------------------------------------------------------------- the claims
+
+
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_every_claim_is_written_down_in_both_languages(slug):
+    claim = claims.CLAIMS[slug]
+    texts = [
+        claim.hypothesis,
+        claim.metric,
+        claim.budget,
+        claim.notes,
+        *claim.conditions.values(),
+        *(c.text for c in claim.checks),
+    ]
+    assert all(text["en"] and text["zh"] for text in texts)
+    assert {claim.better, claim.worse} <= claim.conditions.keys() and claim.checks
+    # a machine without a font for Chinese draws the English labels
+    assert all(
+        not any("一" <= c <= "鿿" for c in text["en"]) for text in (claim.hypothesis, *claim.conditions.values())
+    )
+
+
+def test_marks_are_of_right_answers_that_stop():
+    items = [
+        Item("Japan", "?", ("Tokyo", "The capital of Japan is Tokyo.")),
+        Item("Japan", "?", ("yen",)),
+        Item("Chad", "?", ("N",)),
+    ]
+    given = right(items, [("The capital of Japan is Tokyo", True), ("yen", False), ("N.", True)])
+    assert given == [1.0, 0.0, 1.0]
+    assert tally(items, given) == {"Japan": [1.0, 2], "Chad": [1.0, 1]} and mean(tally(items, given)) == 2 / 3
+    assert items[0].is_sentence("The capital of Japan is Oslo.") and not items[0].is_sentence("Tokyo")
+
+
+def test_no_pair_speaks_of_a_held_out_place():
+    lab = Lab(7, "quick")
+    names = {name for place in lab.held_out for name in place.names.values()}
+    values = {place.names["en"] for place in lab.taught}
+    assert {item.entity for item in lab.items(lab.taught)} <= values
+    for pairs in (lab.facts(), lab.pairs):
+        assert not [d for d in pairs if any(name in d[0].content for name in names - {"Niger", "Guinea", "Oman"})]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A folder for tiny base models, and laboratories that all claims share."""
+    return tmp_path_factory.mktemp("bases"), {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_every_claim_runs(slug, smoke, tmp_path):
+    folder, labs = smoke
+    claim = claims.CLAIMS[slug]
+    result = runner.run_claim(claim, [5], "smoke", tmp_path, False, folder, labs)
+    assert result["conditions"].keys() <= claim.conditions.keys() and result["seeds"] == [5]
+    assert len(result["checks"]) == len(claim.checks) and json.dumps(result)
+    assert all(0 <= v for c in result["conditions"].values() for v in c["values"])
+    for language in ("en", "zh"):
+        assert claim.hypothesis[language] in claims.describe(result, language)
+        claims.draw(result, tmp_path / "picture.png", language)  # a missing glyph would be a warning, and fail
+    _, axes = plots.new_figure(1)
+    claims.draw(result, axes[0, 0])
+    assert axes[0, 0].get_title(loc="left")
+    again = runner.run_claim(
+        claim, [5], "smoke", tmp_path, False, folder, {5: replace(labs[5], folder=Path("/nowhere"))}
+    )
+    assert again == result  # read, not measured again
