@@ -1,0 +1,407 @@
+# %% [markdown] tags=["en"]
+# # 11 Specialists and the generalist; forgetting and review
+#
+# The lecture names two routes of fine-tuning. Route one: **many specialists**, a translator, a proofreader, each tuned
+# on one task (as with BERT). Route two: **one generalist**, tuned on many tasks that are told apart by instructions (FLAN,
+# T0). And between them a question: what happens to the first task when a second is learned after it?
+#
+# After this lesson you can
+# - show why a specialist needs no instruction and a generalist does;
+# - measure specialists and a generalist on three tasks;
+# - measure forgetting, and what a few reviewed pairs save;
+# - keep a fair sample of a stream of examples for review.
+# %% [markdown] tags=["zh"]
+# # 11 专才与通才；遗忘与复习
+#
+# 课上讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、编修专家，每个只用一个任务的数据微调（如 BERT）。路线二：
+# 打造**一个通才**，用多种任务微调，靠指令（instruction）区分任务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，
+# 第一个会怎样？
+#
+# 学完这一课，你能够
+# - 说明专才为什么不需要指令，而通才需要；
+# - 在三个任务上测量专才和通才；
+# - 测量遗忘（forgetting），以及复习几个问答对能保住多少；
+# - 从一串例子里留下公平的样本用来复习。
+# %%
+import sys
+
+sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
+
+import random
+
+import numpy as np
+
+from minillm import plots
+from minillm.base_cache import world_base
+from minillm.chat import turn
+from minillm.evaluate import answers
+from minillm.lesson_tools import draw_matrix, label, say, show_figure, show_table
+from minillm.stage2_sft import SFTConfig, sft
+from minillm.world.exam import strip
+from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
+from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, load_world, split_places
+
+world, base = load_world(), world_base()
+taught, held_out = split_places(world, seed=0)
+
+
+def tune(run, dialogues, steps=50):
+    """A copy of a model, tuned on dialogues."""
+    return sft(SFTConfig(steps=steps, validation=0), run, dialogues)
+
+
+# %% [markdown] tags=["en"]
+# ## The same input, two answers
+#
+# The lecture's specialists: the translator turns `Good morning` into 早安, the proofreader says of `who care`: 要加 s. Their
+# input is the sentence and nothing else. For `How are you?` the translator should say 你好吗, the proofreader 没有文法错误.
+#
+# **Before you run it:** we tune one model on a handful of such bare pairs for each task, and one model on *both* sets
+# mixed. What does the third answer to `How are you?`
+# %% [markdown] tags=["zh"]
+# ## 同样的输入，两种回答
+#
+# 课上的专才：翻译专家把 `Good morning` 变成 早安，编修专家对 `who care` 说 要加 s。它们的输入只有句子，没有别的。对
+# `How are you?`，翻译专家应该说 你好吗，编修专家应该说 没有文法错误。
+#
+# **运行之前先猜：** 用这样没有指令的问答对，每个任务各微调一个模型，再把两组*混在一起*微调第三个。第三个对 `How are you?` 会
+# 怎么回答？
+# %%
+words = [turn(row["en"], row["zh"]) for row in world.glossary]
+checks = [turn(row[side], hint) for row in world.proofreading
+          for side, hint in (("wrong", row["hint_zh"]), ("right", NO_MISTAKE["zh"]))]  # fmt: skip
+checks.append(turn("How are you?", NO_MISTAKE["zh"]))
+inputs = ["Good morning", "who care", "How are you?"]
+rows = []
+for name, data in ((say("translator", "翻译专家"), words), (say("proofreader", "编修专家"), checks),
+                   (say("both mixed", "混在一起"), words + checks)):  # fmt: skip
+    rows.append([name, *(text for text, _ in answers(tune(base.run, data, steps=30), inputs))])
+show_table(["", *inputs], rows)
+# %% [markdown] tags=["en"]
+# Each specialist treats every input as its own task: to the translator `who care` is a word to translate, to the
+# proofreader `Good morning` is a sentence to check. The mixed model has been told both 你好吗 and 没有文法错误 about
+# `How are you?` and can give only one. It has learned to guess the task from the input, which is all it has.
+# So the generalist must be *told* what to do.
+# %% [markdown] tags=["zh"]
+# 每个专才把任何输入都当作自己的任务：对翻译专家，`who care` 是要翻译的词；对编修专家，`Good morning` 是要检查的句子。混在一起的模型
+# 对 `How are you?` 学过 你好吗，也学过 没有文法错误，却只能给出一个。它学会了从输入猜任务，因为它只有输入。所以必须*告诉*通才
+# 要做什么。
+# %% [markdown] tags=["en"]
+# ## Telling the generalist what to do
+#
+# An **instruction template** has a place for the input: 翻译以下句子：{en}. FLAN wrote ten templates for each of 62 data sets,
+# so that the model learns the task and not one wording. Each pair takes one of them, here by its number:
+# %% [markdown] tags=["zh"]
+# ## 告诉通才要做什么
+#
+# **指令模板**（instruction template）里留有输入的位置：翻译以下句子：{en}。FLAN 给 62 个数据集各写了十个模板，让模型学的是任务，
+# 而不是某一种说法。每个问答对用其中一个，这里按编号取：
+# %%
+row = {"en": "Good morning", "zh": "早安"}
+filled = [[i, template, template.format(**row), row[into]] for i, (template, into) in enumerate(TRANSLATE)]
+show_table(["i", say("template", "模板"), say("filled", "填好的指令"), say("answer", "回答")], filled)
+# %% [markdown] tags=["en"]
+# Two traps: a field that is missing must not leave `{en}` in the text (the model would learn the braces), and a value
+# that has braces itself must not be filled again. The homework asks for both.
+#
+# ## Measurement: three specialists and a generalist
+#
+# Three tasks, each with instructions and 480 pairs at most. The tests hold things no tuning pair has: translation of
+# names of held-out places, proofreading of other sentences, questions about held-out places.
+#
+# **Before you run it:** what does the translator get on questions about places? The generalist sees all three sets in
+# the same 50 steps, or in three times as many: does it lose against the specialists?
+# %% [markdown] tags=["zh"]
+# 两个陷阱：缺少的字段不能在文本里留下 `{en}`（模型会学到花括号）；值里自己带的花括号不能再被填一次。作业里这两点都要做到。
+#
+# ## 测量：三个专才和一个通才
+#
+# 三个任务都带指令，每个最多 480 个问答对。测试用的都不在任何问答对里：留出的地方的名字（翻译），另外的句子（编修），关于留出地方
+# 的问题（问答）。
+#
+# **运行之前先猜：** 翻译专家做地方的问答题能得多少分？通才用同样的 50 步看全部三组数据，或者用三倍的步数：它会输给专才吗？
+# %%
+rng = random.Random(0)
+
+
+def names(places):
+    """Names in both languages: of the places, their capitals, mountains and rivers."""
+    found = [place.names for place in places]
+    for place in places:
+        found += [{lang: place.value(a, lang) for lang in LANGUAGES} for a in ATTRIBUTES[:4]
+                  if a != "height" and place.value(a, "en")]  # fmt: skip
+    return found
+
+
+def translation(rows, wordings):
+    return [turn(t.format(**row), row[into]) for row in rows for t, into in rng.sample(TRANSLATE, wordings)]
+
+
+def proofreading(rows):
+    return [turn(t.format(s=row[side]), row[f"hint_{lang}"] if side == "wrong" else NO_MISTAKE[lang])
+            for row in rows for lang in LANGUAGES for t in PROOFREAD[lang] for side in ("wrong", "right")]  # fmt: skip
+
+
+def answering(places, wordings):
+    return [turn(question, world.fact(place, relation, lang))
+            for place in places for lang in LANGUAGES for relation in RELATIONS if world.fact(place, relation, lang)
+            for question in world.write("question", place, relation, lang)[:wordings]]  # fmt: skip
+
+
+tasks = {
+    "translate": say("translation", "翻译"),
+    "proofread": say("proofreading", "编修"),
+    "answer": say("answering", "问答"),
+}
+train = {
+    "translate": translation(names(taught), 4),
+    "proofread": proofreading([row for i, row in enumerate(world.proofreading) if i % 4]),
+    "answer": answering(taught, 2),
+}
+test = {
+    "translate": translation(names(held_out), 2),
+    "proofread": proofreading([row for i, row in enumerate(world.proofreading) if i % 4 == 0]),
+    "answer": answering(held_out, 1),
+}
+train = {task: rng.sample(pairs, min(480, len(pairs))) for task, pairs in train.items()}
+test = {task: rng.sample(pairs, 120) for task, pairs in test.items()}
+show_table(["", say("pairs", "问答对"), say("for example", "例如"), ""],
+           [[tasks[t], len(pairs), *(m.content for m in pairs[0])] for t, pairs in train.items()])  # fmt: skip
+
+
+# %%
+def score(run):
+    """The share of right answers in each task."""
+    shares = []
+    for pairs in test.values():
+        given = answers(run, [question.content for question, _ in pairs])
+        right = [strip(text) == strip(answer.content) for (text, _), (_, answer) in zip(given, pairs, strict=True)]
+        shares.append(sum(right) / len(right))
+    return shares
+
+
+specialists = {task: tune(base.run, pairs) for task, pairs in train.items()}
+everything = [pair for pairs in train.values() for pair in pairs]
+scores = {say("specialist: ", "专才：") + tasks[task]: score(run) for task, run in specialists.items()}
+scores[say("generalist, 50 steps", "通才，50 步")] = score(tune(base.run, everything))
+generalist = tune(base.run, everything, steps=150)
+scores[say("generalist, 150 steps", "通才，150 步")] = score(generalist)
+show_table(["", *tasks.values()], [[name, *shares] for name, shares in scores.items()])
+# %% [markdown] tags=["en"]
+# On its own task a specialist gets 60 to 70 % (translation, proofreading) or about 88 % (answering), off it nearly 0: it does not
+# even try (the translator answers questions with names of something else). The generalist does all three. In the same 50 steps
+# each task got a third of the practice, and it is below the specialists; with three times the steps it is at least level in
+# proofreading and some 5 to 15 points behind in the others. A score of 120 questions has an error of up to 9 points, so
+# no single one of these differences proves much. (Figures here and below were seen with two base models.)
+#
+# That three specialists need three models, and somebody who picks the right one, stands in no table.
+# %% [markdown] tags=["zh"]
+# 专才在自己的任务上 60 到 70 %（翻译、编修）或约 88 %（问答），换了任务几乎是 0 分：它连试都不试（翻译专家用别的东西的名字来回答问题）。
+# 通才三个都会。同样 50 步里，每个任务只得到三分之一的练习，所以不如专才；用三倍的步数，编修至少持平，另外两个落后 5 到 15 个百分点。120
+# 道题的误差可达 9 个百分点，所以单独哪一个差别都说明不了多少。（这里和下面的数字取自两个基础模型。）
+#
+# 三个专才需要三个模型，还要有人挑对模型，这一点不在表里。
+# %%
+three = [pairs[0] for pairs in test.values()]  # the first test question of each task
+questions = [question.content for question, _ in three]
+columns = [questions, [answer.content for _, answer in three]]
+for run in (specialists["translate"], specialists["answer"], generalist):
+    columns.append([text for text, _ in answers(run, questions)])
+show_table([say("asked", "问"), say("expected", "正确回答"), say("translator", "翻译专家"), say("answerer", "问答专家"), say("generalist", "通才")],
+           list(zip(*columns, strict=True)))  # fmt: skip
+# %% [markdown] tags=["en"]
+# ## Forgetting and review
+#
+# Now the tasks come one after the other, as they do in practice: the model that answers questions is tuned on
+# proofreading next. Nothing tells it to forget; nothing asks it to remember either.
+#
+# **Before you run it:** how much of answering is left after 50 steps of proofreading? And if 16 old pairs are mixed in
+# again and again, one after every four new ones? If 64 are?
+# %% [markdown] tags=["zh"]
+# ## 遗忘与复习
+#
+# 现在任务一个接一个来，实际中常常如此：会问答的模型，接着用编修微调。没有谁让它忘记，但也没有谁要它记住。
+#
+# **运行之前先猜：** 做了 50 步编修之后，问答还剩多少？如果每四个新问答对之后插入一个旧的，反复用 16 个旧的呢？64 个呢？
+# %%
+first, second = "answer", "proofread"
+before = say("before", "之前")
+rows = {before: score(specialists[first])}
+for kept in (0, 16, 64):
+    reviewed = [train[first][i % kept] for i in range(len(train[second]) // 4)] if kept else []
+    name = say(f"then {tasks[second]}, {kept} old pairs reviewed", f"再学{tasks[second]}，复习 {kept} 个旧的")
+    run = tune(specialists[first], train[second] + reviewed)
+    rows[name] = score(run)
+    if not kept:
+        forgetful = run
+show_table(["", *tasks.values()], [[name, *shares] for name, shares in rows.items()])
+# %%
+three = test[first][:3]
+given = answers(forgetful, [question.content for question, _ in three])
+show_table([say("asked", "问"), say("expected", "正确回答"), say("without review", "没有复习")],
+           [[q.content, a.content, text] for (q, a), (text, _) in zip(three, given, strict=True)])  # fmt: skip
+# %%
+figure, axes = plots.new_figure(2, size=(4.4, 3.2))
+shown = np.array(list(scores.values()))
+draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
+axes[0, 0].set_aspect("auto")
+axes[0, 0].set_yticks(range(5), [label(*pair) for pair in (("translator", "翻译专家"), ("proofreader", "编修专家"), ("answerer", "问答专家"),
+                      ("generalist, 50", "通才，50 步"), ("generalist, 150", "通才，150 步"))])  # fmt: skip
+axes[0, 0].set_xticks(
+    range(3), [label("translating", "翻译"), label("proofreading", "编修"), label("answering", "问答")], fontsize=8
+)
+for (i, j), value in np.ndenumerate(shown):
+    axes[0, 0].text(
+        j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black"
+    )
+values = np.array(list(rows.values()))
+for task, colour in ((2, "sft"), (1, "tuned")):
+    name = label(["", "proofreading (new)", "answering (old)"][task], ["", "编修（新）", "问答（旧）"][task])
+    axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
+axes[0, 1].set_xticks(
+    range(4),
+    [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")],
+)
+axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
+axes[0, 1].legend(fontsize=8)
+axes[0, 1].grid(alpha=0.3)
+show_figure(figure)
+# %% [markdown] tags=["en"]
+# 50 steps of proofreading take answering from about 88 % to 2 or 11 % (two base models); what it says now is a hint about grammar,
+# half a name, another thing's name. With 16 old pairs among the new ones 22 to 28 % is left, with 64 it is 40 to 52 %. The new
+# task pays a little for it (a fifth of every batch is old). So review helps, and the *number of different* old pairs counts; 16
+# of them are far from enough here.
+#
+# Is what is lost gone? Hardly: the facts of the held-out places are in no review pair, and 64 of these bring back about
+# half of them. What was forgotten is mostly how to answer, not what.
+# %% [markdown] tags=["zh"]
+# 50 步编修让问答从约 88 % 掉到 2 % 或 11 %（两个基础模型）；现在它说的是文法提示、半个名字，或别的东西的名字。新问答对里混入 16 个旧的，
+# 剩 22 到 28 %；混入 64 个，剩 40 到 52 %。新任务为此付出一点代价（每批有五分之一是旧的）。所以复习有用，而且起作用的是*不同的*旧问答对
+# 有多少；这里 16 个远远不够。
+#
+# 丢掉的真的没有了吗？不太可能：留出地方的事实不在任何复习的问答对里，64 个问答对却能找回大约一半。忘掉的主要是怎样回答，而不是知识本身。
+# %% [markdown] tags=["en"]
+# ## What to keep for review
+#
+# Examples come in a stream, and only some can be kept, say 2 of them. The latest two would all be of the last task, the
+# first two of the first. **Reservoir sampling** keeps a fair sample without knowing how long the stream will be: item
+# number n draws a place j from 0 to n - 1 at random; if j is inside the buffer, it takes that place, else it is passed
+# over.
+#
+# | item | n | draw | j = floor(draw · n) | buffer |
+# |---|---|---|---|---|
+# | a, b | 1, 2 | | | [a, b] |
+# | c | 3 | 0.5 | 1 | [a, c] |
+# | d | 4 | 0.9 | 3: passed over | [a, c] |
+# | e | 5 | 0.1 | 0 | [e, c] |
+#
+# **Before you run it:** at the end, which item is more likely to be in the buffer, a (which came first but had to
+# survive three draws) or e?
+# %% [markdown] tags=["zh"]
+# ## 留下什么来复习
+#
+# 例子一个接一个来，只能留下一部分，比如 2 个。留最近的两个，就都是最后一个任务的；留最早的两个，就都是第一个任务的。**蓄水池抽样**
+# （reservoir sampling）不用知道总共有多少，也能留下公平的样本：第 n 个例子从 0 到 n - 1 随机抽一个位置 j；j 在缓冲区内，就顶替
+# 那个位置，否则跳过。
+#
+# | 例子 | n | 随机数 | j = floor(随机数 · n) | 缓冲区 |
+# |---|---|---|---|---|
+# | a、b | 1、2 | | | [a, b] |
+# | c | 3 | 0.5 | 1 | [a, c] |
+# | d | 4 | 0.9 | 3：跳过 | [a, c] |
+# | e | 5 | 0.1 | 0 | [e, c] |
+#
+# **运行之前先猜：** 最后，a（最早来，但要躲过三次抽签）和 e，哪个更可能在缓冲区里？
+# %%
+rows = []
+for number, item in enumerate("abcde", 1):
+    enters = min(1.0, 2 / number)
+    survives = [1 - 1 / later for later in range(max(number, 2) + 1, 6)]  # each later item hits its place with 1 / n
+    rows.append([item, enters, " × ".join(f"{p:.3f}" for p in survives), enters * float(np.prod(survives))])
+show_table(
+    [
+        say("item", "例子"),
+        say("enters", "进入"),
+        say("survives the later ones", "躲过后来的"),
+        say("is in the buffer", "在缓冲区里"),
+    ],
+    rows,
+)
+# %% [markdown] tags=["en"]
+# Each 2/5: entering is rarer the later an item comes, and there are fewer draws to survive.
+#
+# Sun, Ho and Lee (LAMOL) keep nothing at all: before a new task the model itself *writes* examples of the old ones, and
+# these are reviewed. That is the lecture's “how does a language model review what it has learned”.
+#
+# ## What the lecture says, what we saw
+#
+# | the lecture | here |
+# |---|---|
+# | specialists: one task each, simple data | about 60 to 90 % on their own task, nearly 0 on the others |
+# | a generalist does many tasks | yes, with instructions; with three times the steps it is near the specialists |
+# | learning a new task makes a model forget, review helps | from about 88 to at most 11 %; with 16 reviewed pairs a quarter is right, with 64 about half |
+# | the generalist composes what it learned apart (摘要并翻译) | not tested here |
+#
+# One seed of tuning; expect several points of difference with another.
+#
+# The full experiment, on several seeds and with thresholds fixed beforehand: `python -m minillm claims specialists review`.
+#
+# ## To discuss in class
+#
+# 1. A hospital wants a model that codes diagnoses, and nothing else. Specialist or generalist? (A good answer weighs
+#    accuracy, cost of several models, what happens with inputs off the task, and that a specialist answers those in its
+#    own form without a warning.)
+# 2. With 16 reviewed pairs only a quarter was right here. Name two ways to keep more without more old pairs, and a control for each. (A
+#    good answer: lower learning rate or fewer steps, LoRA with the base frozen, text of stage 1 in every batch, examples
+#    the model writes itself; and compares at equal score on the *new* task.)
+#
+# ## Homework
+#
+# `lessons/11_specialists_generalist/homework.py`: `fill_template`, `mix_review`, `reservoir_update`. Grade it with
+# `python -m minillm homework 11`, one function with `python -m minillm homework 11 mix_review`.
+#
+# ## References
+#
+# - J. Wei et al. 2021, *Finetuned Language Models Are Zero-Shot Learners* (FLAN), arXiv 2109.01652.
+# - V. Sanh et al. 2021, *Multitask Prompted Training Enables Zero-Shot Task Generalization* (T0), arXiv 2110.08207.
+# - H. W. Chung et al. 2022, *Scaling Instruction-Finetuned Language Models*, arXiv 2210.11416.
+# - F.-K. Sun, C.-H. Ho, H.-Y. Lee 2019, *LAMOL: LAnguage MOdeling for Lifelong Language Learning*, arXiv 1909.03329.
+# - J. S. Vitter 1985, *Random Sampling with a Reservoir*, ACM Transactions on Mathematical Software 11.
+# %% [markdown] tags=["zh"]
+# 都是 2/5：来得越晚越难进入，但要躲过的抽签也越少。
+#
+# Sun、Ho、Lee 的 LAMOL 什么都不留：学新任务之前，模型自己*写出*旧任务的例子来复习。这就是课上说的“语言模型如何复习
+# 学习过的知识”。
+#
+# ## 课上说的，我们看到的
+#
+# | 课上说 | 这里看到 |
+# |---|---|
+# | 专才：各做一个任务，数据单一 | 自己的任务约 60 到 90 %，别的几乎是 0 |
+# | 一个通才做多种任务 | 可以，要有指令；用三倍的步数，接近专才 |
+# | 学新任务会遗忘，复习有用 | 从约 88 % 到最多 11 %；复习 16 个问答对时对四分之一，64 个时约一半 |
+# | 通才能把分开学的组合起来（摘要并翻译） | 这里没有检验 |
+#
+# 微调只用了一个种子；换一个会差几个百分点。
+#
+# 完整的实验（多个种子，阈值事先写定）：`python -m minillm claims specialists review`。
+#
+# ## 课堂讨论
+#
+# 1. 一家医院要一个给诊断编码的模型，别的都不做。专才还是通才？（好的回答会权衡准确率、多个模型的成本、遇到任务以外的输入会怎样，
+#    并指出专才会不加提醒地用自己的形式回答那些输入。）
+# 2. 这里复习 16 个问答对，只剩四分之一答对。不增加旧问答对，说出两种保住更多的办法，各配一个对照。（好的回答：降低学习率或减少步数；
+#    冻结基础模型用 LoRA；每批加入第一阶段的文本；用模型自己写的例子；并且在*新*任务得分相同时比较。）
+#
+# ## 作业
+#
+# `lessons/11_specialists_generalist/homework.py`：`fill_template`、`mix_review`、`reservoir_update`。用
+# `python -m minillm homework 11` 批改，只批改一个函数用 `python -m minillm homework 11 mix_review`。
+#
+# ## 参考文献
+#
+# - J. Wei 等 2021，*Finetuned Language Models Are Zero-Shot Learners*（FLAN），arXiv 2109.01652。
+# - V. Sanh 等 2021，*Multitask Prompted Training Enables Zero-Shot Task Generalization*（T0），arXiv 2110.08207。
+# - H. W. Chung 等 2022，*Scaling Instruction-Finetuned Language Models*，arXiv 2210.11416。
+# - F.-K. Sun、C.-H. Ho、H.-Y. Lee 2019，*LAMOL: LAnguage MOdeling for Lifelong Language Learning*，arXiv 1909.03329。
+# - J. S. Vitter 1985，*Random Sampling with a Reservoir*，ACM Transactions on Mathematical Software 11。
