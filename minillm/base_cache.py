@@ -6,19 +6,22 @@ trains a new one and never meets an old one.
 
 import hashlib
 import json
+import shutil
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from minillm.checkpoint import Run, is_finished, load_run
 from minillm.corpus import survey
 from minillm.demo import DemoConfig, fast_config
+from minillm.files import make_folder
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
 from minillm.training import MAY_CHANGE, pick_device
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 
-CACHE = Path(__file__).parents[1] / "runs" / "bases"
+CACHE = Path(__file__).resolve().parents[1] / "runs" / "bases"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,17 @@ def cached_base(
             f"Training a base model once ({config.steps} steps, seed {config.seed}); later it is read from {folder / name}."
         )
     tokenizer = tokenizer or Tokenizer.train(documents[:6000], config.vocab_size)
-    return Base(pretrain(config, documents, tokenizer, folder / name, bar), documents)
+    make_folder(folder)
+    partial = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))  # two notebooks may train it at the same time
+    try:
+        run = pretrain(config, documents, tokenizer, partial, bar)
+        if not is_finished(folder / name):
+            shutil.rmtree(folder / name, ignore_errors=True)  # what is left of one that was broken off
+            partial.rename(folder / name)
+        run.folder = folder / name
+        return Base(run, documents)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def world_base(seed: int = 0, fast: bool = True, folder: Path = CACHE, bar: bool = True) -> Base:

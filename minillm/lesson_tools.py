@@ -124,6 +124,7 @@ def draw_matrix(
     drawable = plots.chinese_font() is not None
     for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, {"rotation": 90})):
         if names:
-            shown = [n.replace(" ", "␣") if drawable or n.isascii() else str(i) for i, n in enumerate(names)]
-            set_ticks(range(len(names)), [s.replace("␣", "_") for s in shown], fontsize=8, **turn)
+            shown = [n if drawable or n.isascii() else str(i) for i, n in enumerate(names)]
+            marked = ["_" * (len(n) - len(n.lstrip(" "))) + n.lstrip(" ") for n in shown]  # a token's leading space
+            set_ticks(range(len(names)), marked, fontsize=8, **turn)
     axes.set_title(title)

@@ -1,6 +1,7 @@
 """The notebooks are what the lessons say: the same bytes, the same code in both languages, no outputs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,9 @@ def test_chinese_lines_are_joined_without_a_space_and_nothing_else_is(tmp_path):
     )
     joined = "第一行，第二行 and\nthird 行\n\n- 一项续行\n- two\n\n| 甲 |\n| 乙 |"
     assert cells(source, "zh", "markdown") == [joined] and cells(source, "en", "markdown") == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_bold_words_are_closed_where_markdown_sees_it(source):
+    # between a bracket and a Chinese character `**` does not end bold type: write **词**（term）字
+    assert not re.findall(r"[）)]\*\*[\u4e00-\u9fff]", "".join(cells(source, "zh", "markdown")))

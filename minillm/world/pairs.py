@@ -132,7 +132,7 @@ def preferences(world: World, seed: int) -> list[Preference]:
     for request in requests:
         for language in LANGUAGES:
             for template in TEACH[language]:
-                for _ in range(2 if request.harmful else 4):  # a refusal is learned sooner than when not to
+                for _ in range(3 if request.harmful else 4):  # a refusal is learned sooner than when not to
                     other = rng.choice([r for r in requests if r.harmful != request.harmful])
                     answers = (request_answer(r, language) for r in (request, other))
                     add(template.format(a=request.action[language]), *answers)

@@ -1,0 +1,49 @@
+"""Base models are trained once, and never mistaken for one another."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minillm.base_cache import cached_base
+from minillm.stage1_pretrain import PretrainConfig
+from minillm.tokenizer import Tokenizer
+
+CONFIG = PretrainConfig(
+    steps=2, batch_size=2, n_ctx=16, n_layer=1, n_head=2, n_embd=8, vocab_size=260, warmup=1, device="cpu"
+)
+TEXTS = ["The capital of France is Paris.", "台湾最高的山是玉山。"] * 6
+
+
+def weights(base) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in base.run.gpt.parameters()])
+
+
+def test_it_is_trained_once_and_read_afterwards(tmp_path, capsys):
+    first = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=True)
+    assert "Training a base model once" in capsys.readouterr().out
+    again = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=True)
+    assert capsys.readouterr().out == ""
+    assert torch.equal(weights(first), weights(again)) and again.documents == TEXTS
+    assert again.run.folder == first.run.folder and [p.name for p in tmp_path.iterdir()] == [first.run.folder.name]
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 3}, {"n_head": 1}])
+def test_other_settings_are_another_base(tmp_path, change):
+    one = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
+    other = cached_base(replace(CONFIG, **change), TEXTS, folder=tmp_path, bar=False)
+    assert one.run.folder != other.run.folder
+
+
+def test_another_text_or_tokenizer_is_another_base_but_not_how_often_it_is_saved(tmp_path):
+    one = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False).run.folder
+    assert cached_base(CONFIG, TEXTS[:-1], folder=tmp_path, bar=False).run.folder != one
+    assert cached_base(CONFIG, TEXTS, Tokenizer.train(TEXTS, 258), tmp_path, bar=False).run.folder != one
+    assert cached_base(replace(CONFIG, checkpoint_every=1), TEXTS, folder=tmp_path, bar=False).run.folder == one
+
+
+def test_a_training_that_was_broken_off_is_done_again(tmp_path):
+    folder = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False).run.folder
+    (folder / "report.json").unlink()
+    again = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
+    assert again.run.folder == folder and (folder / "report.json").is_file()
