@@ -38,8 +38,8 @@ class DemoConfig:
     device: str = "auto"
     documents: int = 42_000
     vocab_size: int = 2048
-    pretrain_steps: int = 1800
-    sft_steps: int = 240
+    pretrain_steps: int = 2000
+    sft_steps: int = 400
     scratch_steps: int = 400
     lora_steps: int = 400
     preference_steps: int = 280
