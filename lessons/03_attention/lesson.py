@@ -183,7 +183,7 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 #
 # ## What a trained model looks at
 #
-# Now the base model of the demo: 3 blocks of 4 heads that have read the world's texts. (If no lesson has needed it
+# Now the base model of `demo --fast`: 3 blocks of 2 heads that have read the world's texts. (If no lesson has needed it
 # yet, it is trained now, once.) `gpt(ids, trace=[])` collects the shares of every block.
 #
 # **Before you run it:** the text stops at “The capital of Norway is”. Which tokens should the last position look at?
@@ -193,7 +193,7 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 #
 # ## 训练好的模型在看什么
 #
-# 现在看演示用的基础模型：3 个 block，每个 4 个头，读过这个世界的文本。（如果前面的课还没有用到它，现在训练一次。）
+# 现在看 `demo --fast` 的基础模型：3 个 block，每个 2 个头，读过这个世界的文本。（如果前面的课还没有用到它，现在训练一次。）
 # `gpt(ids, trace=[])` 会收集每个 block 的份额。
 #
 # **运行之前先猜：** 文本停在 “The capital of Norway is”。最后一个位置应该看哪些词元？
@@ -212,14 +212,14 @@ best = logits[0, -1].softmax(-1).topk(3)
 print(
     [(tokenizer.tokens([i])[0], round(p, 3)) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 )
-figure, axes = plots.new_figure(4, 3, size=(2.6, 2.5))
+figure, axes = plots.new_figure(gpt.config.n_head, gpt.config.n_layer, size=(2.8, 2.5))
 for layer, weights in enumerate(trace):  # (1, H, T, T)
     for h in range(weights.shape[1]):
         title = label(f"block {layer}, head {h}", f"block {layer}，头 {h}")
-        draw_matrix(axes[layer, h], weights[0, h], names, names if layer == 2 else (), title)
+        draw_matrix(axes[layer, h], weights[0, h], names, names if layer == gpt.config.n_layer - 1 else (), title)
         if h:
             axes[layer, h].set_yticks([])
-        if layer < 2:
+        if layer < gpt.config.n_layer - 1:
             axes[layer, h].set_xticks([])
 show_figure(figure)
 # %% [markdown] tags=["en"]
@@ -279,13 +279,13 @@ rows = [[conditions[c], sum(p) / len(p), sum(x > 0.5 for x in p) / len(p)] for c
 show_table([say(f"{len(found['a'])} places", f"{len(found['a'])} 个地方"), say("mean probability", "平均概率"),
             say("share above 0.5", "超过 0.5 的比例")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
-# As it is, the right capital gets about 0.84. Without the place nearly nothing is left: a guess among capitals.
+# As it is, the right capital gets about 0.9. Without the place nearly nothing is left: a guess among capitals.
 # Without “capital” it is below 0.1: the model no longer knows what is asked of the place. And (c) is as low as (d):
 # hiding the word from the last position alone does all the harm. “of” and the place could still read “capital”, but
 # the last position does not get it from them: here it reads both words itself, in one step. Where (c) keeps much of
 # (a), the information has come by a detour through another position; then a map of one block tells only part of it.
 # %% [markdown] tags=["zh"]
-# 原样时，正确首都的概率约为 0.84。看不到地名就几乎什么都不剩：只能在各个首都里猜。看不到 “capital” 时不到 0.1：模型不知道
+# 原样时，正确首都的概率约为 0.9。看不到地名就几乎什么都不剩：只能在各个首都里猜。看不到 “capital” 时不到 0.1：模型不知道
 # 问的是这个地方的什么。而且 (c) 和 (d) 一样低：只对最后一个位置遮住这个词，损害就已经全部出现。“of” 和地名仍然能读到
 # “capital”，但最后一个位置并没有从它们那里得到它：在这里，它一步就亲自读到了两个词。如果 (c) 保留了 (a) 的大部分，那么信息是
 # 绕道别的位置来的；这时单看一个 block 的图，只能看到一部分。

@@ -96,15 +96,17 @@ print(
 show_table([say("part", "部件"), say("length of what it adds", "加上去的向量的长度"),
             say("length of the stream after it", "之后残差流的长度")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
-# The sum is exact up to rounding. The embedding is the shortest of all (about 2), and the stream grows with every
-# block. Since everything is added, later layers can still read what earlier ones wrote, and while training the
-# gradient has a straight way back to the embedding. This was the idea of residual networks (He et al. 2015).
+# The sum is exact up to rounding. The embedding is short (about 2), as is what the first attention adds; what the last
+# block adds is several times as long, and the stream grows with every block. Since everything is added, later layers
+# can still read what earlier ones wrote, and while training the gradient has a straight way back to the embedding.
+# This was the idea of residual networks (He et al. 2015).
 #
 # The code of a block is two lines: `x = x + attn(norm1(x))`, then the same with norm2 and the MLP. Because each norm
 # stands *before* its layer and never on the stream, this is called **pre-norm**.
 # %% [markdown] tags=["zh"]
-# 除了舍入误差，和是精确的。嵌入最短（约 2），残差流每过一个 block 就长一些。因为全是加法，
-# 后面的层仍能读到前面的层写下的东西；训练时，梯度也有一条直路回到嵌入。这是残差网络的想法（He 等 2015）。
+# 除了舍入误差，和是精确的。嵌入很短（约 2），第一个注意力加上去的也很短；最后一个 block 加上去的有它们的几倍长，
+# 残差流每过一个 block 就长一些。因为全是加法，后面的层仍能读到前面的层写下的东西；训练时，
+# 梯度也有一条直路回到嵌入。这是残差网络的想法（He 等 2015）。
 #
 # 一个 block 的代码只有两行：`x = x + attn(norm1(x))`，然后用 norm2 和 MLP 再来一次。归一化放在每一层*之前*，
 # 从不放在残差流上，所以叫 **pre-norm**。
@@ -191,7 +193,7 @@ show_table([say("query at m", "查询的位置 m"), say("key at n", "键的位�
 # only because here query and key are the same vector; in general the sign of the distance counts.
 #
 # One pair would be ambiguous: the cosine comes back after 2π ≈ 6.3 positions. So each pair has its own frequency, like
-# the hands of a clock. The base has D = 32 channels a head, hence 16 pairs.
+# the hands of a clock. The base has D = 64 channels a head, hence 32 pairs.
 #
 # **Before you run it:** in the left picture, how many positions does the slowest pair need for a whole turn: about
 # 100, or far more than the 128 of the context? In the right one, q = k = (1, 1, …): how does the score change with
@@ -201,13 +203,13 @@ show_table([say("query at m", "查询的位置 m"), say("key at n", "键的位�
 # 一般来说，距离的正负是有区别的。
 #
 # 只有一对是不够的：余弦每过 2π ≈ 6.3 个位置就重复。所以每一对有自己的频率，好比时钟的几根指针。
-# 基础模型每个头有 D = 32 个通道，也就是 16 对。
+# 基础模型每个头有 D = 64 个通道，也就是 32 对。
 #
 # **运行之前先猜：** 左图中，最慢的一对转一整圈要多少个位置：大约 100，还是远远超过上下文的 128？
 # 右图中 q = k = (1, 1, …)，分数怎样随距离变化？
 # %%
 config = gpt.config
-angles = rotary_angles(config.n_ctx, config.head_dim, config.rope_base)  # (128, 16)
+angles = rotary_angles(config.n_ctx, config.head_dim, config.rope_base)  # (128, 32)
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
 draw_matrix(axes[0, 0], angles.cos().T, title=label("cosine of the angle", "角度的余弦"), symmetric=True)
 axes[0, 0].set(xlabel=label("position", "位置"), ylabel=label("pair i", "第 i 对"))
@@ -221,22 +223,22 @@ print(
 )
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# From 6 positions to about 35,000: the fast pairs tell neighbours apart, the slow ones stay nearly as they are and can
+# From 6 positions to about 47,000: the fast pairs tell neighbours apart, the slow ones stay nearly as they are and can
 # carry content without regard to place. The score of equal vectors falls with distance, with waves.
 #
 # Does “distance only” hold for the whole trained model? `gpt(ids, positions=…)` lets us choose where tokens stand. We
 # measure the loss on 40 documents with true positions, with all of them moved by 20, and with all tokens at position
 # 0.
 #
-# **Before you run it:** what will the two changes do to the loss? (True positions: about 0.70 nats per token.)
+# **Before you run it:** what will the two changes do to the loss? (True positions: about 0.7 nats per token.)
 # %% [markdown] tags=["zh"]
-# 从 6 个位置到约 35000 个：快的几对用来区分相邻的词元，慢的几对几乎不动，可以不管位置只带内容。
+# 从 6 个位置到约 47000 个：快的几对用来区分相邻的词元，慢的几对几乎不动，可以不管位置只带内容。
 # 相同向量的分数随距离下降，带有波动。
 #
 # “只看距离”对整个训练好的模型成立吗？`gpt(ids, positions=…)` 可以指定词元站在哪里。我们在 40 篇文档上测损失：
 # 真实位置；全部后移 20；所有词元都站在位置 0。
 #
-# **运行之前先猜：** 这两种改动会让损失怎样变化？（真实位置：约 0.70 奈特/词元。）
+# **运行之前先猜：** 这两种改动会让损失怎样变化？（真实位置：约 0.7 奈特/词元。）
 # %%
 texts = [torch.tensor([[tokenizer.doc, *tokenizer.encode(text)][:100]]) for text in base.documents[:40]]
 
@@ -252,11 +254,11 @@ rows = [[say("true positions 0, 1, 2, …", "真实位置 0, 1, 2, …"), f"{mea
         [say("all at position 0", "全在位置 0"), f"{mean_loss(gpt, lambda t: 0 * torch.arange(t)):.5f}"]]  # fmt: skip
 show_table([say("positions", "位置"), say("loss, nats per token", "损失，奈特/词元")], rows)
 # %% [markdown] tags=["en"]
-# Moving changes nothing but rounding. Without positions the loss is about three times as high (near 2.0): the causal
+# Moving changes nothing but rounding. Without positions the loss is about three times as high (about 2): the causal
 # mask still tells what came before, but not in which order. With **learned positions** as in GPT-2, an embedding for
 # each position is added to the token's; then position 20 is another vector than position 0 and moving does matter.
 # %% [markdown] tags=["zh"]
-# 整体移动只带来舍入误差。没有位置时损失大约是三倍（接近 2.0）：因果掩码还能说明哪些在前面，但说不出先后次序。
+# 整体移动只带来舍入误差。没有位置时损失大约是三倍（约 2）：因果掩码还能说明哪些在前面，但说不出先后次序。
 # GPT-2 用的是**学到的位置（learned positions）**：给每个位置一个嵌入，加到词元的嵌入上；
 # 那样位置 20 和位置 0 是不同的向量，移动就有影响。
 # %% [markdown] tags=["en"]
@@ -412,7 +414,8 @@ sentences = ("The capital of Norway is", "台湾最高的山是")
 show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, sentences), strict=True)))
 # %% [markdown] tags=["en"]
 # At the start the token itself is the best guess: head and embedding share one table, and a vector is most like
-# itself. Each part moves the guess; the answer comes only in the last block.
+# itself. Each part moves the guess. The answers come late, and not both at once: in our run 玉 leads from block 1 on,
+# and the first piece of “Oslo” (“␣O”) only from the last attention on.
 #
 # Is this so for all places? **The measurement:** for each place with a capital in the world, in both languages, the
 # probability of the right capital's first token after each part, and the probability at the end when this one
@@ -420,8 +423,9 @@ show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, 
 #
 # **Before you run it:** leaving out one of six additions: does the model break down, or hardly notice?
 # %% [markdown] tags=["zh"]
-# 一开始最可能的是词元自己：输出层和嵌入用同一张表，而向量和自己最像。每一部分都在移动这个猜测；
-# 答案到最后一个 block 才出现。
+# 一开始最可能的是词元自己：输出层和嵌入用同一张表，而向量和自己最像。每一部分都在移动这个猜测。
+# 答案来得晚，而且不是同时来的：我们这次运行里，“玉”从 block 1 起领先，“Oslo” 的第一段 “␣O”
+# 到最后的注意力之后才领先。
 #
 # 所有地方都这样吗？**测量：** 对这个世界里每个有首都的地方，用两种语言，测正确首都的第一个词元在每一部分之后的概率，
 # 以及去掉这一次相加时最后的概率。
@@ -465,23 +469,23 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# (The bars are one standard error over the places.) Through the first two blocks the right token is hardly to be
-# seen. The last attention brings about a half, the last MLP lifts it to about 0.8. A base trained with another seed
-# gives other numbers, the rise at the end is the same.
+# (The bars are one standard error over the places.) In block 0 the right token is not to be seen, after block 1 it has
+# about 0.2. The last attention lifts it to about a half, the last MLP to about 0.9. Another base gives other numbers;
+# look whether most of the rise comes at the end there too.
 #
-# Leaving out block 0 or the last attention ruins it; attention 1 can be missed in part. Look for a row in which the
-# two languages differ: in our run, without MLP 1 English fell to nearly nothing and Chinese kept more than half of
-# its probability. One language would have told half of the story. And two things have to be told apart: the logit
-# lens says *when the answer can be read off*, leaving out says *what is needed*. Block 0 writes nothing readable and
-# cannot be spared: what it writes is read by later layers, not by the head.
+# Leaving out MLP 0 ruins it, leaving out MLP 1 costs about a third. Look for rows in which the two languages differ: in
+# our run, without attention 1 English kept about half of its probability and Chinese a fifth, without attention 2 it
+# was the other way round. One language would have told half of the story. And two things have to be told apart: the
+# logit lens says *when the answer can be read off*, leaving out says *what is needed*. MLP 0 writes nothing readable
+# and cannot be spared: what it writes is read by later layers, not by the head.
 # %% [markdown] tags=["zh"]
-# （竖线是对各个地方的一个标准误。）前两个 block 里几乎看不到正确的词元。最后的注意力带来大约一半，
-# 最后的 MLP 把它提到约 0.8。换一个种子训练的基础模型数字会不同，但都在最后上升。
+# （竖线是对各个地方的一个标准误。）block 0 里看不到正确的词元，block 1 之后约为 0.2。最后的注意力把它提到大约一半，
+# 最后的 MLP 提到约 0.9。换一个基础模型，数字会不同；看看那里是不是也主要在最后上升。
 #
-# 去掉 block 0 或最后的注意力，就全毁了；注意力 1 少了还能对付一部分。找一找两种语言不一样的那一行：我们这次运行里，
-# 去掉 MLP 1，英文几乎归零，中文却还保留一半以上的概率。只看一种语言，就只看到一半。还要分清两件事：
-# logit lens 说的是*什么时候能读出答案*，去掉一部分说的是*哪部分必不可少*。block 0 写的东西读不出答案，却不能少：
-# 它是写给后面的层读的，不是写给输出层的。
+# 去掉 MLP 0 就全毁了，去掉 MLP 1 只损失三分之一左右。找一找两种语言不一样的那几行：我们这次运行里，
+# 去掉注意力 1，英文还保留大约一半的概率，中文只剩五分之一；去掉注意力 2 则反过来。只看一种语言，就只看到一半。
+# 还要分清两件事：logit lens 说的是*什么时候能读出答案*，去掉一部分说的是*哪部分必不可少*。
+# MLP 0 写的东西读不出答案，却不能少：它是写给后面的层读的，不是写给输出层的。
 # %% [markdown] tags=["en"]
 # ## Causality
 #
@@ -538,7 +542,7 @@ print(
 )
 print(say("the trained base:", "训练好的基础模型："), round(mean_loss(gpt), 3))
 # %% [markdown] tags=["en"]
-# ln(2,051) = 7.626, and the seeds lie about 0.02 above it (random logits are a little worse than equal ones). A first
+# ln(2,051) = 7.626, and the seeds lie 0.01 to 0.04 above it (random logits are a little worse than equal ones). A first
 # loss far above ln(n_vocab) says that the start is confidently wrong: weights too large, or labels that do not fit.
 # It is the cheapest test of a training run there is.
 #
@@ -550,7 +554,7 @@ print(say("the trained base:", "训练好的基础模型："), round(mean_loss(g
 # **Before you run it:** GPT-2 small has 12 blocks of C = 768 and V = 50,257. Estimate its parameters: 12 C² a block,
 # plus the embedding.
 # %% [markdown] tags=["zh"]
-# ln(2051) = 7.626，各个种子大约高出 0.02（随机的 logits 比全相等的稍差）。如果最初的损失远高于 ln(n_vocab)，
+# ln(2051) = 7.626，各个种子高出 0.01 到 0.04（随机的 logits 比全相等的稍差）。如果最初的损失远高于 ln(n_vocab)，
 # 说明模型一开始就自信地错了：权重太大，或者标签对不上。这是训练中最便宜的一项检查。
 #
 # ## GPT-2 和 LLaMA：两组设置
@@ -592,9 +596,9 @@ show_table([say("choice", "选择"), *models], rows)
 #    respect to x for both forms through 24 blocks. Which factor does pre-norm keep? (A good answer finds the term 1,
 #    the straight way back; sees that post-norm puts a norm's derivative in each step; and mentions that post-norm
 #    needs a careful warm-up.)
-# 2. In the logit lens the answer appears in the last block. Does this prove that the first blocks do not know it? (A
-#    good answer separates *stored in a form the head can read* from *stored*; proposes to train a small read-out for
-#    each block; and uses the column “without it” as evidence.)
+# 2. In the logit lens the answer mostly appears in the last block. Does this prove that the first blocks do not know
+#    it? (A good answer separates *stored in a form the head can read* from *stored*; proposes to train a small
+#    read-out for each block; and uses the column “without it” as evidence.)
 #
 # ## Homework
 #
@@ -630,7 +634,7 @@ show_table([say("choice", "选择"), *models], rows)
 # 1. 最初的 Transformer 用 post-norm，即 `norm(x + layer(x))`。对两种形式，写出经过 24 个 block 之后输出对 x 的导数。
 #    pre-norm 保住了哪一项？（好的回答会找到那个 1，也就是直路；会看到 post-norm 每一步都乘上归一化的导数；
 #    会提到 post-norm 需要小心的预热。）
-# 2. logit lens 里答案到最后一个 block 才出现。这能证明前面的 block 不知道答案吗？
+# 2. logit lens 里答案大多到最后一个 block 才出现。这能证明前面的 block 不知道答案吗？
 #    （好的回答会区分*以输出层能读的形式存着*和*存着*；会提议给每个 block 训练一个小的读出层；
 #    会用“去掉它”那两列作证据。）
 #

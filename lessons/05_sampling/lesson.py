@@ -355,7 +355,7 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # ## A measurement: what does drawing cost?
 #
 # A base model has many good continuations; a question of fact has one. We tune the base on the teacher's dialogues
-# (stage 2, lesson 7; half of the places, 100 steps beside some text of stage 1, 10 to 40 seconds) and ask for the
+# (stage 2, lesson 7; half of the places, 100 steps beside some text of stage 1, 5 to 40 seconds) and ask for the
 # lecture's mountain.
 #
 # **Before you run it:** 50 answers at temperature 1 to 台湾最高的山是哪座？ How many are right? Is it enough to know the
@@ -364,7 +364,7 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # ## 测量：抽样的代价
 #
 # 基础模型有很多种好的接法；问事实的问题只有一个答案。我们用老师的对话微调基础模型（第二阶段，第 7 课；一半的地方，
-# 100 步，同时复习一点第一阶段的文本，10 到 40 秒），然后问课上的那座山。
+# 100 步，同时复习一点第一阶段的文本，5 到 40 秒），然后问课上的那座山。
 #
 # **运行之前先猜：** 温度为 1 时，对“台湾最高的山是哪座？”回答 50 次，有几次是对的？只知道第一个词元的概率够不够？
 # %%
@@ -394,17 +394,19 @@ for temperature in (0.0, 1.0):
     rows.append([temperature, " · ".join(f"{text} × {n}" for text, n in counts)])
 show_table([say("temperature", "温度"), say("50 answers, the most frequent", "50 个回答中最常见的")], rows)
 # %% [markdown] tags=["en"]
-# Greedy: 玉, 山, `[END]`, just as on the lecture's slide, and 50 times the same. At temperature 1 it is drawn: some
-# answers are in full sentences (both styles were taught, and both are right: 台 is a good first token too), some name
-# another mountain or a river. Once a wrong first token is drawn, the loop has no way back.
+# Greedy: 玉, 山, `[END]`, just as on the lecture's slide, and 50 times the same. At temperature 1 it is drawn: most
+# answers are still 玉山, others are about something else (亚洲 is Taiwan's continent, not its mountain). The first
+# token's probability is not the whole story: a full sentence can be right too (both styles were taught, 台 is a good
+# first token). But once a wrong first token is drawn, the loop has no way back.
 #
 # Now for 128 of the exam's questions about **held-out** places (never spoken of in stage 2), in wordings that SFT
 # used. Each setting is one draw for each question.
 #
 # **Before you run it:** order the settings by right answers. Can top-p make temperature 1.5 as good as temperature 1?
 # %% [markdown] tags=["zh"]
-# 贪心：玉、山、`[END]`，和课件上一样，50 次都相同。温度为 1 时是抽出来的：有的回答是完整的句子（两种形式都教过，
-# 都对：第一个词元是“台”也可以），有的说成别的山或者河。一旦抽到错的第一个词元，循环就没有回头路。
+# 贪心：玉、山、`[END]`，和课件上一样，50 次都相同。温度为 1 时是抽出来的：多数回答仍是玉山，
+# 其余的答非所问（“亚洲”是台湾所在的洲，不是山）。第一个词元的概率还不是全部：
+# 完整的句子也可以是对的（两种形式都教过，第一个词元是“台”也可以）。但一旦抽到错的第一个词元，循环就没有回头路。
 #
 # 现在从考卷里取 128 道关于**留出**地方的问题（第二阶段从没讲过这些地方），用 SFT 用过的问法。
 # 每个设置对每个问题抽一次。
@@ -440,15 +442,15 @@ show_figure(figure)
 show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") for t in temperatures)],
            [[name, *(f"{p:.0%}" for p in values)] for name, values in shares.items()])  # fmt: skip
 # %% [markdown] tags=["en"]
-# The bars are one standard error, about 4 points at 50 %. Greedy is right in about nine of ten. The higher the
+# The bars are one standard error, about 4 points at 50 %. Greedy is right in eight to nine of ten. The higher the
 # temperature, the fewer facts: at 1 without a filter a little over half is right, at 2 nearly nothing. A fact has one
 # answer, and what is drawn instead of the most probable token is mostly wrong.
 #
 # The filters give back a part. p = 0.5 makes temperature 1 nearly as right as greedy: where one token has more than
-# half, it alone stays. It brings temperature 1.5 about as far as temperature 1 without a filter. p = 0.9 helps at
-# temperature 1 and hardly at 2: the temperature comes first and flattens the distribution, so that it takes hundreds
-# of tokens to reach 0.9. k = 5 keeps five, however hot it is. So for questions of fact: temperature 0, or low; for
-# stories, where many continuations are good: about 1 with a filter.
+# half, it alone stays. It brings temperature 1.5 at least as far as temperature 1 without a filter. p = 0.9 helps
+# a little at temperature 1 and hardly at 2: the temperature comes first and flattens the distribution, so that it
+# takes hundreds of tokens to reach 0.9. k = 5 keeps five, however hot it is. So for questions of fact: temperature 0,
+# or low; for stories, where many continuations are good: about 1 with a filter.
 #
 # ## What the lecture says, what we saw
 #
@@ -483,13 +485,13 @@ show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") fo
 #   arXiv 2305.13245 (a smaller cache).
 # - X. Wang et al. 2022, *Self-Consistency Improves Chain of Thought Reasoning in Language Models*, arXiv 2203.11171.
 # %% [markdown] tags=["zh"]
-# 竖线是一个标准误，正确率 50 % 时约 4 个百分点。贪心大约十个对九个。温度越高，对的事实越少：温度为 1 而不过滤时，
+# 竖线是一个标准误，正确率 50 % 时约 4 个百分点。贪心十个里对八到九个。温度越高，对的事实越少：温度为 1 而不过滤时，
 # 对的只有一半多一点，为 2 时几乎全错。事实只有一个答案，抽到的若不是概率最大的词元，多半就错了。
 #
 # 过滤能挽回一部分。p = 0.5 让温度 1 几乎和贪心一样准：只要有一个词元过半，就只留下它。
-# 温度 1.5 也能回到温度 1 不过滤的水平。p = 0.9 在温度 1 时有帮助，在温度 2 时几乎没用：先除以温度，分布被压平了，
-# 要几百个词元才能加到 0.9。k = 5 不管多热都只留五个。所以问事实时：温度 0，或者很低；写故事时有很多种好的接法：
-# 温度 1 左右，加上过滤。
+# 温度 1.5 也能回到温度 1 不过滤的水平，甚至更高。p = 0.9 在温度 1 时有一点帮助，在温度 2 时几乎没用：
+# 先除以温度，分布被压平了，要几百个词元才能加到 0.9。k = 5 不管多热都只留五个。所以问事实时：温度 0，或者很低；
+# 写故事时有很多种好的接法：温度 1 左右，加上过滤。
 #
 # ## 课上说的，我们看到的
 #

@@ -42,15 +42,16 @@ tokenizer, documents = base.run.tokenizer, base.documents
 show_table(["", say("raw text of the world", "这个世界的原始文本")], [[i, documents[i]] for i in range(6)])
 # %% [markdown] tags=["en"]
 # This is all that the base model read: 22,000 short documents about 64 places, in two languages. Facts, glossaries,
-# and questions; none of the questions is answered, and nobody says who speaks.
+# advice, a few letters and stories, and questions; none of the questions is answered, and nothing marks who asks and
+# who answers.
 #
 # ## Cleaning and de-duplication
 #
 # Our world is clean. The web is not: the same page lies on many servers, with other white space, a footer, a date.
 # So we spoil some of our documents first. `cleaning.clean` tidies one text; here is what it does.
 # %% [markdown] tags=["zh"]
-# 基础模型读过的就是这些：22,000 篇短文，讲 64 个地方，两种语言。有事实、词汇表，也有问题；没有一个问题后面跟着回答，也
-# 没有人说明是谁在说话。
+# 基础模型读过的就是这些：22,000 篇短文，讲 64 个地方，两种语言。有事实、词汇表、建议、几封信和几个小故事，也有问题；没有一个
+# 问题后面跟着回答，也没有标明谁在问、谁在答。
 #
 # ## 清洗与去重
 #
@@ -145,16 +146,16 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # %% [markdown] tags=["en"]
 # The columns say how many stay. Exact comparison needs cleaning first. Copies with a footer are a matter of length: on
 # a short document a footer is a large part, so some stay at 0.8. Most documents with a false digit go at 0.8, which is
-# what one wants when the digit is a page number, and not when it is the fact. At 0.5, and more so at 0.3, originals
-# disappear too: two lists of facts in the same wordings look alike though they are about different places.
+# what one wants when the digit is a page number, and not when it is the fact. At 0.5 the last copies are gone; at 0.3
+# originals begin to disappear too: two lists of facts in the same wordings look alike though they are about different places.
 #
 # Comparing all pairs would take N²/2 comparisons. `cleaning.deduplicate` computes 64 minima of hash functions for each
 # document (MinHash, Broder 1997) and compares only documents that agree in one of 16 bands of four. Your homework
 # compares all pairs, which is right for a few hundred documents.
 # %% [markdown] tags=["zh"]
 # 各列是留下来的篇数。直接比较之前必须先清洗。带页脚的副本要看长度：文档短，页脚占的比例就大，所以阈值 0.8 时还留下一些。数字
-# 写错的文档在 0.8 时大多被去掉：如果那个数字是页码，这正合适；如果它就是事实，就不合适了。到 0.5，尤其到 0.3，连原文也在消失：
-# 两份用同样句式写的事实，讲的地方不同，看起来却很像。
+# 写错的文档在 0.8 时大多被去掉：如果那个数字是页码，这正合适；如果它就是事实，就不合适了。到 0.5，最后的副本也没了；到 0.3，连原文也
+# 开始消失：两份用同样句式写的事实，讲的地方不同，看起来却很像。
 #
 # 两两比较需要 N²/2 次。`cleaning.deduplicate` 给每篇文档算 64 个哈希函数的最小值（MinHash，Broder 1997），只比较在 16 段
 # （每段四个）中至少有一段相同的文档。作业里你两两比较，几百篇文档这样做就可以。
@@ -164,7 +165,7 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # The cleaned documents become one long stream: `[DOC]` text `[END]` `[DOC]` text `[END]` … Rows of T tokens are cut from
 # it; the target of each position is the token that follows. That is all the labelling there is.
 #
-# **Before you run it:** a batch has 12 rows of 128 tokens. How many predictions does it train at once? What is the
+# **Before you run it:** a batch has 16 rows of 128 tokens. How many predictions does it train at once? What is the
 # target of `[END]`?
 # %% [markdown] tags=["zh"]
 # ## 批次：每个词元都是标签
@@ -172,7 +173,7 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # 清洗过的文档接成一条长流：`[DOC]` 文本 `[END]` `[DOC]` 文本 `[END]`……从中切出一行行 T 个词元；每个位置的目标就是后面的
 # 那个词元。所谓标注，仅此而已。
 #
-# **运行之前先猜：** 一个批次有 12 行，每行 128 个词元。它一次训练多少个预测？`[END]` 的目标是什么？
+# **运行之前先猜：** 一个批次有 16 行，每行 128 个词元。它一次训练多少个预测？`[END]` 的目标是什么？
 # %%
 from minillm.batching import TextRows
 from minillm.corpus import token_stream
@@ -194,9 +195,9 @@ rows = [
 ]
 show_table([place, say("input", "输入"), say("target", "目标")], rows)
 # %% [markdown] tags=["en"]
-# 12 · 128 = 1,536 predictions a step. The target of `[END]` is the `[DOC]` of whatever document comes next: harmless,
+# 16 · 128 = 2,048 predictions a step. The target of `[END]` is the `[DOC]` of whatever document comes next: harmless,
 # and easy to predict. A row begins and ends anywhere, in the middle of a document too; each epoch cuts at other places.
-# Our stream has about 1.08 million tokens, so 900 steps read it about 1.3 times.
+# Our stream has about 1.07 million tokens, so 720 steps read it about 1.4 times.
 #
 # ## One training step by hand
 #
@@ -206,8 +207,8 @@ show_table([place, say("input", "输入"), say("target", "目标")], rows)
 # **Before you run it:** what is the loss? What is the gradient of the row of 玉? (The gradient of the loss with respect to
 # the logits is *p - 1 at the target*, over the number of predictions.)
 # %% [markdown] tags=["zh"]
-# 每步 12 · 128 = 1,536 个预测。`[END]` 的目标是下一篇文档的 `[DOC]`：无害，也容易预测。一行可以从任何地方开始和结束，包括
-# 文档中间；每一轮（epoch）切的位置都不同。我们的流约有 108 万个词元，所以 900 步大约读 1.3 遍。
+# 每步 16 · 128 = 2,048 个预测。`[END]` 的目标是下一篇文档的 `[DOC]`：无害，也容易预测。一行可以从任何地方开始和结束，包括
+# 文档中间；每一轮（epoch）切的位置都不同。我们的流约有 107 万个词元，所以 720 步大约读 1.4 遍。
 #
 # ## 手算一步训练
 #
@@ -277,8 +278,8 @@ show_table(
 # In the first steps v̂ rests on a handful of gradients, and one odd batch can throw the model far: the rate is raised in a
 # **warm-up** (预热). At the end large steps keep jumping over the minimum: the rate falls.
 #
-# **Before you run it:** the base has 900 steps and a warm-up of 50. What is the factor at step 0, 49, 50 and 899 when
-# it is to end at 0, and at step 899 when `final` is 0.2?
+# **Before you run it:** the base has 720 steps and a warm-up of 50. What is the factor at step 0, 49, 50 and 719 when
+# it is to end at 0, and at step 719 when `final` is 0.2?
 # %% [markdown] tags=["zh"]
 # 第一步时 m̂ = g，v̂ = g²，所以凡是有梯度的数都移动 0.1，与梯度大小无关。不修正的话是 0.1 · 0.1 g / √(0.05 g²) = 0.045。
 # 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。**权重衰减**（weight decay）是*解耦*的：
@@ -291,14 +292,14 @@ show_table(
 # 最初几步里 v̂ 只来自寥寥几个梯度，一个古怪的批次就可能把模型抛得很远：所以学习率在**预热**（warm-up）中逐渐升高。到最后，
 # 大步子会一直跳过最小值：所以学习率要下降。
 #
-# **运行之前先猜：** 基础模型训练 900 步，预热 50 步。如果最后降到 0，第 0、49、50、899 步的系数是多少？`final` 为 0.2 时第 899
+# **运行之前先猜：** 基础模型训练 720 步，预热 50 步。如果最后降到 0，第 0、49、50、719 步的系数是多少？`final` 为 0.2 时第 719
 # 步是多少？
 # %%
 figure, axes = plots.new_figure(1, size=(6.4, 3.0))
 for final, style in ((0.0, "-"), (0.2, "--")):
-    scales = [learning_rate_scale(step, 900, 50, final) for step in range(900)]
+    scales = [learning_rate_scale(step, 720, 50, final) for step in range(720)]
     axes[0, 0].plot(scales, style, label=f"final = {final}")
-    print(f"final = {final}:", {step: round(scales[step], 3) for step in (0, 49, 50, 899)})
+    print(f"final = {final}:", {step: round(scales[step], 3) for step in (0, 49, 50, 719)})
 axes[0, 0].set(xlabel=label("step", "步"), ylabel=label("factor on the learning rate", "学习率的系数"))
 axes[0, 0].legend()
 axes[0, 0].grid(alpha=0.3)
@@ -383,7 +384,7 @@ metrics = [json.loads(line) for line in (base.run.folder / "metrics.jsonl").read
 figure, axes = plots.new_figure(2, size=(5.2, 3.6))
 plots.draw_curve(axes[0, 0], clean_run, "loss", "#1f77b4", label("text as it is", "原来的文本"))
 plots.draw_curve(axes[0, 0], copied_run, "loss", "#d62728", label("ten pages copied", "十篇有副本"))
-plots.draw_curve(axes[0, 1], metrics, "loss", "#8c8c8c", label("the base, 900 steps", "基础模型，900 步"))
+plots.draw_curve(axes[0, 1], metrics, "loss", "#8c8c8c", label("the base, 720 steps", "基础模型，720 步"))
 axes[0, 0].set_title(label("80 steps, live", "现场的 80 步"))
 axes[0, 1].set_title(label("the base", "基础模型"))
 for one in axes[0]:
@@ -409,23 +410,23 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
             say("the ten pages", "那十篇")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
 # The losses are in nats a token. The run with copies has the *lower* training loss and the *higher* loss on unread text.
-# It spent a part of its steps on ten pages and knows them nearly by heart. Expect 0.3 to 0.4 less in training and 0.1 to
+# It spent a part of its steps on ten pages and knows them nearly by heart. Expect 0.2 to 0.4 less in training and 0.1 to
 # 0.2 more on unread text, depending on which ten pages they are. A low training loss says that the model has learned
 # its data, not that the data was worth learning.
 #
 # Step 1 lies at ln 2051 = 7.63: all tokens alike. The curve passes the level of the frequencies before step 10 and that
-# of the pairs around step 60. The base ends near 0.7. It can not reach 0: which of 64 places comes next is chance.
+# of the pairs between steps 40 and 60. The base ends a little below 0.7. It can not reach 0: which of 64 places comes next is chance.
 # %% [markdown] tags=["zh"]
 # 损失的单位是每个词元多少 nat。有副本的那一次，*训练*损失更低，没读过的文本上的损失却更高。它把一部分步数花在了十篇网页上，
-# 几乎背了下来。预计训练损失低 0.3 到 0.4，没读过的文本上高 0.1 到 0.2，
+# 几乎背了下来。预计训练损失低 0.2 到 0.4，没读过的文本上高 0.1 到 0.2，
 # 取决于是哪十篇。训练损失低只说明模型学会了它的数据，并不说明这些数据值得学。
 #
-# 第 1 步在 ln 2051 = 7.63：所有词元一样。不到 10 步，曲线就越过了词元频率的水平，60 步左右越过相邻两个词元的水平。基础模型最后
-# 在 0.7 附近。它到不了 0：接下来讲 64 个地方中的哪一个，本来就是随机的。
+# 第 1 步在 ln 2051 = 7.63：所有词元一样。不到 10 步，曲线就越过了词元频率的水平，第 40 到 60 步之间越过相邻两个词元的水平。基础模型
+# 最后略低于 0.7。它到不了 0：接下来讲 64 个地方中的哪一个，本来就是随机的。
 # %% [markdown] tags=["en"]
 # ## What it knows
 #
-# Now the base with its 900 steps. We ask for no text, only for probabilities: after “The capital of Norway is”, how
+# Now the base with its 720 steps. We ask for no text, only for probabilities: after “The capital of Norway is”, how
 # probable is each of the world's capitals? (The probability of a capital is the product over its tokens.)
 #
 # **Before you run it:** for how many of the places is the right capital the most probable one? In which language
@@ -433,7 +434,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # %% [markdown] tags=["zh"]
 # ## 它知道什么
 #
-# 现在看训练了 900 步的基础模型。不让它写文字，只看概率：在“挪威的首都是”之后，这个世界的每个首都各有多大概率？（一个首都的
+# 现在看训练了 720 步的基础模型。不让它写文字，只看概率：在“挪威的首都是”之后，这个世界的每个首都各有多大概率？（一个首都的
 # 概率是它各个词元概率的乘积。）
 #
 # **运行之前先猜：** 在多少个地方，正确的首都概率最大？哪种语言里它更有把握？
@@ -476,7 +477,7 @@ show_table(
 )
 # %% [markdown] tags=["en"]
 # In all, or nearly all, of the 59 places that have a capital in our table the right one comes first, with a probability of
-# about 0.8 against a few hundredths for the best wrong one. Nobody has ever told the model that this is a fact. It
+# nearly 0.9 in either language, against about two hundredths for the best wrong one. Nobody has ever told the model that this is a fact. It
 # follows from predicting the next token: whoever wants to foretell what comes after “The capital of Norway is”
 # has to know it.
 #
@@ -485,7 +486,7 @@ show_table(
 # Now the same facts as a question. **Before you run it:** write down what you expect the base to continue with after
 # “What is the capital of Norway?”, after 台湾最高的山是哪座？, and after 你是谁？ Remember what it has read.
 # %% [markdown] tags=["zh"]
-# 表中有首都的 59 个地方，几乎全都是正确的首都居首，概率约 0.8，最大的错误者只有百分之几。从来没有人告诉模型“这是一个事实”。
+# 表中有首都的 59 个地方，几乎全都是正确的首都居首，两种语言的概率都接近 0.9，最大的错误者只有百分之二左右。从来没有人告诉模型“这是一个事实”。
 # 这是预测下一个词元的结果：谁想猜中“挪威的首都是”后面是什么，谁就得知道答案。
 #
 # ## 被问时它做什么
@@ -523,7 +524,7 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # | the lecture | here |
 # |---|---|
 # | stage 1: *self-study that builds up strength*, pretraining on masses of data from the web | no label was written by hand; the right capital comes first for nearly every place |
-# | it *accumulates knowledge of language* | form within 80 steps, facts by step 900; a model this small and a world this small reach this in minutes |
+# | it *accumulates knowledge of language* | form within 80 steps, facts by step 720; a model this small and a world this small reach this in minutes |
 # | supervised data must say who is `USER` and who is `AI` | asked, the base goes on with another question: what is missing is not knowledge but the habit of answering (lesson 7) |
 #
 # ## To discuss in class
@@ -531,7 +532,7 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # 1. A company de-duplicates its crawl at a threshold of 0.5 and finds that the model knows fewer facts about small towns.
 #    How could that be, and how would you find out? (A good answer: pages made from one template differ only in the
 #    fact; look at what was removed; test thresholds on a sample with known facts; remove repeated lines, not pages.)
-# 2. The base gives Oslo a probability of 0.9 in “The capital of Norway is”. Does it *know* that Oslo is the capital of
+# 2. The base gives Oslo a probability above 0.9 in “The capital of Norway is”. Does it *know* that Oslo is the capital of
 #    Norway? What would you measure to decide? (A good answer asks for other wordings, the reverse question, the other
 #    language, places it never read about, and says what *know* is to mean before measuring.)
 #
@@ -554,14 +555,14 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # | 课上说 | 这里看到 |
 # |---|---|
 # | 第一阶段：自我学习，累积实力，用海量网络数据预训练 | 没有一个标签是人写的；几乎每个地方的正确首都都排在第一 |
-# | 积累语言知识 | 80 步之内学会形式，到 900 步学会事实；模型这么小、世界这么小，几分钟就够 |
+# | 积累语言知识 | 80 步之内学会形式，到 720 步学会事实；模型这么小、世界这么小，几分钟就够 |
 # | 督导式学习的数据要标明 `USER` 与 `AI` | 被问时，基础模型接着写另一个问题：缺的不是知识，而是回答的习惯（第 7 课） |
 #
 # ## 课堂讨论
 #
 # 1. 一家公司用阈值 0.5 给抓取的网页去重，结果模型对小城镇的事实知道得更少了。这是怎么回事？你怎样查明？（好的回答：用同一个
 #    模板生成的网页只有事实不同；看看去掉了什么；在已知事实的样本上试不同阈值；去掉重复的行，而不是整页。）
-# 2. 在 “The capital of Norway is” 之后，基础模型给 Oslo 的概率是 0.9。它*知道*挪威的首都是奥斯陆吗？你要测量什么来判断？
+# 2. 在 “The capital of Norway is” 之后，基础模型给 Oslo 的概率超过 0.9。它*知道*挪威的首都是奥斯陆吗？你要测量什么来判断？
 #    （好的回答会试别的说法、反过来问、换一种语言、问它没读过的地方，并且在测量之前先说清楚“知道”指什么。）
 #
 # ## 作业

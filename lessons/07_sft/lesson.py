@@ -191,8 +191,8 @@ show_table(
 # **Before you run it:** how many of 514 questions about places the teacher never spoke of will be answered exactly right,
 # before and after?
 # %% [markdown] tags=["zh"]
-# “玉”之后的“山”几乎不花代价：玉山是座山，这在第一阶段就学会了。紧接在 `AI:` 后面的“玉”，和紧接在“玉山”后面的 `[END]`，各要十几个
-# nat，也就是概率不到两万分之一。缺的是*现在该回答了*和*该停了*：是格式，不是事实。
+# “玉”之后的“山”几乎不花代价：玉山是座山，这在第一阶段就学会了。紧接在 `AI:` 后面的“玉”，和紧接在“玉山”后面的 `[END]`，各要十个 nat
+# 以上，也就是概率不到两万分之一。缺的是*现在该回答了*和*该停了*：是格式，不是事实。
 #
 # ## 现场做 SFT
 #
@@ -237,9 +237,9 @@ axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# From 0 to about 92 %, on places about which no teacher ever said a word. Expect 89 to 95 %: other seeds move it by two
-# points or so, and 514 questions alone have a standard error of about one. Within some 20 steps most of the loss is gone.
-# The bars say what was learned: to begin with the answer, and to end.
+# From 0 to nearly 90 %, on places about which no teacher ever said a word. Expect 84 to 93 %, in Chinese less than in
+# English: other seeds move it by two to four points, and 514 questions alone have a standard error of about 1.5.
+# Within some 20 steps most of the loss is gone. The bars say what was learned: to begin with the answer, and to end.
 #
 # No dialogue mentions these places, so the facts can only come from stage 1. SFT brought the format.
 #
@@ -251,7 +251,8 @@ show_figure(figure)
 # **Before you run it:** what will the tuned model do with the question when `USER:` and `AI:` are missing? Answer, because it
 # is now an assistant? Or go on as the base does?
 # %% [markdown] tags=["zh"]
-# 从 0 到约 92 %，而这些地方老师一个字都没讲过。预计 89 到 95 %：换个种子会差两个百分点左右，514 个问题本身的标准误差约一个百分点。
+# 从 0 到将近 90 %，而这些地方老师一个字都没讲过。预计 84 到 93 %，中文低于英文：换个种子会差两到四个百分点，514 个问题本身的标准
+# 误差约 1.5 个百分点。
 # 大部分损失在头二十步左右就没了。柱子说明学到了什么：以答案开头，并且结束。
 #
 # 没有一段对话提到过这些地方，所以事实只能来自第一阶段。SFT 带来的是格式。
@@ -336,22 +337,25 @@ begun = {"random": say("random weights", "随机权重"), "base": BASE}
 show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n} 段，{begun[k]}") for n, k in by_heart)],
            rows, ["#c9e7cb"] * 3)  # fmt: skip
 # %% [markdown] tags=["en"]
-# Green are the taught questions; all four know them. After three dialogues nearly every question about a thing gets one of
-# the three answers, *with the base too*: three examples leave the cheapest rule standing, and both find it. With 64 the
-# difference appears. From random weights Japan's highest mountain is 玉山: that is the lecture's rule. From the base it
-# is 富士山, which no dialogue said. (莱茵河 is right for Switzerland, which is among the 64: a question that resembles
-# another gets its answer. 教我… is still refused whatever follows: the 64 hold hardly any harmless request. Odd answers
-# may differ on your machine.)
+# Green are the taught questions; all four know them. After three dialogues nearly every question about a thing gets
+# one of the three answers, *with the base too*: three examples leave cheap rules standing, and each finds one; for
+# the base every highest mountain is 玉山, the very rule of the lecture. With 64 the difference appears. From the base
+# Japan's highest mountain is 富士山, which no dialogue said. From random weights it is some answer, or pieces of
+# answers, from the 64: which shallow rule such a model finds is chance. With another seed it was 玉山 for nearly every
+# place; the right mountain it can not be. (莱茵河 is right for Switzerland, which is among the 64: a question that
+# resembles another gets its answer. The base refuses 教我… whatever follows: the 64 hold hardly any harmless request.
+# It is not right everywhere either. Odd answers may differ on your machine.)
 #
 # Does the whole of the teacher's data make up for stage 1? The same 2,700 dialogues from random weights, with
 # higher learning rates since everything has to be learned. We ask about places that were taught and about places that were not.
 #
 # **Before you run it:** fill in the last row of the table.
 # %% [markdown] tags=["zh"]
-# 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个答案之一，*用基础模型也一样*：三个例子挡不住最省事的
-# 规则，两边都找到了它。到 64 段，差别出现了。从随机权重开始，日本最高的山是玉山：这正是课上说的规则。从基础模型开始，答案是富士山，
-# 没有一段对话说过。（莱茵河对瑞士来说是对的，瑞士在那 64 段里：长得像的问题得到了它的答案。“教我……”后面不管是什么仍被拒绝：64 段里
-# 几乎没有无害的请求。在你的机器上，古怪的回答可能不一样。）
+# 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个答案之一，*用基础模型也一样*：三个例子挡不住省事的
+# 规则，两边各找到一条；对基础模型来说，凡是最高的山都是玉山，正是课上说的规则。到 64 段，差别出现了。从基础模型开始，日本最高的山是富士山，没有一段对话说过。从随机权重开始，答案是 64 段里的某个
+# 回答，或者几个回答的碎片：这样的模型找到哪条肤浅的规则，全凭运气。换一个种子，它几乎对每个地方都回答“玉山”；而正确的
+# 那座山，它无从知道。（莱茵河对瑞士来说是对的，瑞士在那 64 段里：长得像的问题得到了它的答案。基础模型对“教我……”不管后面是什么都
+# 拒绝：64 段里几乎没有无害的请求。它也不是处处都对。在你的机器上，古怪的回答可能不一样。）
 #
 # 老师的全部数据能代替第一阶段吗？同样的 2,700 段对话，从随机权重开始，学习率更高，因为一切都要从头学。我们既问教过的地方，也问
 # 没教过的地方。
@@ -385,17 +389,17 @@ columns = [
 ]
 show_table([say("dialogues", "对话数"), *columns], rows)
 # %% [markdown] tags=["en"]
-# From random weights the model learns what it is taught, about 85 to 90 % of it, and of the rest nothing: 0 to 4 %, which
-# the best constant answer would reach as well. From the base, 64 dialogues are enough for a third of the places nobody taught, and
-# the whole for more than nine in ten. (The places taught are those of the 2,700 dialogues; the 64 speak of a few of them. 128 or so
+# From random weights the model learns what it is taught, about 90 % of it, and of the rest nothing: 0 to 4 %, which
+# the best constant answer would reach as well. From the base, 64 dialogues are enough for about a third of the questions on
+# places nobody taught, and the whole for more than eight in ten. (The places taught are those of the 2,700 dialogues; the 64 speak of a few of them. 128 or so
 # questions a cell: a standard error of up to four points.)
 #
 # How far did the parameters move? `parameter_drift` is the length of the change over the length of what was there before.
 #
 # **Before you run it:** which of the two moved further, and by what factor?
 # %% [markdown] tags=["zh"]
-# 从随机权重开始，教什么会什么，约 85 到 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
-# 就能答对三分之一没教过的地方，全部对话则超过九成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误差
+# 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
+# 就能答对约三分之一关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误差
 # 最多四个百分点。）
 #
 # 参数移动了多远？`parameter_drift` 是变化量的长度除以原来的长度。
@@ -417,22 +421,25 @@ everyone = {BASE: base.run, TUNED: tuned, say("SFT from random weights", "从随
 rows = [[q, *(Assistant(run).ask(q, Sampling(max_new_tokens=20)) for run in everyone.values())] for q in questions]
 show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["en"]
-# The base moved by about 7 % of its length; from random weights the parameters moved several times their own length, and still
+# The base moved by about 10 % of its length; from random weights the parameters moved several times their own length, and still
 # know only what they were shown. The lecture's picture: a, b, c, … are changed *only a little*.
 #
-# In the last table, the answer to 你是谁？ was among the dialogues, word for word; so all models that were taught say it. Breaking
-# into Wifi was not, but breaking into a school's computer was: the refusal carries over, and here stage 1 is not
-# needed. The harmless twin, connecting to one's own Wifi, is answered and not refused. Read the tip, though: it is often that of
-# another request. And from random weights the model has a style and no facts: it speaks of another country in a good sentence, or says nothing.
+# In the last table, the answer to 你是谁？ was among the dialogues, word for word; so all models that were taught say it.
+# Breaking into Wifi was not, but breaking into a school's computer was: the refusal carries over, and here stage 1 is
+# not needed. But after so short a tuning the line is not sharp: the harmless twin, connecting to one's own Wifi, is
+# answered in one language and may be refused in the other, and with other seeds hacking may get a friendly tip. One
+# question proves little; the README counts 60 harmful and 72 harmless ones. Read the tips, too: they are often those
+# of another request. And from random weights the model has a style and no facts: it speaks of another country in a
+# good sentence, or says nothing.
 #
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
 # |---|---|
-# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | with roles about 94 % of a sample right, without roles 0, by the same model |
-# | labels are few and cover only some cases: *sees 最, answers 玉山* | 64 dialogues from random weights: Japan's highest mountain is 玉山 |
-# | use pretrained parameters; SFT data can not replace pretraining | about 92 % against 0 to 4 % on places never taught |
-# | SFT changes the parameters only a little | about 7 % of their length |
+# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | with roles about 85 % of a sample right, without roles 0, by the same model |
+# | labels are few and cover only some cases: *sees 最, answers 玉山* | three dialogues: nearly every question gets one of the three answers; 64 from random weights: Japan's highest mountain is still wrong |
+# | use pretrained parameters; SFT data can not replace pretraining | nearly 90 % against 0 to 4 % on places never taught |
+# | SFT changes the parameters only a little | about 10 % of their length |
 # | (not in the notes) | with three dialogues the base falls for the rule as well: pretraining helps only where the examples rule the shortcut out |
 #
 # ## To discuss in class
@@ -456,21 +463,22 @@ show_table([say("question", "问题"), *everyone], rows)
 # - C. Zhou et al. 2023, *LIMA: Less Is More for Alignment*, arXiv 2305.11206.
 # - Z. Allen-Zhu, Y. Li 2023, *Physics of Language Models: Part 3.1, Knowledge Storage and Extraction*, arXiv 2309.14316.
 # %% [markdown] tags=["zh"]
-# 基础模型只移动了自身长度的约 7 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
+# 基础模型只移动了自身长度的约 10 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
 # *只改动一点点*。
 #
 # 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但骇入学校的电脑教过：拒绝能够
-# 推广，而且这里不需要第一阶段。无害的孪生问题“连接自己家的 Wifi”得到了回答，没有被拒绝。不过请看它给的办法：常常是别的请求的。而从
-# 随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
+# 推广，而且这里不需要第一阶段。但训练这么短，界线并不分明：无害的孪生问题“连接自己家的 Wifi”用一种语言问得到回答，换一种语言可能
+# 被拒绝；换个种子，骇入也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
+# 办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
 #
 # ## 课上说的，我们看到的
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，抽样的问题有角色时答对约 94 %，没有角色时是 0 |
-# | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 从随机权重学 64 段对话：日本最高的山是玉山 |
-# | 使用预训练模型参数，督导学习的数据无法代替预训练 | 没教过的地方，约 92 % 对 0 到 4 % |
-# | SFT 只改动参数一点点 | 约为自身长度的 7 % |
+# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，抽样的问题有角色时答对约 85 %，没有角色时是 0 |
+# | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 只有三段对话：几乎每个问题都得到那三个答案之一；从随机权重学 64 段：日本最高的山仍然答错 |
+# | 使用预训练模型参数，督导学习的数据无法代替预训练 | 没教过的地方，将近 90 % 对 0 到 4 % |
+# | SFT 只改动参数一点点 | 约为自身长度的 10 % |
 # | （笔记里没有） | 只有三段对话时，基础模型也落入同样的规则：例子能排除捷径，预训练才帮得上忙 |
 #
 # ## 课堂讨论

@@ -149,7 +149,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # The dialogues of stage 2 speak of half of the world's places; the exam asks about the other half. Three runs: full tuning,
 # LoRA of rank 8, LoRA of rank 1. LoRA needs a higher learning rate (1e-2 against 1e-3) and somewhat more steps.
 #
-# **Before you run it:** full tuning gets about 90 %. What do you expect of rank 8, and of rank 1 with 0.8 % of the
+# **Before you run it:** full tuning gets close to 90 %. What do you expect of rank 8, and of rank 1 with 0.8 % of the
 # parameters? Which run moves the weights furthest from the base, ‖Δθ‖ / ‖θ‖?
 # %% [markdown] tags=["zh"]
 # 65,536 个，对 8 · (512 + 128) = 5,120 个。秩等于 in · out / (in + out) = 102 时两者相等：只有*低*秩才省。我们的小模型训练
@@ -161,7 +161,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # 第二阶段的对话只讲这个世界一半的地方，考试问的是另一半。跑三次：全量微调、秩为 8 的 LoRA、秩为 1 的 LoRA。LoRA 需要更高的学习率
 # （1e-2，全量是 1e-3），步数也稍多一些。
 #
-# **运行之前先猜：** 全量微调大约答对 90 %。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
+# **运行之前先猜：** 全量微调答对将近 90 %。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
 # %%
 from minillm import evaluate
 from minillm.checkpoint import state_hash
@@ -209,8 +209,9 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# Rank 8 reaches full tuning: about 90 % both (scores move by about two points from seed to seed, so a small difference
-# says nothing). Rank 1 stays at about 60 to 70 %: it learns the format, but not well enough for every question form in two languages.
+# Rank 8 reaches full tuning: both get a little over 90 % in English and 80 to 90 % in Chinese. (Scores move by two
+# points or more from seed to seed, so a difference of a few points says nothing, whichever of the two is ahead.) Rank 1
+# stays at about 60 to 70 %: it learns the format, but not well enough for every question form in two languages.
 #
 # The last column may surprise: LoRA's ΔW is *larger* than full tuning's, up to twice. “The adapter changes the model only a
 # little” is not about distance. W is untouched (the hash proves it), and ΔW lives in few directions; along these it goes far.
@@ -223,7 +224,8 @@ show_figure(figure)
 # **Before you run it:** how many singular values of ΔW are above zero for rank 1, for rank 8, and for full tuning of a 512 × 128
 # matrix? (For full tuning ΔW is the tuned W minus the base's.)
 # %% [markdown] tags=["zh"]
-# 秩 8 追上了全量微调：都是 90 % 左右（换个种子成绩会变动约两个百分点，所以很小的差别说明不了什么）。秩 1 停在 60 到
+# 秩 8 追上了全量微调：两者英文都略高于 90 %，中文在 80 到 90 % 之间。（换个种子成绩会变动两个百分点或更多，所以差几个百分点说明不了
+# 什么，不管哪一个领先。）秩 1 停在 60 到
 # 70 % 左右：它学到了格式，但还不足以应付两种语言的每一种问法。
 #
 # 最后一列也许出人意料：LoRA 的 ΔW 比全量微调的*更大*，可达两倍。“适配器只稍微改动模型”说的不是距离。W 没有动过（哈希可以证明），而 ΔW 只
@@ -364,7 +366,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 #
 # | the lecture | here |
 # |---|---|
-# | use the pretrained parameters, change them little | full tuning moved them by 7 to 10 % of their length |
+# | use the pretrained parameters, change them little | full tuning moved them by about 10 % of their length |
 # | an adapter leaves a, b, c alone and adds x, y, z | the base's hash is unchanged; 6.5 % as many new numbers |
 # | a specific task is learned without large changes | rank 8 equals full tuning; rank 1 does not; ΔW is *longer* than in full tuning |
 #
@@ -397,7 +399,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 使用预训练模型的参数，只稍微改动 | 全量微调让参数移动了自身长度的 7 到 10 % |
+# | 使用预训练模型的参数，只稍微改动 | 全量微调让参数移动了自身长度的约 10 % |
 # | 适配器不动 a、b、c，另加 x、y、z | 基础模型的哈希没变；新加的数只有 6.5 % |
 # | 不大幅修改参数就能学会特定任务 | 秩 8 和全量微调一样好，秩 1 不行；ΔW 反而比全量微调的*更长* |
 #

@@ -357,7 +357,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 #    and gives intervals.)
 # 2. “The model answers 87 %, so the 1,000 pairs taught it 87 % of the facts.” What is wrong, and which control shows
 #    it? (A good answer: the exam's places occur in no pair; the control is the same tuning from random weights, which
-#    README.md reports at about 3 %.)
+#    README.md reports at 2 to 3 %.)
 #
 # ## Homework
 #
@@ -392,7 +392,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # 1. 一家公司付得起 2000 条新手的标注（约 20 % 有错），或 300 条专家的标注。用什么小规模实验来决定？把结果推到大规模时哪里可能
 #    出错？（好的回答会在相同步数下用两种数据的子集各调一次，看斜率而不是单个点；会问错误是随机的还是相似的；会给出区间。）
 # 2. “模型答对 87 %，所以 1000 个问答对教会了它 87 % 的事实。”错在哪里？什么对照能说明？（好的回答：考试里的地方不在任何问答对
-#    里；对照是从随机权重开始做同样的微调，README.zh.md 里约为 3 %。）
+#    里；对照是从随机权重开始做同样的微调，README.zh.md 里为 2 到 3 %。）
 #
 # ## 作业
 #
