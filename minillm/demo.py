@@ -48,8 +48,8 @@ class DemoConfig:
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
     """Half the training, for a first look and for CI."""
-    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=720, sft_steps=140, scratch_steps=300,
-                      lora_steps=160, preference_steps=160)  # fmt: skip
+    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=720, sft_steps=220, scratch_steps=300,
+                      lora_steps=160, preference_steps=260)  # fmt: skip
 
 
 @dataclass(frozen=True)
