@@ -38,7 +38,7 @@ def choice(tmp_path_factory) -> pipeline.Choice:
 
 def all_stages() -> tuple[list[float], list[int]]:
     """The losses of a tiny run through the three stages, and what the model generates."""
-    shape = dict(n_ctx=48, n_layer=1, n_head=2, n_embd=16, vocab_size=270)
+    shape = dict(n_ctx=48, n_layer=2, n_head=2, n_embd=16, vocab_size=270)
     base = pretrain(PretrainConfig(steps=3, batch_size=2, warmup=1, precision="fp32", device="cpu", **shape), TEXTS)
     tuned = sft(SFTConfig(steps=3, batch_size=2, warmup=1, lora=2, validation=0.0, precision="fp32", device="cpu"), base,
                 [turn("山?", "玉山"), turn("1?", "one")])  # fmt: skip
