@@ -25,7 +25,7 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder for the runs, report.json and curves.png."""
     fast: bool = False
-    """Train half as long, for a first look."""
+    """Read a third of the text and tune for less long, for a first look."""
     world: Path | None = None
     """Folder with your own tables instead of the built-in world."""
     with_homework: Path | None = None

@@ -29,7 +29,7 @@ class Outcome:
     """What came of one call."""
 
     status: str
-    """done, todo, error, memory, time, crash or unreadable."""
+    """done, todo, error, memory, time or crash."""
     value: Any = None
     error: str = ""
     line: int | None = None
