@@ -254,6 +254,21 @@ class Lab:
         return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
 
 
+def unfinished(tokenizer: Tokenizer, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
+    """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
+    kept, prompts = [], []
+    for item in items:
+        value = item.accepted[0]
+        endings = (".", "。")
+        sentence = next(
+            (s for s in item.accepted[1:] if s[: -1 if s.endswith(endings) else None].endswith(value)), None
+        )
+        if sentence is not None:
+            kept.append(item)
+            prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])
+    return kept, prompts
+
+
 def right(items: Sequence[Item], answers: Answers) -> list[float]:
     """1 for every answer that is right and ends with [END], else 0."""
     return [float(item.is_right(text) and ended) for item, (text, ended) in zip(items, answers, strict=True)]
