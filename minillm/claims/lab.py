@@ -156,6 +156,11 @@ class Lab:
         """The setting for this size."""
         return full if self.size == "full" else quick
 
+    @cached_property
+    def fresh(self) -> list[str]:
+        """Documents about the same world by another seed, to measure a loss on: no model has read them."""
+        return list(Writer(self.world, self.seed + 1000).documents(9 if self.size == "smoke" else 600))
+
     # ------------------------------------------------------------------------------------ questions
 
     def items(
