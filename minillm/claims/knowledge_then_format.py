@@ -4,24 +4,8 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Answers, Lab, right, show, tally, unfinished
 from minillm.demo import DemoConfig
-from minillm.tokenizer import Tokenizer
-
-
-def unfinished(tokenizer: Tokenizer, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
-    """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
-    kept, prompts = [], []
-    for item in items:
-        value = item.accepted[0]
-        endings = (".", "。")
-        sentence = next(
-            (s for s in item.accepted[1:] if s[: -1 if s.endswith(endings) else None].endswith(value)), None
-        )
-        if sentence is not None:
-            kept.append(item)
-            prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])
-    return kept, prompts
 
 
 def measure(lab: Lab) -> Observation:
