@@ -340,22 +340,22 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # published results (how to read a card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`.
 #
-# **Less is more.** 8 to 1,024 pairs in equal steps. *Form* means here any value of the world in the asked language;
+# **Less is more.** The whole demo's base, tuned on 8 to 2,048 pairs in equal steps. *Form* means here any value of the world in the asked language;
 # what we called form above is *of the asked kind*. And a test of variety: 128 pairs of all nine types of question
 # against 512 of two.
 #
 # **Before you run it:** with how many pairs do 95 % of the answers have the form? With how many do right answers come
-# within 3 points of those with 1,024? Which wins, the 128 or the 512?
+# within 3 points of those with 2,048? Which wins, the 128 or the 512?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
 # 完整的实验：三个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`。
 #
-# **少即是多。** 8 到 1024 个问答对，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个值；上面我们说的形
+# **少即是多。** 用完整演示的基础模型，8 到 2048 个问答对，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个值；上面我们说的形
 # 式，在这里叫*种类也对*。另外检验多样性：九类问题共 128 对，与两类问题共 512 对相比。
 #
-# **运行之前先猜：** 多少个问答对之后，95 % 的回答格式正确？多少个之后，正确率与 1024 对时相差不到 3 个百分点？128 对和
+# **运行之前先猜：** 多少个问答对之后，95 % 的回答格式正确？多少个之后，正确率与 2048 对时相差不到 3 个百分点？128 对和
 # 512 对，哪个赢？
 # %%
 show_claim("less-is-more")
@@ -363,11 +363,11 @@ show_claim("less-is-more")
 # **Quality over quantity.** All pairs, with 0 to 100 % of their answers exchanged among themselves, against 32, 64 and
 # 128 clean ones.
 #
-# **Before you run it:** at which share of wrong answers do all pairs teach no more than 64 clean ones?
+# **Before you run it:** at which share of wrong answers do all pairs teach no more than 128 clean ones?
 # %% [markdown] tags=["zh"]
 # **质量胜于数量。** 全部问答对，其中 0 到 100 % 的回答互相调换，与 32、64、128 个干净的问答对相比。
 #
-# **运行之前先猜：** 错误回答占多少时，全部问答对教会的还不如 64 个干净的？
+# **运行之前先猜：** 错误回答占多少时，全部问答对教会的还不如 128 个干净的？
 # %%
 show_claim("quality-over-quantity")
 # %% [markdown] tags=["en"]

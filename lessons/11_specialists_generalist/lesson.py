@@ -387,14 +387,14 @@ show_claim("generalist")
 show_claim("composition")
 # %% [markdown] tags=["en"]
 # **Review.** Answering, then translating, then proofreading, one after the other: without review (and once without text
-# of stage 1 as well); with old pairs, a fifth as many as new ones; with as many questions that the model writes itself
+# of stage 1 as well); with old pairs, three tenths as many as new ones; with as many questions that the model writes itself
 # (LAMOL); and all tasks at once for comparison.
 #
 # **Before you run it:** order these by what is left of answering. Are the model's own questions worth as much as real
 # ones?
 # %% [markdown] tags=["zh"]
-# **复习。** 问答、翻译、编修一个接一个地学：不复习（另有一次连第一阶段的文本也不用）；用旧的问答对复习，数量是新的五分
-# 之一；用模型自己写的同样多的题复习（LAMOL）；另外所有任务一起学，作为比较。
+# **复习。** 问答、翻译、编修一个接一个地学：不复习（另有一次连第一阶段的文本也不用）；用旧的问答对复习，数量是新的十分
+# 之三；用模型自己写的同样多的题复习（LAMOL）；另外所有任务一起学，作为比较。
 #
 # **运行之前先猜：** 按问答还剩多少来排序。模型自己出的题，抵得上真题吗？
 # %%
