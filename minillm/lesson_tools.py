@@ -1,4 +1,4 @@
-"""What the lessons show things with: coloured tables of tokens, pictures, both languages.
+"""What the lessons show things with: coloured tables of tokens, pictures, measured claims, both languages.
 
 A lesson's code is the same in both languages. What it prints asks for the language by the folder the
 notebook lies in (`notebooks/en`, `notebooks/zh`), or by the variable MINILLM_LANG.
@@ -89,6 +89,15 @@ def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer):
     head = (say("token", "词元"), say("label: the next token", "标签：下一个词元"), say("learned", "学习"))
     shown = [(token, target, say("yes", "是") if learned else "") for token, target, learned in rows]
     return show_table(head, shown, [LEARNED if learned else PLAIN for _, _, learned in rows])
+
+
+def show_claim(slug: str):
+    """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained.
+    Raises InputError if nothing is published."""
+    from minillm import claims  # here: only the later lessons show claims
+    from minillm.claims.card import card
+
+    return show_html(card(claims.find(slug), claims.published(slug), language()))
 
 
 # ------------------------------------------------------------------------------------- as pictures

@@ -1,6 +1,8 @@
 """Claims: the interval and the verdict against known cases, resuming, publishing, and every experiment in a tiny size."""
 
+import base64
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from minillm.claims.experiment import Check, Claim, Observation, conclude, mean,
 from minillm.claims.figures import bars
 from minillm.claims.lab import Item, Lab, right, tally
 from minillm.files import InputError
+from minillm.lesson_tools import show_claim
 
 # ------------------------------------------------------------------------------- interval and verdict
 
@@ -165,6 +168,65 @@ def test_the_committed_pages_agree_with_the_committed_figures():
     results = runner.read_results(runner.LESSONS / "claims.json")
     for language, name in (("en", "CLAIMS.md"), ("zh", "CLAIMS.zh.md")):
         assert (runner.LESSONS / name).read_text(encoding="utf-8") == runner.page(claims.CLAIMS, results, language)
+
+
+# ------------------------------------------------------------------------------------- in the lessons
+
+
+@pytest.fixture
+def published(bare_lab, monkeypatch, tmp_path) -> Path:
+    """A folder of lessons in which the result of one claim without a model, `made-up`, is published."""
+    claim = made_up([], gain=0.25)
+    claim = replace(claim, hypothesis=dict(en="a < b & c", zh="甲 < 乙"))
+    (tmp_path / "claims.json").write_text(json.dumps({"made-up": runner.run_claim(claim, [201, 202, 203])}))
+    monkeypatch.setattr(runner, "LESSONS", tmp_path)
+    monkeypatch.setitem(claims.CLAIMS, "made-up", claim)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("a &lt; b &amp; c", "partly", "+25.0", "[+25.0, +25.0]", "15.0 %", "≥ 20 %", "missed", "nobody")),
+        (
+            "zh",
+            ("甲 &lt; 乙", "部分重现", "+25.0", "[+25.0, +25.0]", "15.0 %", "≥ 20 %", "未达到", "种子 201, 202, 203"),
+        ),
+    ],
+)
+def test_a_lesson_shows_the_published_result(language, words, published, monkeypatch):
+    pytest.importorskip("IPython", reason="IPython is not installed: make lab")
+    monkeypatch.setenv("MINILLM_LANG", language)
+    shown = show_claim("made-up").data
+    assert all(word in shown for word in (*words, "python -m minillm claims made-up --seeds 3"))
+    picture = re.search("src='data:image/png;base64,([^']+)'", shown)
+    assert picture and base64.b64decode(picture[1]).startswith(b"\x89PNG")
+    assert shown.count("<div") == shown.count("</div>") and shown.count("<tr>") == shown.count("</tr>")
+
+
+def test_a_result_that_is_not_published_is_one_line(published):
+    with pytest.raises(InputError, match=r"no result of roles: run `python -m minillm claims all --seeds 3 --publish`"):
+        claims.published("roles")
+    (published / "claims.json").unlink()
+    with pytest.raises(InputError, match="no result of made-up"):
+        claims.published("made-up")
+    with pytest.raises(InputError, match="no claim is called 'x'"):
+        claims.published("x")
+
+
+SHOWN = {
+    slug
+    for source in (Path(__file__).parents[1] / "lessons").glob("*/lesson.py")
+    for slug in re.findall(r'^show_claim\("([\w-]+)"\)$', source.read_text(encoding="utf-8"), re.MULTILINE)
+}
+
+
+def test_every_claim_is_shown_in_a_lesson():
+    assert claims.CLAIMS.keys() - SHOWN == set()
+
+
+def test_every_claim_a_lesson_shows_is_there():
+    assert SHOWN - claims.CLAIMS.keys() == set()
 
 
 # ------------------------------------------------------------------------------------------ the command

@@ -35,7 +35,7 @@ import torch
 
 from minillm import cleaning, plots
 from minillm.base_cache import world_base
-from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
 
 base = world_base()  # trained now if no lesson has needed it yet
 tokenizer, documents = base.run.tokenizer, base.documents
@@ -519,6 +519,68 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # 清单里读到过问题，所以问题后面还是问题。它不是拒绝，也不是忘了，它只是在做训练它做的事。用 `USER:` 和 `AI:` 标出角色也没有
 # 用：它从没见过。
 # %% [markdown] tags=["en"]
+# ## The lecture's claims, measured
+#
+# What we ran is one seed. The experiments behind the lecture's claims are run on three, each with a base model and a
+# split of the places of its own, and with thresholds written down before. `show_claim` shows the published result;
+# nothing is trained now. To measure one yourself, in some minutes: `python -m minillm claims many-wordings --quick`.
+#
+# **Many wordings.** Two base models read equally many documents in equally many steps. One meets each fact in many
+# wordings and orders; the other always in the same words, place by place in the same order. Both are tuned on the same
+# pairs and asked about held-out places.
+#
+# **Before you run it:** both have read every fact. What share does each answer? Does it help the second if nothing is
+# asked in reverse (“Of which country is Oslo the capital?”)?
+# %% [markdown] tags=["zh"]
+# ## 课程里的论断，一一测量
+#
+# 这一课只跑了一个种子。课程里的论断各有一个实验，跑三个种子，每个种子有自己的基础模型和自己的地方划分，阈值事先写
+# 定。`show_claim` 显示已发布的结果，现在不训练任何东西。想自己测一个，几分钟就
+# 够：`python -m minillm claims many-wordings --quick`。
+#
+# **说法多样。** 两个基础模型读的文档一样多，步数也相同。一个读到的事实有多种说法、多种顺序；另一个读到的永远是同样的
+# 话，逐个地方按同样的顺序讲。两个都用同样的问答对微调，再问没教过的地方。
+#
+# **运行之前先猜：** 两个模型都读过所有事实，各能答对多少？如果不反过来问（“奥斯陆是哪个国家的首都？”），后一个会好一些
+# 吗？
+# %%
+show_claim("many-wordings")
+# %% [markdown] tags=["en"]
+# **Small, trained for longer.** A model is trained once and used many times; so LLaMA's authors trained small models
+# for longer than had been usual. Training costs about 6 · parameters · tokens operations, writing one token about 2 ·
+# parameters.
+#
+# **Before you run it:** a model with a third of the parameters may take three times the steps for the same cost. At
+# equal cost of training, which of the two knows more? And if only the cost of *use* counts, does a small model that is
+# trained for longer pay?
+# %% [markdown] tags=["zh"]
+# **小模型训练得更久。** 模型只训练一次，却要使用很多次；所以 LLaMA 的作者让小模型训练得比当时通常的更久。训练大约要 6 ·
+# 参数 · 词元 次运算，写一个词元大约要 2 · 参数 次。
+#
+# **运行之前先猜：** 同样的代价，参数只有三分之一的模型可以走三倍的步数。训练代价相等时，两者谁知道得更多？如果只看*使
+# 用*的代价，小模型训练得更久，合算吗？
+# %%
+show_claim("small-and-long")
+# %% [markdown] tags=["en"]
+# **How to read a card.** The *difference* is that of two conditions named beforehand; each small dot in the picture is
+# a seed. The *interval* holds 95 % of what comes out when the places are drawn anew (places, not questions: those about
+# one place go together). The *thresholds* were fixed before these seeds were run, and settings tuned on others.
+# *Reproduced*: the difference is above 0 in every seed, its interval too, and all thresholds hold. *Partly*: a
+# threshold is missed. *Not reproduced at this size* does not refute a paper: this is a small model in a world of 64
+# places. It says that here, measured in this way, the effect was not seen clearly. All claims with all figures:
+# `lessons/CLAIMS.md`.
+#
+# To discuss: why are thresholds fixed before the run, and settings tuned on other seeds? What could a careless author
+# report who did neither?
+# %% [markdown] tags=["zh"]
+# **怎样读卡片。** *差*是事先指定的两种条件之差；图上每个小点是一个种子。*区间*：把地方重新抽样（抽地方而不抽问题，因为
+# 问同一个地方的几道题互相关联），95 % 的结果落在里面。*阈值*在跑这几个种子之前写定，设置是用别的种子调的。*重现*：每个
+# 种子的差都大于 0，区间也在 0 以上，阈值全部成立。*部分重现*：有阈值未达到。*在这个规模上没有重现*并不推翻论文：这是一
+# 个小模型，世界只有 64 个地方。它说的是，在这里用这种测法没有清楚地看到这个效应。全部论断和数字见
+# `lessons/CLAIMS.zh.md`。
+#
+# 讨论：为什么阈值要在运行之前写定，设置要用别的种子来调？粗心的作者两样都不做，可能会报告出什么？
+# %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
@@ -548,6 +610,8 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # - K. Lee et al. 2021, *Deduplicating Training Data Makes Language Models Better*, arXiv 2107.06499.
 # - D. Kingma, J. Ba 2014, *Adam: A Method for Stochastic Optimization*, arXiv 1412.6980.
 # - I. Loshchilov, F. Hutter 2017, *Decoupled Weight Decay Regularization*, arXiv 1711.05101.
+# - J. Hoffmann et al. 2022, *Training Compute-Optimal Large Language Models*, arXiv 2203.15556 (6 · parameters · tokens).
+# - H. Touvron et al. 2023, *LLaMA: Open and Efficient Foundation Language Models*, arXiv 2302.13971.
 # - Z. Allen-Zhu, Y. Li 2023, *Physics of Language Models: Part 3.1, Knowledge Storage and Extraction*, arXiv 2309.14316.
 # %% [markdown] tags=["zh"]
 # ## 课上说的，我们看到的
@@ -577,4 +641,6 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # - K. Lee 等 2021，*Deduplicating Training Data Makes Language Models Better*，arXiv 2107.06499。
 # - D. Kingma, J. Ba 2014，*Adam: A Method for Stochastic Optimization*，arXiv 1412.6980。
 # - I. Loshchilov, F. Hutter 2017，*Decoupled Weight Decay Regularization*，arXiv 1711.05101。
+# - J. Hoffmann 等 2022，*Training Compute-Optimal Large Language Models*，arXiv 2203.15556（6 · 参数 · 词元）。
+# - H. Touvron 等 2023，*LLaMA: Open and Efficient Foundation Language Models*，arXiv 2302.13971。
 # - Z. Allen-Zhu, Y. Li 2023，*Physics of Language Models: Part 3.1, Knowledge Storage and Extraction*，arXiv 2309.14316。

@@ -30,7 +30,7 @@ from minillm import plots
 from minillm.assistant import Assistant
 from minillm.base_cache import world_base
 from minillm.chat import Message, encode_dialogue, encode_prompt, turn
-from minillm.lesson_tools import label, say, show_dialogue, show_figure, show_table, show_tokens
+from minillm.lesson_tools import label, say, show_claim, show_dialogue, show_figure, show_table, show_tokens
 
 base = world_base()  # trained now if no lesson has needed it yet
 tokenizer = base.run.tokenizer
@@ -431,7 +431,89 @@ show_table([say("question", "问题"), *everyone], rows)
 # question proves little; the README counts 60 harmful and 72 harmless ones. Read the tips, too: they are often those
 # of another request. And from random weights the model has a style and no facts: it speaks of another country in a
 # good sentence, or says nothing.
+# %% [markdown] tags=["zh"]
+# 基础模型只移动了自身长度的约 10 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
+# *只改动一点点*。
 #
+# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但骇入学校的电脑教过：拒绝能够
+# 推广，而且这里不需要第一阶段。但训练这么短，界线并不分明：无害的孪生问题“连接自己家的 Wifi”用一种语言问得到回答，换一种语言可能
+# 被拒绝；换个种子，骇入也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
+# 办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
+# %% [markdown] tags=["en"]
+# ## The lecture's claims, measured
+#
+# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# card: end of lesson 6). Measure them yourself:
+# `python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`.
+#
+# **Knowledge, then format.** Four ways to the facts about held-out places: the base asked with roles, the base
+# completing a sentence, the base after SFT, and SFT from random weights. The base is that of the whole demo, which read
+# for longer than ours.
+#
+# **Before you run it:** put the four in order. How far above the best constant answer do random weights get?
+# %% [markdown] tags=["zh"]
+# ## 课程里的论断，一一测量
+#
+# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 测：`python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`。
+#
+# **先有知识，后有格式。** 用四种办法取出没教过的地方的事实：带角色提问基础模型，让基础模型补完句子，SFT 之后的基础模
+# 型，从随机权重做 SFT。这里的基础模型是完整演示的，比我们的读得更久。
+#
+# **运行之前先猜：** 给四种办法排个顺序。从随机权重开始，能比最好的固定答案高出多少？
+# %%
+show_claim("knowledge-then-format")
+# %% [markdown] tags=["en"]
+# **Roles.** The same dialogues tune two models, with `USER:` and `AI:` and without. Half of the questions come with the
+# user's guess, which is to be confirmed (台湾最高的山是哪座？玉山 → 是的).
+#
+# **Before you run it:** without roles, what suffers: the plain question, the one with a guess, or both? Why?
+# %% [markdown] tags=["zh"]
+# **角色。** 用同样的对话微调两个模型，一个有 `USER:` 和 `AI:`，一个没有。一半的问题带着用户的猜测，等待确认（台湾最高的
+# 山是哪座？玉山 → 是的）。
+#
+# **运行之前先猜：** 没有角色时，变差的是单纯的问题、带猜测的问题，还是两种都变差？为什么？
+# %%
+show_claim("roles")
+# %% [markdown] tags=["en"]
+# **Spurious rules.** Some thirty Chinese pairs; those with 最 ask for the highest mountains of nine places, no others.
+# Then come other questions with 最, about held-out places (mountains, heights, rivers), and what is counted is *a
+# taught mountain as a wrong answer*: a high bar is bad.
+#
+# **Before you run it:** what share from random weights, what share from the base? Remember the three dialogues above.
+# %% [markdown] tags=["zh"]
+# **虚假的规则。** 三十来个中文问答对，带“最”的只问九个地方最高的山。然后用别的带“最”的问题来问没教过的地方（山、山的高
+# 度、河），数的是*误答成教过的山*：柱子越高越糟。
+#
+# **运行之前先猜：** 从随机权重开始占多少，从基础模型开始占多少？想想上面的三段对话。
+# %%
+show_claim("spurious-rules")
+# %% [markdown] tags=["en"]
+# **Small steps.** How far each stage moves the matrices, both as a share of the base's length; and the exam at points
+# of the straight line from the base to the tuned model (under “all figures”).
+#
+# **Before you run it:** how many times as far does stage 1 move them? Halfway along the line, is half of the gain
+# there?
+# %% [markdown] tags=["zh"]
+# **只走一小步。** 每个阶段让矩阵移动多远，都除以基础模型的长度；另外在基础模型到微调后模型的直线上取几个点来考试（见“全
+# 部数字”）。
+#
+# **运行之前先猜：** 第一阶段移动的距离是第二阶段的几倍？走到直线的一半，成绩的提高也有一半了吗？
+# %%
+show_claim("small-steps")
+# %% [markdown] tags=["en"]
+# **Reading them.** A difference, its interval, and thresholds fixed beforehand: the verdict follows from these, nobody
+# chooses it. Even *reproduced* is no proof: three seeds, one world, one size of model. *Not reproduced at this size* is
+# a result as well; look whether the difference failed, or only a threshold.
+#
+# To discuss: open “all figures” of the spurious rules and read what was tried. An experiment that was changed until it
+# showed something: what has to happen before its result may count as a test?
+# %% [markdown] tags=["zh"]
+# **怎样读。** 差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：三个种子，一个世界，
+# 一种大小的模型。*在这个规模上没有重现*也是一个结果；看看没过的是差，还是某个阈值。
+#
+# 讨论：展开“虚假的规则”的“全部数字”，读一读试过什么。一个改到能看出东西才定下来的实验，还要做什么，它的结果才算检验？
+# %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
@@ -463,14 +545,6 @@ show_table([say("question", "问题"), *everyone], rows)
 # - C. Zhou et al. 2023, *LIMA: Less Is More for Alignment*, arXiv 2305.11206.
 # - Z. Allen-Zhu, Y. Li 2023, *Physics of Language Models: Part 3.1, Knowledge Storage and Extraction*, arXiv 2309.14316.
 # %% [markdown] tags=["zh"]
-# 基础模型只移动了自身长度的约 10 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
-# *只改动一点点*。
-#
-# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但骇入学校的电脑教过：拒绝能够
-# 推广，而且这里不需要第一阶段。但训练这么短，界线并不分明：无害的孪生问题“连接自己家的 Wifi”用一种语言问得到回答，换一种语言可能
-# 被拒绝；换个种子，骇入也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
-# 办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
-#
 # ## 课上说的，我们看到的
 #
 # | 课上说 | 这里看到 |

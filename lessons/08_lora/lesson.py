@@ -33,7 +33,7 @@ import torch
 from torch import nn
 
 from minillm import lora, plots
-from minillm.lesson_tools import draw_matrix, label, say, show_figure, show_table
+from minillm.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
 
 # %% [markdown] tags=["en"]
 # ## A difference beside W
@@ -361,7 +361,45 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # %% [markdown] tags=["en"]
 # About 3,400 kB and 225 kB. For LLaMA-7B in bf16 it is 13.5 GB and 40 MB: one base on a machine, and an adapter for each task or
 # customer. On another base the same A and B would be noise, so `load_run` compares the hash and refuses.
+# %% [markdown] tags=["zh"]
+# 大约 3,400 kB 和 225 kB。对 bf16 的 LLaMA-7B 来说是 13.5 GB 和 40 MB：机器上放一个基础模型，每个任务或每个客户一个适配器。换一个
+# 基础模型，同样的 A 和 B 就只是噪声，所以 `load_run` 会比对哈希，不一致就拒绝载入。
+# %% [markdown] tags=["en"]
+# ## The lecture's claims, measured
 #
+# The full experiment, on three seeds, with thresholds fixed beforehand: LoRA of four ranks and two other adapters on
+# the frozen base. A **bottleneck** is a narrow network behind every attention and every MLP (Houlsby et al. 2019);
+# **IA³** only multiplies keys, values and hidden channels by learned numbers (Liu et al. 2022, arXiv 2205.05638). All
+# adapters take equal steps. Measure it yourself: `python -m minillm claims adapters --quick`.
+#
+# **Before you run it:** which is the smallest share of parameters that still comes within 3 points of full tuning? At
+# about equal shares, LoRA or the bottleneck?
+# %% [markdown] tags=["zh"]
+# ## 课程里的论断，一一测量
+#
+# 完整的实验：三个种子，阈值事先写定；冻结的基础模型上，四种秩的 LoRA，加上另外两种适配器。**瓶颈层**（bottleneck）是放
+# 在每个注意力和每个 MLP 之后的窄网络（Houlsby 等 2019）；**IA³** 只给 key、value 和隐藏通道乘上学来的数（Liu 等
+# 2022，arXiv 2205.05638）。各种适配器步数相同。自己测：`python -m minillm claims adapters --quick`。
+#
+# **运行之前先猜：** 至少要训练多大比例的参数，才能与全量微调相差不到 3 个百分点？比例差不多时，LoRA 和瓶颈层哪个好？
+# %%
+show_claim("adapters")
+# %% [markdown] tags=["en"]
+# **Reading it** (the card in general: end of lesson 6). The difference, LoRA of rank 8 minus the untuned base, with its
+# interval says only that an adapter learns. That it learns *as well as full tuning* stands in the thresholds, fixed
+# beforehand. *Not reproduced at this size*, or a threshold missed, would be said of these adapters at this rate and
+# length, not of the idea.
+#
+# To discuss: a colleague writes “no difference was found between LoRA and full tuning” after an exam of 20 questions.
+# Why is “at most 3 points behind” the better sentence, and what does it cost to be able to write it?
+# %% [markdown] tags=["zh"]
+# **怎样读**（卡片的一般读法见第 6 课末尾）。差是秩 8 的 LoRA 减去没有微调的基础模型，它和区间只说明适配器学到了东西。学
+# 得*和全量微调一样好*，写在事先写定的阈值里。*在这个规模上没有重现*，或者有阈值未达到，说的是这些适配器在这样的学习率和
+# 步数下，而不是这个想法本身。
+#
+# 讨论：有人考了 20 道题，写道“没有发现 LoRA 和全量微调有差别”。为什么“最多落后 3 个百分点”是更好的说法？要能这样写，得
+# 付出什么？
+# %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
@@ -392,9 +430,6 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # - J. Pfeiffer et al. 2020, *AdapterHub: A Framework for Adapting Transformers*, arXiv 2007.07779 (the lecture's link).
 # - D. Biderman et al. 2024, *LoRA Learns Less and Forgets Less*, arXiv 2405.09673.
 # %% [markdown] tags=["zh"]
-# 大约 3,400 kB 和 225 kB。对 bf16 的 LLaMA-7B 来说是 13.5 GB 和 40 MB：机器上放一个基础模型，每个任务或每个客户一个适配器。换一个
-# 基础模型，同样的 A 和 B 就只是噪声，所以 `load_run` 会比对哈希，不一致就拒绝载入。
-#
 # ## 课上说的，我们看到的
 #
 # | 课上说 | 这里看到 |

@@ -35,7 +35,7 @@ from minillm.cleaning import deduplicate, jaccard, ngrams
 from minillm.evaluate import answers, exact_match, sit
 from minillm.generate import Sampling, continuations
 from minillm.gpt import count_parameters
-from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam, strip
@@ -350,6 +350,69 @@ show_figure(figure)
 #
 # 微调各只有一个种子；这里的差别是误差（约 4 个百分点）的十倍。
 # %% [markdown] tags=["en"]
+# ## The lecture's claims, measured
+#
+# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# card: end of lesson 6). Measure them yourself:
+# `python -m minillm claims real-over-template stronger-teacher false-promise --quick`.
+#
+# **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings stand here
+# for the users: as many pairs about the same places, once with one template for each type of question, once with many
+# wordings. The exam asks in wordings that neither has seen.
+#
+# **Before you run it:** what share does each answer?
+# %% [markdown] tags=["zh"]
+# ## 课程里的论断，一一测量
+#
+# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 测：`python -m minillm claims real-over-template stronger-teacher false-promise --quick`。
+#
+# **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
+# 多，一组每类问题只有一个模板，一组有多种问法。考试用的问法两组都没见过。
+#
+# **运行之前先猜：** 各能答对多少？
+# %%
+show_claim("real-over-template")
+# %% [markdown] tags=["en"]
+# **A stronger teacher.** The student's base read a third as long as the teacher's. To 48 human pairs are added answers
+# to new questions: the student's own or the teacher's, all of them or only those that most wordings of a question agree
+# on. The exam is about places of which no pair speaks.
+#
+# **Before you run it:** do its own answers help the student at all? Does the filter?
+# %% [markdown] tags=["zh"]
+# **更强的老师。** 学生的基础模型只读了老师三分之一那么久。在 48 个人写的问答对之外，加上对新问题的回答：学生自己的或老
+# 师的，全部留下，或只留多数问法一致的。考试问的是任何问答对都没提到的地方。
+#
+# **运行之前先猜：** 学生自己的回答对它有没有帮助？过滤呢？
+# %%
+show_claim("stronger-teacher")
+# %% [markdown] tags=["en"]
+# **The false promise.** That student imitates a teacher that answers in sentences, on questions about one half of the
+# held-out places; the exam asks about both halves.
+#
+# **Before you run it:** three figures for the imitator, each as a share of the teacher's: style, facts about imitated
+# places, facts about the others.
+# %% [markdown] tags=["zh"]
+# **虚假的承诺。** 同样的学生模仿一个用完整句子回答的老师，题目只涉及一半没教过的地方；考试两半都问。
+#
+# **运行之前先猜：** 模仿者的三个数，各占老师的多少：风格，模仿过的地方的事实，别的地方的事实。
+# %%
+show_claim("false-promise")
+# %% [markdown] tags=["en"]
+# **Reading them.** The difference and its interval show that something changed. “Nothing changed elsewhere” can not be
+# shown in this way: an interval around 0 may only mean a small exam. So a threshold, fixed beforehand, says how much
+# counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing can not
+# show what a better one would gain.
+#
+# To discuss: of the three groups of bars of the false promise, which would the maker of the imitation print in an
+# advertisement, which a critic? Write both sentences so that each is true.
+# %% [markdown] tags=["zh"]
+# **怎样读。** 差和区间能说明有东西变了。“别的地方什么都没变”却不能这样说明：区间含 0，也可能只是考题太少。所以用事先写
+# 定的阈值规定多少以内算没变。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
+# 么。
+#
+# 讨论：“虚假的承诺”的三组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
+# %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
@@ -363,8 +426,6 @@ show_figure(figure)
 # Our teacher grew from the same base as the student, so its records fit it well; a teacher of another kind, with other knowledge,
 # may teach its student to assert what the student does not know. And a model's terms of use may forbid training on its answers,
 # as ChatGPT's did when Alpaca was made.
-#
-# The full experiment, on several seeds and with thresholds fixed beforehand: `python -m minillm claims stronger-teacher false-promise`.
 #
 # ## To discuss in class
 #
@@ -401,8 +462,6 @@ show_figure(figure)
 #
 # 我们的老师和学生来自同一个基础模型，所以它的记录很适合学生；如果老师的知识和学生不同，学生可能学会断言自己不知道的事。另外，有的
 # 模型的使用条款禁止用它的回答来训练，Alpaca 发布时 ChatGPT 的条款就是这样。
-#
-# 完整的实验（多个种子，阈值事先写定）：`python -m minillm claims stronger-teacher false-promise`。
 #
 # ## 课堂讨论
 #

@@ -29,7 +29,7 @@ import torch
 
 from minillm import plots
 from minillm.base_cache import world_base
-from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.pairs import preferences, sft_dialogues
 from minillm.world.tables import load_world
@@ -366,6 +366,35 @@ show_table([say("prompt", "问题"), *models], rows)
 #
 # 有两列互相拉扯。什么都拒绝：有害的拒绝 100 %，无害的回答 0 %。**有用和安全**（helpfulness and safety）是两个目标，合成一个数就看不见这种
 # 交换。最后一列所有模型都低：没教过的提示写在预训练文本里，但这个小模型没学会回忆它。“回答了”不等于“答得好”。
+# %% [markdown] tags=["en"]
+# ## The lecture's claims, measured
+#
+# The control once more, on three seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6): DPO
+# with the recipe above and SFT on the chosen answers begin with the same assistant and take equal steps, rates and
+# rehearsal. Measure it yourself: `python -m minillm claims preference-over-sft --quick`.
+#
+# **Before you run it:** which of the two gives more full sentences, and by how many points? Which loses more facts?
+# %% [markdown] tags=["zh"]
+# ## 课程里的论断，一一测量
+#
+# 再做一次对照：三个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
+# 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
+#
+# **运行之前先猜：** 哪一个的完整句子更多，多几个百分点？哪一个丢的事实更多？
+# %%
+show_claim("preference-over-sft")
+# %% [markdown] tags=["en"]
+# **Reading it.** The difference, with its interval, is in *style* only; a threshold, fixed beforehand, guards the
+# facts. *Not reproduced at this size* has two quite different readings: DPO failed, or both arrived and there was
+# nothing left to win. The bars before stage 3 and the height of both tell which.
+#
+# To discuss: invent a task in which no chosen answer is perfect, so that copying it is not enough. What would the pairs
+# be, what would you measure, and which threshold would you write down?
+# %% [markdown] tags=["zh"]
+# **怎样读。** 差和区间只涉及*风格*；另有一个事先写定的阈值看住事实。*在这个规模上没有重现*有两种很不同的读法：DPO 失败
+# 了，或者两者都到了顶，没有什么可多赢的。看第三阶段之前的柱子和两者的高度，就知道是哪一种。
+#
+# 讨论：设计一个任务，被选中的答案也不完美，光照抄不够。数据对是什么样的？测什么？你会写下什么阈值？
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #

@@ -7,6 +7,7 @@
     result["verdict"], result["conditions"], result["interval"]
     print(claims.describe(result, "zh"))                     # verdict and figures as text
     claims.draw(result, "less-is-more.png", "zh")            # or axes of a matplotlib figure
+    claims.published("less-is-more")                         # the result that stands in lessons/claims.json
 
 A result is a plain dict, the same that `python -m minillm claims SLUG` writes to claims.json:
 
@@ -41,7 +42,9 @@ from minillm.claims import (
     review,
     roles,
     runner,
+    small_and_long,
     small_steps,
+    small_tuned_over_large,
     specialists,
     spurious_rules,
     stronger_teacher,
@@ -60,12 +63,14 @@ CLAIMS: dict[str, Claim] = {
         adapters,
         less_is_more,
         quality_over_quantity,
+        small_tuned_over_large,
         real_over_template,
         across_languages,
         specialists,
         review,
         stronger_teacher,
         false_promise,
+        small_and_long,
         many_turns,
         preference_over_sft,
     )
@@ -85,6 +90,15 @@ def run(
     """Measure one claim. The first time for a seed its base model is trained (one to two minutes) and
     kept in `folder`; `quick` asks fewer questions and tries fewer settings."""
     return runner.run_claim(find(slug), seeds, "quick" if quick else "full", None, bar, folder)
+
+
+def published(slug: str) -> dict:
+    """The result the lessons show: of three seeds, from lessons/claims.json. Raises InputError if it is not there."""
+    path = runner.LESSONS / "claims.json"
+    results = runner.read_results(path)
+    if find(slug).slug not in results:
+        raise InputError(f"{path}: no result of {slug}: run `python -m minillm claims all --seeds 3 --publish`")
+    return results[slug]
 
 
 def draw(result: dict, target, language: str = "en") -> None:

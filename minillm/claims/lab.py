@@ -156,6 +156,11 @@ class Lab:
         """The setting for this size."""
         return full if self.size == "full" else quick
 
+    @cached_property
+    def fresh(self) -> list[str]:
+        """Documents about the same world by another seed, to measure a loss on: no model has read them."""
+        return list(Writer(self.world, self.seed + 1000).documents(9 if self.size == "smoke" else 600))
+
     # ------------------------------------------------------------------------------------ questions
 
     def items(
@@ -252,6 +257,21 @@ class Lab:
     def blank(self) -> Run:
         """A model like the base, with random weights."""
         return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
+
+
+def unfinished(tokenizer: Tokenizer, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
+    """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
+    kept, prompts = [], []
+    for item in items:
+        value = item.accepted[0]
+        endings = (".", "。")
+        sentence = next(
+            (s for s in item.accepted[1:] if s[: -1 if s.endswith(endings) else None].endswith(value)), None
+        )
+        if sentence is not None:
+            kept.append(item)
+            prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])
+    return kept, prompts
 
 
 def right(items: Sequence[Item], answers: Answers) -> list[float]:

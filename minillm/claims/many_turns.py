@@ -78,8 +78,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="Two tunings a seed, equal numbers of answers.", zh="每个种子微调两次，回答的数量相同。"),
     notes=dict(
-        en="The earlier turn is given with its right answer. Nothing else was tried.",
-        zh="提问时前一轮给出正确回答。没有试过别的。",
+        en="The earlier turn is given with its right answer. Nothing was tuned: on seed 102 (quick) the gain at turn 2 was 81 points and turn 1 lost 2.4, more than the threshold.",
+        zh="提问时前一轮给出正确回答。没有调过设置：在种子 102 上（快速版）第 2 轮提高 81 点，第 1 轮损失 2.4 点，超过阈值。",
     ),
     measure=measure,
     picture=partial(bars, names=("single-1", "several-1", "single-2", "several-2")),

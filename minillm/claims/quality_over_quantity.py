@@ -24,7 +24,7 @@ def measure(lab: Lab) -> Observation:
     items = lab.items()
     marks, examples = {}, []
     sets = {f"noise-{p}": spoil(lab, lab.pairs, p) for p in lab.pick(NOISE, QUICK)}
-    sets |= {f"clean-{n}": lab.pairs[:n] for n in lab.pick(FEW, (64,))}
+    sets |= {f"clean-{n}": lab.pairs[:n] for n in lab.pick(FEW, (128,))}
     for name, pairs in sets.items():
         answers = lab.ask(lab.tune(pairs), items)
         marks[name] = tally(items, right(items, answers))
@@ -44,22 +44,22 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
 CLAIM = Claim(
     slug="quality-over-quantity",
     hypothesis=dict(
-        en="Quality over quantity: 64 clean pairs teach more than all pairs, half of them wrong.",
-        zh="质量胜于数量：64 个干净的问答对，胜过一半有错的全部问答对。",
+        en="Quality over quantity: 128 clean pairs teach more than all pairs, half of them wrong.",
+        zh="质量胜于数量：128 个干净的问答对，胜过一半有错的全部问答对。",
     ),
     source="LIMA (2305.11206), LLaMA-2 (2307.09288)",
     conditions={f"noise-{p}": dict(en=f"all pairs, {p} % wrong", zh=f"全部，{p} % 有错") for p in NOISE}
     | {f"clean-{n}": dict(en=f"{n} clean pairs", zh=f"{n} 个干净的问答对") for n in FEW},
     metric=dict(en="right answers about held-out places", zh="关于未教过的地方的正确回答"),
-    better="clean-64",
+    better="clean-128",
     worse="noise-50",
     checks=(
         Check(
             dict(
-                en="64 clean pairs above all pairs with half of them wrong",
-                zh="64 个干净的问答对高出一半有错的全部问答对",
+                en="128 clean pairs above all pairs with half of them wrong",
+                zh="128 个干净的问答对高出一半有错的全部问答对",
             ),
-            lambda f: f["clean-64"] - f["noise-50"],
+            lambda f: f["clean-128"] - f["noise-50"],
             at_least=0.0,
         ),
         Check(
@@ -70,8 +70,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="Eight tunings a seed, equal steps.", zh="每个种子微调八次，步数相同。"),
     notes=dict(
-        en="Wrong answers are other pairs' answers, so that the form stays right. Equal steps for all sets.",
-        zh="错误的回答取自别的问答对，所以格式仍然正确。各组步数相同。",
+        en="Wrong answers are other pairs' answers, so that the form stays right. Equal steps for all sets. With 64 clean pairs instead of 128 the lead was clear on seed 101 but not on 102 (3 points [-4, 11], quick), where wrong answers in half of the pairs cost 40 points.",
+        zh="错误的回答取自别的问答对，所以格式仍然正确。各组步数相同。用 64 个而不是 128 个干净的问答对时，种子 101 上领先清楚，102 上不清楚（3 点 [-4, 11]，快速版）；一半有错的代价在 102 上是 40 点。",
     ),
     measure=measure,
     picture=picture,

@@ -1,0 +1,80 @@
+"""A result as a card for a notebook: the picture, and the figures behind the verdict."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from minillm import plots
+from minillm.claims.experiment import VERDICTS, Claim
+from minillm.claims.figures import VERDICT_COLOURS, WORDS, draw, number, points
+
+HERE = {
+    "interval": {"en": "95 % interval", "zh": "95 % 区间"},
+    "each": {"en": "seed by seed", "zh": "各种子依次"},
+    "thresholds": {"en": "thresholds, fixed beforehand", "zh": "事先写定的阈值"},
+    "measured": {"en": "measured", "zh": "测得"},
+    "all": {"en": "all figures, and what was tried", "zh": "全部数字，以及试过什么"},
+    "again": {"en": "measure it again", "zh": "重新测量"},
+}
+# own background and colour: readable in a light and in a dark notebook
+STYLE = "background:#fff;color:#111;max-width:760px;padding:8px 14px;border:1px solid #bbb;border-left:6px solid"
+CELL = "text-align:left;padding:2px 10px 2px 0;color:#111;background:#fff"
+
+
+def card(claim: Claim, result: Mapping, language: str = "en") -> str:
+    """Hypothesis, verdict, picture, difference with its interval, each threshold, the command; as HTML."""
+    word = {key: escape(text[language]) for key, text in (WORDS | HERE).items()}
+    colon, stop = ("：", "；") if language == "zh" else (": ", "; ")
+    better, worse = (result["conditions"][name]["values"] for name in (claim.better, claim.worse))
+    each = ", ".join(points(b - w) for b, w in zip(better, worse, strict=True))
+    low, high = map(points, result["interval"])
+    compared = " − ".join(escape(claim.conditions[name][language]) for name in (claim.better, claim.worse))
+    checks = [
+        (check.text[language], number(check, found["value"]), found["threshold"],
+         WORDS["holds" if found["holds"] else "missed"][language])
+        for check, found in zip(claim.checks, result["checks"], strict=True)
+    ]  # fmt: skip
+    conditions = [
+        (claim.conditions[name][language], f"{100 * c['mean']:.1f} %",
+         ", ".join(f"{100 * v:.1f}" for v in c["values"]), f"n = {c['n']}")
+        for name, c in result["conditions"].items()
+    ]  # fmt: skip
+    if result["chance"]:
+        conditions.append((WORDS["chance"][language], f"{100 * result['chance']:.1f} %", "", ""))
+    seeds, metric = ", ".join(map(str, result["seeds"])), escape(claim.metric[language])
+    return "".join((
+        f"<div style='{STYLE} {VERDICT_COLOURS[result['verdict']]}'><b>{escape(claim.hypothesis[language])}</b><br>",
+        f"{code(claim.slug)} ({escape(claim.source)})<br>",
+        f"<img style='max-width:100%' alt='{metric}' src='{picture(claim, result, language)}'><br>",
+        f"<b>{escape(VERDICTS[result['verdict']][language])}</b>{stop}{word['difference']}{colon}{compared} = ",
+        f"<b>{points(result['difference'])}</b> {word['points']}{stop}{word['interval']} [{low}, {high}]{stop}",
+        f"{word['each']} {each}",
+        table((word["thresholds"], word["measured"], "", ""), checks),
+        f"<details><summary>{word['all']}</summary>",
+        table((metric, "", f"{word['seeds']} {seeds}", ""), conditions),
+        f"<p>{escape(claim.budget[language])} {result['seconds']:.0f} {word['seconds']}</p>",
+        f"<p>{escape(claim.notes[language])}</p></details>",
+        f"{word['again']}{colon}{code(result['command'])}</div>",
+    ))  # fmt: skip
+
+
+def code(text: str) -> str:
+    return f"<code style='color:#111;background:#fff'>{escape(text)}</code>"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table whose head is HTML already."""
+    lines = ["".join(f"<th style='{CELL}'>{cell}</th>" for cell in head)]
+    lines += ["".join(f"<td style='{CELL}'>{escape(cell)}</td>" for cell in row) for row in rows]
+    return "<table style='margin:6px 0;font-size:inherit'>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+
+
+def picture(claim: Claim, result: Mapping, language: str) -> str:
+    """The picture as the source of an <img>, without the heading, which the card has."""
+    figure, axes = plots.new_figure(1, size=(6.8, 3.8))
+    draw(claim, result, axes[0, 0], language)
+    axes[0, 0].set_title("", loc="left")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
