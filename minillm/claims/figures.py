@@ -50,17 +50,23 @@ def chance_line(axes, result: Mapping, language: str) -> None:
                   va="center", transform=axes.get_yaxis_transform())  # fmt: skip
 
 
+def mark_bar(axes, x: float, condition: Mapping, form: str) -> None:
+    """A dot for every seed, and above bar and dots the mean as a number."""
+    values = [100 * v for v in condition["values"]]
+    if len(values) > 1:
+        axes.plot([x] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+    axes.annotate(format(100 * condition["mean"], form), (x, max(values)), (0, 5), textcoords="offset points",
+                  ha="center", fontsize=8, bbox=dict(facecolor="white", alpha=0.75, edgecolor="none", pad=0.5))  # fmt: skip
+
+
 def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str] = ()) -> None:
     """A bar for each condition (or those named): the mean, and a dot for every seed."""
     names = list(names or result["conditions"])
     shown = [result["conditions"][name] for name in names]
     colours = [COLOURS[0] if name != claim.worse else "#9aa5b1" for name in names]
-    drawn = axes.bar(range(len(names)), [100 * c["mean"] for c in shown], 0.6, color=colours)
-    axes.bar_label(drawn, fmt="%.1f", fontsize=8, padding=4)
+    axes.bar(range(len(names)), [100 * c["mean"] for c in shown], 0.6, color=colours)
     for i, condition in enumerate(shown):
-        if len(condition["values"]) > 1:
-            values = [100 * v for v in condition["values"]]
-            axes.plot([i] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+        mark_bar(axes, i, condition, ".1f")
     labels = [wrap(claim.conditions[name][language], 84 // len(names) - 1) for name in names]
     axes.set_xticks(range(len(names)), labels, fontsize=8)
     top = max(result["chance"], *(max(c["values"]) for c in shown))
@@ -76,12 +82,9 @@ def groups(
     for k, (one, text) in enumerate(series.items()):
         shown = [result["conditions"][f"{kind}-{one}"] for kind in kinds]
         places = [i + (k - (len(series) - 1) / 2) * size for i in range(len(shown))]
-        drawn = axes.bar(places, [100 * c["mean"] for c in shown], 0.92 * size, color=COLOURS[k], label=text[language])
-        axes.bar_label(drawn, fmt="%.0f", fontsize=8, padding=4)
+        axes.bar(places, [100 * c["mean"] for c in shown], 0.92 * size, color=COLOURS[k], label=text[language])
         for x, condition in zip(places, shown, strict=True):
-            values = [100 * v for v in condition["values"]]
-            if len(values) > 1:
-                axes.plot([x] * len(values), values, "o", color="black", markersize=3, alpha=0.6)
+            mark_bar(axes, x, condition, ".0f")
     labels = [wrap(text[language], 84 // len(kinds) - 1) for text in kinds.values()]
     axes.set_xticks(range(len(kinds)), labels, fontsize=8)
     axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 128), yticks=range(0, 101, 20))
@@ -122,7 +125,7 @@ def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
     if axes.get_legend_handles_labels()[0] and not axes.get_legend():
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="best")
     if figure is not None:
         plots.save_figure(figure, Path(target))
 
