@@ -92,7 +92,7 @@ def run(
     slug: str, seeds: Sequence[int] = (runner.FIRST_SEED,), quick: bool = False, bar: bool = False, folder: Path = CACHE
 ) -> dict:
     """Measure one claim. The first time for a seed its base model is trained (one to two minutes) and
-    kept in `folder`; `quick` asks fewer questions and tries fewer settings."""
+    kept in `folder`; `quick` asks fewer questions, tries fewer settings and tunes in fewer steps."""
     return runner.run_claim(find(slug), seeds, "quick" if quick else "full", None, bar, folder)
 
 

@@ -36,7 +36,7 @@ MAIL = {
     ),
     "zh": (("给{n}写一封邮件：{s}", "写信告诉{n}：{s}", "请给{n}发一封短邮件：{s}"), "{n}，你好：{s}祝好！"),
 }
-DOCUMENTS, STEPS = 42_000, 2000
+DOCUMENTS, STEPS, QUICK_STEPS = 42_000, 2000, 1200
 ROUNDS = 12  # worlds made up of the taught places; of the held-out ones there is one
 
 
@@ -112,8 +112,9 @@ def reader(lab: Lab, languages: Sequence[str] = LANGUAGES, **shape: int) -> Base
     """A base that has learned to read: as long in training as the whole demo's, of the usual shape but for
     four heads, since with two copying had not begun after 720 steps."""
     documents = list(PassageWriter(lab.world, lab.seed, languages).documents(DOCUMENTS if lab.size != "smoke" else 300))
+    steps = lab.pick(STEPS, QUICK_STEPS)
     tokenizer = lab.base.run.tokenizer  # of both languages, also for a base that reads one
-    return lab.pretrain(documents, tokenizer, **{"steps": STEPS, "n_head": 4} | shape)
+    return lab.pretrain(documents, tokenizer, **{"steps": steps, "n_head": 4} | shape)
 
 
 def worlds(lab: Lab) -> tuple[list[Place], list[Place]]:

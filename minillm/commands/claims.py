@@ -24,7 +24,7 @@ class Claims:
     first_seed: int = runner.FIRST_SEED
     """The first seed; those of the published run were never used to choose a setting."""
     quick: bool = False
-    """Ask fewer questions and try fewer settings."""
+    """Ask fewer questions, try fewer settings, tune in fewer steps."""
     lang: Literal["en", "zh"] = "en"
     """Language of text and pictures."""
     publish: bool = False
