@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -143,6 +144,12 @@ def test_a_run_in_parts_measures_each_seed_once(bare_lab, tmp_path):
     assert (tmp_path / "made-up.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("slug", claims.CLAIMS)
+def test_a_note_or_a_picture_does_not_make_an_observation_old(slug):
+    code = runner.experiment(claims.CLAIMS[slug])
+    assert "def measure(" in code and "def picture(" not in code and "Claim(" not in code
+
+
 def test_results_of_other_claims_stay(bare_lab, tmp_path):
     for slug in ("one", "two"):
         runner.run_claims([made_up([], slug=slug)], [201], tmp_path, say=lambda _: None)
@@ -163,11 +170,30 @@ def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):
 
 
 def test_the_committed_pages_agree_with_the_committed_figures():
-    if not (runner.LESSONS / "claims.json").is_file():
-        pytest.skip("nothing is published yet")
     results = runner.read_results(runner.LESSONS / "claims.json")
+    assert list(results) == list(claims.CLAIMS)
+    assert all(r["size"] == "full" and r["seeds"] == [201, 202, 203] for r in results.values())
     for language, name in (("en", "CLAIMS.md"), ("zh", "CLAIMS.zh.md")):
         assert (runner.LESSONS / name).read_text(encoding="utf-8") == runner.page(claims.CLAIMS, results, language)
+
+
+def test_the_committed_verdicts_follow_from_the_committed_figures():
+    for slug, result in runner.read_results(runner.LESSONS / "claims.json").items():
+        claim, conditions = claims.CLAIMS[slug], result["conditions"]
+        numbers = {name: c["mean"] for name, c in conditions.items()} | {"chance": result["chance"]}
+        numbers |= {name: float(np.mean(values)) for name, values in result["figures"].items()}
+        holds = [check.holds(check.value(numbers)) for check in claim.checks]
+        assert holds == [c["holds"] for c in result["checks"]], slug
+        pairs = zip(conditions[claim.better]["values"], conditions[claim.worse]["values"], strict=True)
+        assert result["verdict"] == verdict(holds, [b - w for b, w in pairs], result["interval"]), slug
+
+
+def test_the_readmes_count_the_published_verdicts():
+    found = Counter(r["verdict"] for r in runner.read_results(runner.LESSONS / "claims.json").values())
+    yes, partly, no = (found[v] for v in ("reproduced", "partly", "not_reproduced"))
+    english, chinese = ((runner.LESSONS.parent / f).read_text(encoding="utf-8") for f in ("README.md", "README.zh.md"))
+    assert f"(lessons/CLAIMS.md): {yes} reproduced, {partly} partly, {no} not reproduced at this size" in english
+    assert f"(lessons/CLAIMS.zh.md)：重现 {yes} 个，部分重现 {partly} 个，在这个规模上没有重现 {no} 个" in chinese
 
 
 # ------------------------------------------------------------------------------------- in the lessons

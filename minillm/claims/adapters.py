@@ -57,13 +57,13 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
         share = 100 * sum(result["figures"][f"share of {name}"]) / len(result["seeds"])
         axes.plot(share, 100 * condition["mean"], "o", markersize=8, color="#9aa5b1" if name == "full" else f"C{i - 1}")
         axes.plot([share] * len(condition["values"]), [100 * v for v in condition["values"]], "k.", markersize=3)
-        label = wrap(claim.conditions[name][language], 30)
+        above = name.startswith(("full", "lora"))  # these lie at the top, the others under them
         axes.annotate(
-            label,
-            (share, 100 * condition["mean"]),
-            (0, -16 if name.startswith(("full", "lora")) else 9),
+            wrap(claim.conditions[name][language], 30),
+            (share, 100 * (max(condition["values"]) if above else condition["mean"])),
+            (0, 6) if above else (-9, -3),
             textcoords="offset points",
-            ha="center",
+            ha="center" if above else "right",
             fontsize=8,
         )
     axes.axvline(7, color="#666666", linestyle=":", linewidth=1)
