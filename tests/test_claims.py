@@ -166,7 +166,7 @@ def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):
         assert text == runner.page(known, runner.read_results(tmp_path / "claims.json"), language)
         assert "50.0" in text and "+25.0" in text and "## fails" in text
     english = (tmp_path / "CLAIMS.md").read_text(encoding="utf-8")
-    assert "**reproduced.**" in english and "**partly.**" in english and "**not reproduced at this size.**" in english
+    assert all(f"**{state}**: " in english for state in ("reproduced", "partly", "not reproduced at this size"))
 
 
 def test_the_committed_pages_agree_with_the_committed_figures():

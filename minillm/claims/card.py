@@ -11,7 +11,6 @@ from minillm.claims.figures import VERDICT_COLOURS, WORDS, draw, number, points
 
 HERE = {
     "interval": {"en": "95 % interval", "zh": "95 % 区间"},
-    "each": {"en": "seed by seed", "zh": "各种子依次"},
     "thresholds": {"en": "thresholds, fixed beforehand", "zh": "事先写定的阈值"},
     "measured": {"en": "measured", "zh": "测得"},
     "all": {"en": "all figures, and what was tried", "zh": "全部数字，以及试过什么"},

@@ -20,6 +20,7 @@ WORDS = {
     "seconds": {"en": "s beside the shared base models", "zh": "秒（不含共用的基础模型）"},
     "source": {"en": "source", "zh": "来源"},
     "notes": {"en": "notes", "zh": "说明"},
+    "each": {"en": "seed by seed", "zh": "各种子依次"},
     "quick": {"en": "a quick run", "zh": "快速版"},
 }
 
@@ -131,7 +132,8 @@ def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
 
 
 def points(value: float) -> str:
-    return f"{100 * value:+.1f}"
+    """A share as percentage points with its sign, a true minus."""
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def number(check: Check, value: float | None) -> str:

@@ -148,7 +148,9 @@ def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str
 def section(claim: Claim, result: Mapping, language: str) -> list[str]:
     """One claim with all its figures."""
     word = {key: text[language] for key, text in WORDS.items()}
-    lines = [f"## {claim.slug}", "", f"**{VERDICTS[result['verdict']][language]}.** {claim.hypothesis[language]}", "",
+    stop, colon = {"en": (". ", ": "), "zh": ("。", "：")}[language]
+    state = VERDICTS[result["verdict"]][language]
+    lines = [f"## {claim.slug}", "", f"**{state}**{colon}{claim.hypothesis[language]}", "",
              row((claim.metric[language], "%", f"{word['seeds']} {', '.join(map(str, result['seeds']))}", "n")),
              row(("---", "---", "---", "---"))]  # fmt: skip
     for name, condition in result["conditions"].items():
@@ -156,12 +158,17 @@ def section(claim: Claim, result: Mapping, language: str) -> list[str]:
         lines.append(row((claim.conditions[name][language], f"{100 * condition['mean']:.1f}", values, condition["n"])))
     if result["chance"]:
         lines.append(row((word["chance"], f"{100 * result['chance']:.1f}", "", "")))
-    lines.append("")
+    better, worse = (result["conditions"][name]["values"] for name in (claim.better, claim.worse))
+    each = ", ".join(points(b - w) for b, w in zip(better, worse, strict=True))
+    compared = " − ".join(claim.conditions[name][language] for name in (claim.better, claim.worse))
+    low, high = map(points, result["interval"])
+    lines += ["", f"- {word['difference']}{colon}{compared} = {points(result['difference'])} {word['points']}, "
+              f"[{low}, {high}]; {word['each']}{colon}{each}"]  # fmt: skip
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
-        lines.append(f"- {state}: {check.text[language]}: {number(check, found['value'])} ({found['threshold']})")
-    lines += ["", f"{claim.budget[language]} {result['seconds']:.0f} {word['seconds']}. `{result['command']}`"]
-    return [*lines, "", f"{word['notes']}: {claim.notes[language]}"]
+        lines.append(f"- {state}{colon}{check.text[language]}: {number(check, found['value'])} ({found['threshold']})")
+    cost = f"{claim.budget[language]} {result['seconds']:.0f} {word['seconds']}{stop}"
+    return [*lines, "", f"{cost}`{result['command']}`", "", f"{word['notes']}{colon}{claim.notes[language]}"]
 
 
 def row(cells) -> str:
