@@ -340,7 +340,7 @@ show_claim("across-languages")
 # |---|---|
 # | trained on one task, a model carries it over to other languages by itself | no: English pairs alone, at most 3 % of the Chinese questions |
 # | multilingual pretraining helps | the base read parallel texts, and still needs some Chinese pairs; with 16 of them English pairs help (about 10 → 21 or 35 %) |
-# | (Hsu et al. 2019) reading comprehension transfers | not tested here: there the answer stands in the text |
+# | (Hsu et al. 2019) reading comprehension transfers | see the card, “the text given” |
 #
 # ## To discuss in class
 #
@@ -369,7 +369,7 @@ show_claim("across-languages")
 # |---|---|
 # | 模型在单一任务上训练后，能自动迁移到其他语言 | 没有：只用英文问答对，中文题最多 3 % |
 # | 多语言预训练有助于迁移 | 基础模型读过双语并列的文本，仍需要几个中文问答对；有了 16 个，英文问答对有帮助（约 10 → 21 或 35 %） |
-# | （Hsu 等 2019）阅读理解能迁移 | 这里没有检验：那里的答案就在文章里 |
+# | （Hsu 等 2019）阅读理解能迁移 | 见卡片里的“给出文章” |
 #
 # ## 课堂讨论
 #
