@@ -147,7 +147,8 @@ def test_a_run_in_parts_measures_each_seed_once(bare_lab, tmp_path):
 @pytest.mark.parametrize("slug", claims.CLAIMS)
 def test_a_note_or_a_picture_does_not_make_an_observation_old(slug):
     code = runner.experiment(claims.CLAIMS[slug])
-    assert "def measure(" in code and "def picture(" not in code and "Claim(" not in code
+    assert "def measure(" in code and "class Lab" in code  # its own code and what experiments share
+    assert "def picture(" not in code and "CLAIM = " not in code
 
 
 def test_results_of_other_claims_stay(bare_lab, tmp_path):

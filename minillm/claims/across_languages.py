@@ -1,31 +1,33 @@
 """What is taught in one language helps in another (Hsu et al. 2019, 1909.09587): with the text given, as in
 the source, and from memory, where the facts come from stage 1."""
 
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 
-from minillm.chat import encode_dialogue, turn
+from minillm.batching import padded_batch
+from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import COLOURS, bars
 from minillm.claims.lab import Item, Lab, right, show, tally
 from minillm.claims.passages import reader, reading, worlds
-from minillm.gpt import token_losses
+from minillm.stage3_preference import sequence_log_probs
 
 FEW, MANY = 16, 512
 GIVEN = ("before", "given-monolingual", "given-english", "given-chinese")
 MEMORY = ("english", "few", "few-english", "chinese")
 
 
-def answer_loss(run: Run, item: Item, answer: str) -> float:
-    """-log p of the answer and its [END], in nats; a question too long for the context loses its beginning."""
-    dialogue = encode_dialogue(turn(item.text, answer), run.tokenizer)
+@torch.no_grad()
+def likeliest(run: Run, item: Item, answers: Sequence[str]) -> str:
+    """The answer with the highest log-probability, its [END] included; a question too long for the context
+    loses its beginning."""
     last = run.gpt.config.n_ctx + 1
-    ids, learned = torch.tensor([dialogue.ids[-last:]]), torch.tensor(dialogue.mask[-last:][1:])
-    with torch.no_grad():
-        losses = token_losses(run.gpt(ids[:, :-1]), ids[:, 1:])[0]  # (1, T, V) -> (1, T) -> (T)
-    return float(losses[learned].sum())
+    dialogues = [encode_dialogue(turn(item.text, answer), run.tokenizer) for answer in answers]
+    batch = padded_batch([Dialogue(d.ids[-last:], d.mask[-last:]) for d in dialogues], run.tokenizer.pad)
+    log_probs = sequence_log_probs(run.gpt(batch.ids, batch.mask, batch.positions), batch)  # (B, T, V) -> (B)
+    return answers[int(log_probs.argmax())]
 
 
 def spans(lab: Lab) -> dict[str, list[str]]:
@@ -50,7 +52,7 @@ def from_passages(lab: Lab) -> tuple[dict, dict, list]:
     marks, figures, examples = {}, {}, []
     for name, make in runs.items():
         run = make()
-        chosen = [min(choices[i.text], key=partial(answer_loss, run, i)) for i in items]
+        chosen = [likeliest(run, i, choices[i.text]) for i in items]
         marks[name] = tally(items, [float(i.is_right(text)) for i, text in zip(items, chosen, strict=True)])
         answers = lab.ask(run, items)
         figures[f"{name}, written freely"] = sum(right(items, answers)) / len(items)

@@ -7,7 +7,7 @@ from html import escape
 
 from minillm import plots
 from minillm.claims.experiment import VERDICTS, Claim
-from minillm.claims.figures import VERDICT_COLOURS, WORDS, draw, number, points
+from minillm.claims.figures import VERDICT_COLOURS, WORDS, comparison, draw, number
 
 HERE = {
     "interval": {"en": "95 % interval", "zh": "95 % 区间"},
@@ -25,10 +25,7 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
     """Hypothesis, verdict, picture, difference with its interval, each threshold, the command; as HTML."""
     word = {key: escape(text[language]) for key, text in (WORDS | HERE).items()}
     colon, stop = ("：", "；") if language == "zh" else (": ", "; ")
-    better, worse = (result["conditions"][name]["values"] for name in (claim.better, claim.worse))
-    each = ", ".join(points(b - w) for b, w in zip(better, worse, strict=True))
-    low, high = map(points, result["interval"])
-    compared = " − ".join(escape(claim.conditions[name][language]) for name in (claim.better, claim.worse))
+    compared, difference, interval, each = map(escape, comparison(claim, result, language))
     checks = [
         (check.text[language], number(check, found["value"]), found["threshold"],
          WORDS["holds" if found["holds"] else "missed"][language])
@@ -47,7 +44,7 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
         f"{code(claim.slug)} ({escape(claim.source)})<br>",
         f"<img style='max-width:100%' alt='{metric}' src='{picture(claim, result, language)}'><br>",
         f"<b>{escape(VERDICTS[result['verdict']][language])}</b>{stop}{word['difference']}{colon}{compared} = ",
-        f"<b>{points(result['difference'])}</b> {word['points']}{stop}{word['interval']} [{low}, {high}]{stop}",
+        f"<b>{difference}</b> {word['points']}{stop}{word['interval']} {interval}{stop}",
         f"{word['each']} {each}",
         table((word["thresholds"], word["measured"], "", ""), checks),
         f"<details><summary>{word['all']}</summary>",

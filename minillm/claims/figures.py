@@ -136,6 +136,16 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
+def comparison(claim: Claim, result: Mapping, language: str) -> tuple[str, str, str, str]:
+    """The difference a claim is about, in words and points: what is compared, the difference, its interval,
+    and the difference of each seed."""
+    compared = " − ".join(claim.conditions[name][language] for name in (claim.better, claim.worse))
+    values = (result["conditions"][name]["values"] for name in (claim.better, claim.worse))
+    each = ", ".join(points(better - worse) for better, worse in zip(*values, strict=True))
+    low, high = map(points, result["interval"])
+    return compared, points(result["difference"]), f"[{low}, {high}]", each
+
+
 def number(check: Check, value: float | None) -> str:
     """A check's value as its threshold is written; a dash where there is none."""
     return (
@@ -166,10 +176,8 @@ def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
                      f"({values}; n = {condition['n']})")  # fmt: skip
     if result["chance"]:
         lines.append(f"    {100 * result['chance']:6.1f} %  {word['chance']}")
-    better, worse = (claim.conditions[name][language] for name in (claim.better, claim.worse))
-    low, high = result["interval"]
-    lines.append(f"  {word['difference']}: {better} − {worse} = {points(result['difference'])} "
-                 f"[{points(low)}, {points(high)}] {word['points']}")  # fmt: skip
+    compared, difference, interval, _ = comparison(claim, result, language)
+    lines.append(f"  {word['difference']}: {compared} = {difference} {interval} {word['points']}")
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
         lines.append(f"  [{state}] {check.text[language]}: {number(check, found['value'])} ({found['threshold']})")

@@ -5,9 +5,8 @@ from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab, right, show, tally
-from minillm.claims.many_turns import second_turns
 from minillm.claims.passages import known, mailing, passage, reader, reading, summarising, worlds
-from minillm.claims.tasks import Task, answering, proofreading, translating
+from minillm.claims.tasks import Task, answering, proofreading, second_turns, translating
 from minillm.world.pairs import request_pairs
 from minillm.world.tables import LANGUAGES
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Lab, right, show, tally, unfinished
+from minillm.claims.lab import Answers, Lab, right, show, tally
 from minillm.demo import DemoConfig
 
 
@@ -17,10 +17,8 @@ def measure(lab: Lab) -> Observation:
         given[name] = lab.ask(run, items)
         marks[name] = tally(items, right(items, given[name]))
         examples += show(name, items, given[name])
-    facts, prompts = unfinished(base.tokenizer, items)
-    completed = lab.complete(base, prompts)
-    knows = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, completed, strict=True)]
-    marks["completes"] = tally(facts, knows)
+    facts, _, known = lab.finish(base, items)
+    marks["completes"] = tally(facts, known)
     stops = {f"{name} stops": sum(ended for _, ended in answers) / len(answers) for name, answers in given.items()}
     return Observation(marks, lab.constant_answer, stops, examples)
 

@@ -100,7 +100,7 @@ class Lab:
 
     @cached_property
     def large(self) -> Base:
-        """The base model of the whole demo, twice as long in training; in a quick run that of `--fast`."""
+        """The base model of the whole demo, nearly three times as long in training; in a quick run that of `--fast`."""
         return world_base(self.seed, fast=False, folder=self.folder, bar=self.bar) if self.size == "full" else self.base
 
     @cached_property
@@ -206,6 +206,14 @@ class Lab:
             sampling = replace(sampling, max_new_tokens=4)
         return continuations(run.gpt, run.tokenizer, prompts, sampling)
 
+    def finish(self, run: Run, items: Sequence[Item]) -> tuple[list[Item], Answers, list[float]]:
+        """Those of the facts whose sentence ends with the value, what a base model puts there, and 1 where
+        that begins with the value: what it knows, asked as raw text."""
+        facts, prompts = unfinished(run.tokenizer, items)
+        answers = self.complete(run, prompts)
+        known = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, answers, strict=True)]
+        return facts, answers, known
+
     def score(self, run: Run, items: Sequence[Item]) -> Marks:
         """Marks of a model: 1 for a right answer that ends with [END]."""
         return tally(items, right(items, self.ask(run, items)))
@@ -263,7 +271,7 @@ class Lab:
         return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
 
 
-def unfinished(tokenizer: Tokenizer, items: list[Item]) -> tuple[list[Item], list[list[int]]]:
+def unfinished(tokenizer: Tokenizer, items: Sequence[Item]) -> tuple[list[Item], list[list[int]]]:
     """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
     kept, prompts = [], []
     for item in items:

@@ -1,8 +1,8 @@
 """Tasks with their text given: reading comprehension, summaries and their translation, mails.
 
 What a passage says is made up: places keep their names and take values of others, so that only reading
-helps, not what stage 1 knows. The base of the demo never met such text and can not copy from it (asked
-about a passage, tuned or not, it answers by heart or with any value of the kind); `reader` has.
+helps, not what stage 1 knows. The base of the demo never met such text: tuned on passages it copies in
+16 to 28 % of the questions and else answers by heart or with any value of the kind. `reader` has met it.
 """
 
 import random
@@ -97,7 +97,7 @@ class PassageWriter(Writer):
         return " ".join(parts)
 
     def names_twice(self, language: str) -> str:
-        """A list of names, and again: the plainest thing to copy. Without it copying began later."""
+        """A list of names, and again: the plainest thing to copy."""
         place = self.imagine()
         names = [p.names[language] for p in self.random.sample(self.world.places, 3)]
         names += [
@@ -110,7 +110,8 @@ class PassageWriter(Writer):
 
 def reader(lab: Lab, languages: Sequence[str] = LANGUAGES, **shape: int) -> Base:
     """A base that has learned to read: as long in training as the whole demo's, of the usual shape but for
-    four heads, since with two copying had not begun after 720 steps."""
+    four heads. With two, three facts a text and no lists it did not copy after 720 steps; which of the
+    three held it back was not taken apart."""
     documents = list(PassageWriter(lab.world, lab.seed, languages).documents(DOCUMENTS if lab.size != "smoke" else 300))
     steps = lab.pick(STEPS, QUICK_STEPS)
     tokenizer = lab.base.run.tokenizer  # of both languages, also for a base that reads one

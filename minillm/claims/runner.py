@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from minillm.base_cache import CACHE
+from minillm.claims import adapter_kinds, lab, passages, tasks
 from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
-from minillm.claims.figures import WORDS, describe, draw, number, points
+from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
 from minillm.claims.lab import Lab
 from minillm.demo import fast_config
 from minillm.files import read_json, write_json, write_text
@@ -23,13 +24,13 @@ FIRST_SEED = 201  # seeds of the report; settings were tuned on others (101, 102
 
 
 def experiment(claim: Claim) -> str:
-    """The code of a claim's module that measures: all but its picture and its texts and thresholds, which
-    only say how an observation is shown and judged."""
+    """The code that measures a claim: what experiments share, and of the claim's module all but its picture
+    and its texts and thresholds, which only say how an observation is shown and judged."""
     tree = ast.parse(inspect.getsource(sys.modules[claim.measure.__module__]))
     shown = ("CLAIM", "picture")
     kept = [node for node in tree.body if getattr(node, "name", None) not in shown]
     kept = [n for n in kept if not (isinstance(n, ast.Assign) and getattr(n.targets[0], "id", None) in shown)]
-    return "\n".join(map(ast.unparse, kept))
+    return "\n".join([*map(inspect.getsource, (lab, tasks, passages, adapter_kinds)), *map(ast.unparse, kept)])
 
 
 def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
@@ -53,10 +54,10 @@ def run_claim(
         if kept is not None and kept.is_file():
             observations[seed] = Observation(**read_json(kept, dict))
             continue
-        lab = labs.setdefault(seed, Lab(seed, size, bar, folder))
-        _ = lab.base  # shared by all claims: not counted
+        shared = labs.setdefault(seed, Lab(seed, size, bar, folder))
+        _ = shared.base  # of all claims: not counted
         timer = Timer()
-        observation = claim.measure(lab)
+        observation = claim.measure(shared)
         observations[seed] = replace(observation, seconds=timer.seconds)
         if kept is not None:
             write_json(kept, asdict(observations[seed]))
@@ -158,12 +159,9 @@ def section(claim: Claim, result: Mapping, language: str) -> list[str]:
         lines.append(row((claim.conditions[name][language], f"{100 * condition['mean']:.1f}", values, condition["n"])))
     if result["chance"]:
         lines.append(row((word["chance"], f"{100 * result['chance']:.1f}", "", "")))
-    better, worse = (result["conditions"][name]["values"] for name in (claim.better, claim.worse))
-    each = ", ".join(points(b - w) for b, w in zip(better, worse, strict=True))
-    compared = " − ".join(claim.conditions[name][language] for name in (claim.better, claim.worse))
-    low, high = map(points, result["interval"])
-    lines += ["", f"- {word['difference']}{colon}{compared} = {points(result['difference'])} {word['points']}, "
-              f"[{low}, {high}]; {word['each']}{colon}{each}"]  # fmt: skip
+    compared, difference, interval, each = comparison(claim, result, language)
+    lines += ["", f"- {word['difference']}{colon}{compared} = {difference} {word['points']}, {interval}; "
+              f"{word['each']}{colon}{each}"]  # fmt: skip
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
         lines.append(f"- {state}{colon}{check.text[language]}: {number(check, found['value'])} ({found['threshold']})")

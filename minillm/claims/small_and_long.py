@@ -11,7 +11,7 @@ from minillm.chat import Dialogue
 from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Marks, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, show, unfinished
+from minillm.claims.lab import Lab, show
 from minillm.demo import DemoConfig
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.stage1_pretrain import PretrainConfig
@@ -59,7 +59,7 @@ def measure(lab: Lab) -> Observation:
     config, tokenizer = PretrainConfig(), lab.base.run.tokenizer
     documents = lab.config.documents if lab.size == "smoke" else DemoConfig().documents
     texts = list(Writer(lab.world, lab.seed).documents(documents))
-    facts, prompts = unfinished(tokenizer, lab.items(lab.world.places))
+    items = lab.items(lab.world.places)
     # the embedding is tied: what it costs is the product at the output, so it counts once, like any matrix
     size = {
         name: count_parameters(GPT(PretrainConfig(**shape).model_config(tokenizer.n_vocab)))
@@ -75,10 +75,9 @@ def measure(lab: Lab) -> Observation:
             steps = equal_steps(budget, size["large"], size[name])
             run = lab.pretrain(texts, tokenizer, steps=steps, warmup=steps // 10, **shape).run
             marks[f"{name}-{budget}"], loss = guess(run, lab.fresh)
-            answers = lab.complete(run, prompts)
-            knows = [text.startswith(i.accepted[0]) for i, (text, _) in zip(facts, answers, strict=True)]
+            facts, answers, known = lab.finish(run, items)
             figures[f"nats a token, {name}-{budget}"] = loss
-            figures[f"completes sentences, {name}-{budget}"] = mean(knows) if knows else 0.0
+            figures[f"completes sentences, {name}-{budget}"] = mean(known) if known else 0.0
             examples += show(f"{name}-{budget}", facts, answers, 2)
     return Observation(marks, 0.0, figures, examples)
 

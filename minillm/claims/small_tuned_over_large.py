@@ -11,7 +11,7 @@ from minillm.chat import Message, encode_dialogue, turn
 from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally, unfinished
+from minillm.claims.lab import Answers, Item, Lab, right, show, tally
 from minillm.corpus import token_stream
 from minillm.gpt import count_parameters
 from minillm.stage1_pretrain import PretrainConfig, text_loss
@@ -120,10 +120,8 @@ def measure(lab: Lab) -> Observation:
     marks = {"preferred-small": tally(items, won), "preferred-large": tally(items, [1 - w for w in won])}
     for model, name, run in (("small", "small", start.run), ("large", way, large)):
         marks[f"right-{model}"] = tally(items, right(items, given[name]))
-        facts, prompts = unfinished(run.tokenizer, lab.items())
-        completed = lab.complete(run, prompts)
-        knows = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, completed, strict=True)]
-        marks[f"knows-{model}"] = tally(facts, knows)
+        facts, _, known = lab.finish(run, lab.items())
+        marks[f"knows-{model}"] = tally(facts, known)
 
     figures = taxes(lab, {"large": large, "small": start.run, "tuned": small, "without rehearsal": careless})
     for name, answers in given.items():

@@ -15,7 +15,7 @@ def measure(lab: Lab) -> Observation:
     marks, figures, examples = {}, {}, []
     pooled: dict[str, dict[str, list[float]]] = {"fifth": {}, "scratch": {}}
     tasks = {name: make(lab) for name, make in TASKS.items()}
-    steps = DemoConfig().sft_steps
+    steps = lab.pick(DemoConfig().sft_steps, lab.config.sft_steps)
     for name, task in tasks.items():
         runs = {
             "all": lab.tune(task.pairs, lab.large, steps),

@@ -1,5 +1,5 @@
-"""Three tasks from the world, each with pairs to teach it and questions about what was not taught:
-answering, translating, proofreading."""
+"""Tasks from the world, with pairs to teach them and questions about what was not taught: answering,
+translating, proofreading, and second turns of a dialogue."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,14 @@ from minillm.chat import Message, turn
 from minillm.claims.lab import Item, Lab
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place
+
+OTHER_PLACE = {"en": "And of {}?", "zh": "那{}呢？"}
+OTHER_FACT = {"en": "And its {}?", "zh": "它的{}呢？"}
+FACT_NAMES = {
+    "en": dict(capital="capital", mountain="highest mountain", height="highest mountain's height", river="longest river",
+               currency="currency", continent="continent"),
+    "zh": dict(capital="首都", mountain="最高的山", height="最高的山的高度", river="最长的河", currency="货币", continent="洲"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,28 @@ def proofreading(lab: Lab) -> Task:
                     items.append(Item(row["wrong"], template.format(s=row[form]), (answer,), language))
         parts.append(items)
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in parts[0]]), lab.some(parts[1]))
+
+
+def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Item, str]]:
+    """(first turn, second turn that only makes sense after it, the same question in full)."""
+    rng, world, found = lab.random(), lab.world, []
+    for place in places:
+        for language in LANGUAGES:
+            known = [a for a in ATTRIBUTES if world.fact(place, a, language)]
+            for attribute in known:
+                other = rng.choice([p for p in places if p is not place and world.fact(p, attribute, language)])
+                before = rng.choice([a for a in known if a != attribute])
+                for first, asked, text in (
+                    (place, before, OTHER_FACT[language].format(FACT_NAMES[language][attribute])),
+                    (other, attribute, OTHER_PLACE[language].format(place.names[language])),
+                ):
+                    opening = rng.choice(world.write("question", first, asked, language))
+                    history = turn(opening, world.fact(first, asked, language))
+                    in_full = rng.choice(world.write("question", place, attribute, language))
+                    accepted = tuple(world.accepted(place, attribute, language))
+                    item = Item(place.names["en"], text, accepted, language, attribute, tuple(history))
+                    found.append((history, item, in_full))
+    return found
 
 
 TASKS = {"answering": answering, "translating": translating, "proofreading": proofreading}
