@@ -30,7 +30,8 @@ import random
 import torch
 
 from minillm import plots
-from minillm.homework.lessons.l01_ngrams import count_ngrams, cross_entropy, next_token_probabilities, smooth
+from minillm.homework.lessons.l01_losses import cross_entropy
+from minillm.homework.lessons.l01_ngrams import count_ngrams, next_token_probabilities, smooth
 from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
