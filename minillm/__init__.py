@@ -9,11 +9,11 @@ training, checkpoint, stage1_pretrain, stage2_sft, stage3_preference, evaluate.
 
 from minillm.assistant import Assistant, load
 from minillm.chat import Message, Preference
-from minillm.files import InputError
 from minillm.generate import Sampling
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
 from minillm.lora import LoRAConfig
+from minillm.plumbing.files import InputError
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer

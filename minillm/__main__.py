@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from minillm import resuming
+from minillm import checkpoint
 from minillm.commands.claims import Claims
 from minillm.commands.classroom import Homework, Notebooks
 from minillm.commands.material import TokenizerCommand, World
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        hint = resuming.how_to_go_on(command.out) if isinstance(command, TrainConfig) else ""
+        hint = checkpoint.how_to_go_on(command.out) if isinstance(command, TrainConfig) else ""
         print(f"\ninterrupted{hint}", file=sys.stderr)
         return 130
     except OSError as error:

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from minillm.chat import Message, fit_prompt
-from minillm.checkpoint import Run, load_run
 from minillm.generate import Sampling, stream
 from minillm.gpt import GPT
+from minillm.plumbing.devices import pick_device
+from minillm.run_folder import Run, load_run
 from minillm.tokenizer import Tokenizer
-from minillm.training import pick_device
 
 
 class Assistant:

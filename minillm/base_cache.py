@@ -11,13 +11,14 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from minillm.checkpoint import Run, is_finished, load_run
-from minillm.corpus import survey
 from minillm.demo import DemoConfig, fast_config
-from minillm.files import make_folder
+from minillm.material.corpus import survey
+from minillm.plumbing.devices import pick_device
+from minillm.plumbing.files import make_folder
+from minillm.run_folder import Run, is_finished, load_run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
-from minillm.training import MAY_CHANGE, pick_device
+from minillm.training import MAY_CHANGE
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from minillm.chat import Dialogue
-from minillm.corpus import Documents, Tokens, pieces, token_stream
-from minillm.files import InputError
 from minillm.gpt import causal_mask
+from minillm.material.corpus import Documents, Tokens, pieces, token_stream
+from minillm.plumbing.files import InputError
 from minillm.tokenizer import Tokenizer
 
 

@@ -3,25 +3,27 @@
 World -> tokenizer -> stage 1 -> stage 2 (also from random weights, and with LoRA) -> stage 3 -> exam.
 """
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from minillm import evaluate, plots
 from minillm.assistant import Assistant
 from minillm.chat import Message
-from minillm.checkpoint import Run
-from minillm.files import write_json
 from minillm.generate import Sampling
 from minillm.gpt import GPT, count_parameters
+from minillm.measure import evaluate
+from minillm.plumbing import plots
+from minillm.plumbing.devices import Timer, pick_device
+from minillm.plumbing.files import write_json
+from minillm.plumbing.terminal import percent, table
+from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, pick_device
+from minillm.training import Metrics
 from minillm.world.exam import Exam, baselines, make_exam
 from minillm.world.pairs import preferences, sft_dialogues
 from minillm.world.tables import World, load_world, split_places
@@ -211,31 +213,6 @@ def compare(runs: dict[str, Run], cases: list[Case]) -> list[dict]:
 
 
 # ------------------------------------------------------------------------------------------- showing it
-
-
-def width(text: str) -> int:
-    """Columns a text takes in a terminal: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def fit(text: str, columns: int) -> str:
-    """The text cut or filled to so many columns."""
-    text = text.replace("\n", " ")
-    if width(text) > columns:
-        while width(text) > columns - 1:
-            text = text[:-1]
-        text += "…"
-    return text + " " * (columns - width(text))
-
-
-def table(rows: list[list[str]], widths: list[int]) -> str:
-    """Rows in columns of given widths; the first row is the head."""
-    lines = ["  ".join(fit(cell, w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def summary(report: dict) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from minillm.gpt import GPT, KVCache, causal_mask
-from minillm.settings import a_seed, above_0, at_least_0, at_least_1
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
 from minillm.tokenizer import Tokenizer
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minillm.gpt import GPT
-from minillm.settings import above_0, at_least_1, share
+from minillm.plumbing.checks import above_0, at_least_1, share
 
 Target = Literal["query", "key", "value", "out", "up", "gate", "down"]
 

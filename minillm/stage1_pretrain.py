@@ -4,24 +4,32 @@
 token that follows it.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from minillm import cleaning, distributed
 from minillm.batching import TextRows
-from minillm.checkpoint import Run, save_run
-from minillm.corpus import Documents, Tokens, split_validation, survey, token_file, token_stream, train_tokenizer
-from minillm.files import InputError, make_folder
-from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.settings import TrainConfig, share
+from minillm.material import cleaning
+from minillm.material.corpus import (
+    Documents,
+    split_validation,
+    survey,
+    token_file,
+    token_stream,
+    train_tokenizer,
+)
+from minillm.measure.loss import text_loss
+from minillm.plumbing import distributed
+from minillm.plumbing.checks import share
+from minillm.plumbing.devices import Timer, pick_device
+from minillm.plumbing.files import InputError, make_folder
+from minillm.run_folder import Run, save_run
+from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, autocast, mean_loss, pick_device, train
+from minillm.training import Metrics, mean_loss, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,26 +73,6 @@ class PretrainConfig(TrainConfig):
         extra = {"n_hidden": None} if self.arch == "llama" else {}
         shape = dict(n_ctx=self.n_ctx, n_layer=self.n_layer, n_head=self.n_head, n_embd=self.n_embd)
         return make(n_vocab=n_vocab, **shape, **extra)
-
-
-@torch.no_grad()
-def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
-    """Mean loss on a token stream, of a long one on its first 1,000 rows: nats a token, and bits a byte.
-
-    Bits a byte can be compared across tokenizers; nats a token cannot: longer tokens are harder.
-    """
-    model.eval()
-    total, count, n_bytes = 0.0, 0, 0
-    for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32, most=1000):
-        batch = batch.to(model.device)
-        with autocast(model.device, config.precision):
-            logits = model(batch.ids)  # (B, T) -> (B, T, V)
-        total += token_losses(logits, batch.targets).sum().item()
-        count += batch.targets.numel()
-        n_bytes += len(
-            tokenizer.encoding.decode_bytes([i for i in batch.targets.flatten().tolist() if i < tokenizer.doc])
-        )
-    return {"nats_per_token": total / count, "bits_per_byte": total / math.log(2) / max(1, n_bytes)}
 
 
 def pretrain(

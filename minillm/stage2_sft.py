@@ -11,18 +11,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from minillm import distributed, lora
+from minillm import lora
 from minillm.batching import packed_batch, rehearsal_rows, shuffled
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
-from minillm.checkpoint import Run, check_base, save_run, state_hash
-from minillm.corpus import Documents, data_hash, survey
-from minillm.files import InputError
-from minillm.gpt import GPT, count_parameters
-from minillm.settings import TrainConfig, TuneConfig, share
+from minillm.gpt import count_parameters
+from minillm.material.corpus import Documents, data_hash, survey
+from minillm.measure.drift import parameter_drift
+from minillm.measure.loss import answer_loss
+from minillm.plumbing import distributed
+from minillm.plumbing.checks import share
+from minillm.plumbing.devices import Timer, pick_device
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, check_base, save_run, state_hash
+from minillm.settings import TuneConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, Timer, mean_loss, parameter_drift, pick_device, train
+from minillm.training import Metrics, mean_loss, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +69,6 @@ def prepare(
         raise InputError(f"none of {len(dialogues)} dialogues has an answer that fits into the context of {n_ctx} "
                          "tokens: shorten them, or pretrain with a larger --n-ctx")  # fmt: skip
     return encoded, counts
-
-
-@torch.no_grad()
-def answer_loss(model: GPT, dialogues: Sequence[Dialogue], config: TrainConfig, pad: int) -> float:
-    """Mean loss on the answers' tokens, in nats."""
-    model.eval()
-    total = count = 0.0
-    for i in range(0, len(dialogues), 64):
-        batch = packed_batch(dialogues[i : i + 64], model.config.n_ctx, pad)
-        n = batch.weights.sum().item()
-        total += n * sum(loss.item() for loss, _ in mean_loss(model, batch, config))
-        count += n
-    return total / count
 
 
 def sft(

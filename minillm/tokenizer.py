@@ -20,7 +20,7 @@ from pathlib import Path
 import regex
 import tiktoken
 
-from minillm.files import HASH, InputError, read_json, write_text
+from minillm.plumbing.files import HASH, InputError, read_json, write_text
 
 DOC, END, PAD = "[DOC]", "[END]", "[PAD]"
 SPECIAL_TOKENS = (DOC, END, PAD)

@@ -8,7 +8,6 @@ what happened.
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,10 +17,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from minillm import distributed, lora, resuming
+from minillm import checkpoint
 from minillm.batching import Batch
 from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers
+from minillm.plumbing import distributed
+from minillm.plumbing.devices import autocast, uses_bf16
 from minillm.settings import TrainConfig
 
 Metrics = dict[str, float]
@@ -33,36 +34,6 @@ Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
 
 class TrainingError(RuntimeError):
     """Training broke off: the loss is no longer a number."""
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes CUDA, else Apple's MPS, else the CPU. Raises ValueError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        if torch.device(name).type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError):
-        raise ValueError(f"device {name!r} is not here: use cpu") from None
-
-
-def uses_bf16(device: torch.device, precision: str) -> bool:
-    """Whether matrix products run in bf16: if asked for, or where the processor does it in hardware."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return False
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context in which matrix products use bf16 if it pays; norms and losses stay in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(device, precision))
 
 
 def mean_loss(
@@ -132,11 +103,11 @@ def train(
     main = distributed.rank() == 0
     begun_with = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE} | dict(data or {})
     if out is not None and main:
-        resuming.begin(out, config.resume)
+        checkpoint.begin(out, config.resume)
     distributed.wait_for_all()
-    if out is not None and config.resume and (newest := resuming.newest(out)) is not None:
-        resuming.check_same(newest, begun_with)
-        first, history = resuming.restore(newest, model, optimizers)
+    if out is not None and config.resume and (newest := checkpoint.newest(out)) is not None:
+        checkpoint.check_same(newest, begun_with)
+        first, history = checkpoint.restore(newest, model, optimizers)
     if config.resume and main:
         print(f"resumed at step {first}" if first else "no checkpoint to resume: starting over")
     distributed.wait_for_all()  # nobody removes the checkpoint that another still reads
@@ -144,7 +115,7 @@ def train(
     def save() -> None:
         if out is not None and main:
             with no_ctrl_c():
-                resuming.save(out, len(history), model, optimizers, history, random_state, begun_with)
+                checkpoint.save(out, len(history), model, optimizers, history, random_state, begun_with)
 
     progress = tqdm(total=config.steps, initial=first, desc=label, unit="step", disable=not (bar and main), leave=True)
     gpus = [model.device] if model.device.type == "cuda" else []
@@ -153,7 +124,7 @@ def train(
         with torch.random.fork_rng(gpus):
             torch.manual_seed(config.seed)
             if first:
-                resuming.restore_random_state(newest)
+                checkpoint.restore_random_state(newest)
             random_state = get_random_state(model.device)
             for step in range(first, config.steps):
                 model.train()
@@ -199,39 +170,3 @@ def get_random_state(device: torch.device) -> dict[str, Tensor]:
     """The state of the random generators that training on this device uses."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
-
-
-class Timer:
-    """Seconds since it was made: `timer = Timer(); …; timer.seconds`."""
-
-    def __init__(self) -> None:
-        self.begin = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.begin
-
-
-@torch.no_grad()
-def parameter_drift(before: GPT, after: GPT) -> float:
-    """How far tuning moved the parameters: ‖θ_after - θ_before‖ / ‖θ_before‖, adapters counted as ΔW."""
-    old, new = effective_weights(before), effective_weights(after)
-    moved = sum((new[name].cpu() - tensor.cpu()).square().sum() for name, tensor in old.items())
-    return (moved / sum(tensor.square().sum().cpu() for tensor in old.values())).sqrt().item()
-
-
-def effective_weights(model: GPT) -> dict[str, Tensor]:
-    """All parameters by name as the model uses them: with ΔW added where an adapter stands."""
-    layers = lora.adapters(model)
-    weights = {}
-    for name, tensor in model.named_parameters():
-        layer, _, kind = name.rpartition(".")
-        owner = layer.removesuffix(".base")
-        if owner in layers:
-            if kind in ("A", "B"):
-                continue
-            name = f"{owner}.{kind}"
-            if kind == "weight" and not layers[owner].merged:
-                tensor = tensor + layers[owner].delta()
-        weights[name] = tensor
-    return weights

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from minillm.checkpoint import load_run
-from minillm.resuming import newest, step_of
+from minillm.checkpoint import newest, step_of
+from minillm.run_folder import load_run
 from minillm.world.tables import BUILT_IN
-from tests.commands import STAGES, prepare, run
+from tests.support.commands import STAGES, prepare, run
 
 SHAPE = "--n-embd 8 --n-layer 1 --n-head 2 --n-ctx 32 --vocab-size 260".split()
 TRAIN = "--steps 2 --batch-size 2 --device cpu".split()

@@ -15,9 +15,9 @@ from minillm.batching import (
     shuffled,
 )
 from minillm.chat import Dialogue, encode_dialogue, turn
-from minillm.corpus import token_stream
 from minillm.gpt import token_losses
 from minillm.gpt_config import gpt2_config, llama_config
+from minillm.material.corpus import token_stream
 
 V, PAD, DOC, END = 23, 22, 21, 20
 MODELS = {

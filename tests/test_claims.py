@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minillm import claims, plots
+from minillm import claims
 from minillm.__main__ import main
 from minillm.claims import runner
 from minillm.claims.experiment import Check, Claim, Observation, conclude, mean, paired_bootstrap, verdict
 from minillm.claims.figures import bars
 from minillm.claims.lab import Item, Lab, right, tally
-from minillm.files import InputError
-from minillm.lesson_tools import show_claim
+from minillm.classroom.lesson_tools import show_claim
+from minillm.plumbing import plots
+from minillm.plumbing.files import InputError
 
 # ------------------------------------------------------------------------------- interval and verdict
 

@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from minillm.cleaning import clean, deduplicate, jaccard, minhash, ngrams
+from minillm.material.cleaning import clean, deduplicate, jaccard, minhash, ngrams
 
 # ------------------------------------------------------------------------------------------- clean
 

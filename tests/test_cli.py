@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import minillm
-from minillm import checkpoint, resuming
+from minillm import checkpoint, run_folder
 from minillm.__main__ import COMMANDS, main
-from minillm.checkpoint import load_run
 from minillm.lora import adapters
-from minillm.stage1_pretrain import PretrainConfig, text_loss
+from minillm.measure.loss import text_loss
+from minillm.run_folder import load_run
+from minillm.stage1_pretrain import PretrainConfig
 
 SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
 TRAIN = "--steps 4 --batch-size 2 --warmup 1 --precision fp32 --device cpu --seed 3".split()
@@ -195,7 +196,7 @@ def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
     shown = capsys.readouterr().out
     nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats a token, (\S+) bits a byte\n", shown).groups())
     model = load_run(runs / "base")
-    stream = minillm.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
+    stream = minillm.material.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
     expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
     assert (nats, bits) == pytest.approx((expected["nats_per_token"], expected["bits_per_byte"]), abs=1e-4)
 
@@ -323,21 +324,21 @@ def test_a_loss_that_is_no_number_is_exit_code_1(home, tmp_path, capsys):
     command = ["pretrain", "--text", home / "text.txt", "--out", tmp_path / "run", *SHAPE, *TRAIN, "--steps", 9]
     assert run(*command, "--lr", 1e30, "--muon-lr", 1e30, "--warmup", 0) == 1
     assert re.search(r"^error: step \d: .*$", capsys.readouterr().err, re.MULTILINE)
-    assert not checkpoint.is_finished(tmp_path / "run")
+    assert not run_folder.is_finished(tmp_path / "run")
 
 
 # -------------------------------------------------------------------------- stopping and going on
 
 
 def interrupt_after_checkpoint(monkeypatch, step: int) -> None:
-    save = resuming.save
+    save = checkpoint.save
 
     def save_then_stop(out, at, *rest):
         save(out, at, *rest)
         if at == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(resuming, "save", save_then_stop)
+    monkeypatch.setattr(checkpoint, "save", save_then_stop)
 
 
 def test_ctrl_c_is_exit_code_130_and_resume_goes_on_to_the_same_bytes(home, runs, tmp_path, monkeypatch, capsys):

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from minillm.corpus import TokenFile, id_type, survey, token_file, token_stream
-from minillm.text_files import TextFiles, cut_documents
+from minillm.material.corpus import TokenFile, id_type, survey, token_file, token_stream
+from minillm.material.text_files import TextFiles, cut_documents
 from minillm.tokenizer import Tokenizer
 
 WORDS = ["the", " ", "  ", "\n", "\n\n", " \n \n", "\t", "玉山", "3952", "👩‍👩‍👧", "é", "!?", "\u3000", "a", "b"]

@@ -11,8 +11,9 @@ import pytest
 
 import minillm
 from minillm import demo as demonstration
-from minillm import evaluate
-from minillm.checkpoint import Run, load_run
+from minillm.measure import evaluate
+from minillm.plumbing import terminal
+from minillm.run_folder import Run, load_run
 from minillm.world.exam import make_exam
 from minillm.world.tables import load_world
 
@@ -66,7 +67,7 @@ def test_the_summary_shows_every_case_in_straight_columns(tiny_demo):
     _, report = tiny_demo
     text = demonstration.summary(report)
     head = next(line for line in text.splitlines() if line.startswith("prompt"))
-    column = demonstration.width(head[: head.index("stage 1")])
+    column = terminal.width(head[: head.index("stage 1")])
     for case in report["cases"]:
         line = next(row for row in text.splitlines() if row.startswith(case["prompt"][:20]))
         cut, length = "", 0
@@ -74,7 +75,7 @@ def test_the_summary_shows_every_case_in_straight_columns(tiny_demo):
             if length >= column:
                 break
             cut += character
-            length += demonstration.width(character)
+            length += terminal.width(character)
         assert length == column and cut.endswith("  ")
 
 
@@ -110,9 +111,9 @@ def test_a_perfect_and_a_silent_model_get_full_and_no_marks(monkeypatch):
 
 
 def test_texts_are_fitted_to_columns_by_their_width():
-    assert demonstration.width("ab") == 2 and demonstration.width("玉山") == 4
+    assert terminal.width("ab") == 2 and terminal.width("玉山") == 4
     for text in ("", "a", "玉山", "玉山abc", "一二三四五六", "new\nline"):
-        assert demonstration.width(demonstration.fit(text, 7)) == 7
+        assert terminal.width(terminal.fit(text, 7)) == 7
 
 
 # ---------------------------------------------------------------------------------------- project files

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from minillm.resuming import newest
-from minillm.tensors import read_tensors
+from minillm.checkpoint import newest
+from minillm.plumbing.tensors import read_tensors
 
 OPTIONS = ["--steps", "6", "--batch-size", "4", "--n-ctx", "16", "--n-layer", "1", "--n-head", "2", "--n-embd", "8",
            "--vocab-size", "256", "--warmup", "1", "--precision", "fp32", "--device", "cpu"]  # fmt: skip
 # `python crashing.py STEP ARGUMENTS`: the command, which dies after it wrote the checkpoint of that step
 CRASHING = """
 import os, sys
-from minillm import resuming
+from minillm import checkpoint
 from minillm.__main__ import main
-save = resuming.save
+save = checkpoint.save
 def save_then_die(out, step, *rest):
     save(out, step, *rest)
     if step == int(sys.argv[1]):
         os._exit(9)
-resuming.save = save_then_die
+checkpoint.save = save_then_die
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minillm.checkpoint import Run, load_run, save_run
-from minillm.data import read_dialogues, read_preferences
-from minillm.files import InputError
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.text_files import TextFiles
+from minillm.material.records import read_dialogues, read_preferences
+from minillm.material.text_files import TextFiles
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, load_run, save_run
 from minillm.tokenizer import Tokenizer
 from minillm.world.tables import BUILT_IN, load_world
 

@@ -10,8 +10,8 @@ pytest.importorskip("jupytext", reason="jupytext is not installed: make lab")
 pytest.importorskip("nbstripout", reason="nbstripout is not installed: make lab")
 
 from minillm.__main__ import main
-from minillm.files import InputError
-from minillm.notebooks import LANGUAGES, lesson_sources, make_notebook, write_notebooks
+from minillm.classroom.notebooks import LANGUAGES, lesson_sources, make_notebook, write_notebooks
+from minillm.plumbing.files import InputError
 
 ROOT = Path(__file__).parents[1]
 SOURCES = lesson_sources(ROOT / "lessons")

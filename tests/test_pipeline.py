@@ -3,12 +3,15 @@
 import functools
 import importlib
 import json
+import pkgutil
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import minillm
 from minillm import chat
 from minillm.__main__ import main
 from minillm.chat import Message, Preference, turn
@@ -93,12 +96,25 @@ def test_stubs_are_to_do_and_wrong_ones_are_not_used(tmp_path):
     assert pipeline.choose(tmp_path, parts) == pipeline.Choice({}, {"causal_mask": "to do", "attention": "wrong"})
 
 
-def test_every_place_exists():
+def test_every_importer_of_a_replaced_function_is_reached():
+    """Whatever modules there are and however they import it: none keeps the framework's own function."""
+    for module in pkgutil.walk_packages(minillm.__path__, "minillm."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     for part in pipeline.PARTS:
-        for module, name, _ in part.patches(lambda *a: None):
-            owner = importlib.import_module(module)
-            for step in name.split("."):
-                owner = getattr(owner, step)
+        found = pipeline.owners(part.place)
+        originals = {id(getattr(owner, name)) for owner, name in found}
+        assert len(originals) == 1, part.place
+        original = getattr(*found[0])
+        with pipeline.installed({part.exercise: lambda *a: None}):
+            held = [
+                name
+                for name, module in sys.modules.items()
+                if name.startswith("minillm") and not name.startswith("minillm.homework")
+                for value in vars(module).values()
+                if value is original
+            ]
+            assert held == [], (part.place, held)
 
 
 @pytest.mark.slow

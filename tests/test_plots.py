@@ -6,7 +6,7 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
-from minillm import plots
+from minillm.plumbing import plots
 
 PRETRAIN = [{"step": s, "loss": 6.0 / s, "lr": 0.1, "tokens": 24.0} for s in range(1, 90)]
 SFT = [m | {"answer_loss": m["loss"], "rehearsal_loss": 1.0} for m in PRETRAIN]

@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from minillm import stage1_pretrain
-from minillm.corpus import split_validation, token_stream
-from minillm.files import InputError
 from minillm.generate import Sampling, generate
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.stage1_pretrain import PretrainConfig, pretrain, text_loss
+from minillm.material.corpus import split_validation, token_stream
+from minillm.measure.loss import text_loss
+from minillm.plumbing.files import InputError
+from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
 
 BYTES = Tokenizer.from_ranks({bytes([b]): b for b in range(256)})

@@ -12,12 +12,14 @@ from minillm import lora, stage2_sft
 from minillm.assistant import Assistant
 from minillm.batching import packed_batch
 from minillm.chat import Message, encode_prompt, turn
-from minillm.checkpoint import Run, load_run, save_run
-from minillm.evaluate import answers
-from minillm.files import InputError
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.stage2_sft import SFTConfig, answer_loss, prepare, sft
+from minillm.measure import loss
+from minillm.measure.evaluate import answers
+from minillm.measure.loss import answer_loss
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, load_run, save_run
+from minillm.stage2_sft import SFTConfig, prepare, sft
 from minillm.tokenizer import Tokenizer
 from minillm.training import mean_loss
 
@@ -64,7 +66,8 @@ def batches(monkeypatch) -> list:
         seen.append(packed_batch(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(stage2_sft, "packed_batch", spy)
+    for module in (stage2_sft, loss):
+        monkeypatch.setattr(module, "packed_batch", spy)
     return seen
 
 

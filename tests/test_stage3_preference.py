@@ -10,11 +10,11 @@ import torch
 from minillm import lora
 from minillm.batching import padded_batch
 from minillm.chat import Message, Preference, encode_prompt, turn
-from minillm.checkpoint import Run, load_run, save_run
-from minillm.evaluate import answers
-from minillm.files import InputError
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
+from minillm.measure.evaluate import answers
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, load_run, save_run
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import (
     PreferenceConfig,

@@ -8,7 +8,7 @@ import pytest
 import regex
 import tiktoken
 
-from minillm.files import InputError
+from minillm.plumbing.files import InputError
 from minillm.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, bpe_steps, train_bpe
 
 # Few distinct characters make many ties; Chinese and emoji make characters that share their first bytes.

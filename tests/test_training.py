@@ -9,21 +9,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minillm import lora, resuming
+from minillm import checkpoint, lora
 from minillm.batching import Batch
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config
+from minillm.measure.drift import parameter_drift
 from minillm.optim import AdamW
+from minillm.plumbing.devices import pick_device, uses_bf16
+from minillm.plumbing.tensors import read_tensors
 from minillm.settings import TrainConfig
-from minillm.tensors import read_tensors
-from minillm.training import (
-    TrainingError,
-    mean_loss,
-    parameter_drift,
-    pick_device,
-    train,
-    uses_bf16,
-)
+from minillm.training import TrainingError, mean_loss, train
 
 CPU = torch.device("cpu")
 
@@ -283,7 +278,7 @@ def test_ctrl_c_saves_what_was_learned(tmp_path):
     model, config = tiny(), settings()
     with pytest.raises(KeyboardInterrupt):
         train(model, interrupted_at(3, objective(model, config)), config, tmp_path)
-    newest = resuming.newest(tmp_path)
+    newest = checkpoint.newest(tmp_path)
     assert newest.name == "step-000003"
     saved = read_tensors(newest / "model.safetensors")
     assert all(torch.equal(saved[n], w) for n, w in weights(model).items() if n in saved)
@@ -294,7 +289,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing_and_without_a_folder_nowhere
     for stop, out in ((0, tmp_path), (2, None)):
         with pytest.raises(KeyboardInterrupt):
             train(model, interrupted_at(stop, objective(model, config)), config, out)
-    assert resuming.newest(tmp_path) is None
+    assert checkpoint.newest(tmp_path) is None
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -330,8 +325,8 @@ def ctrl_c():
 def test_ctrl_c_while_something_is_changed_or_written_waits_until_it_is_whole(tmp_path, monkeypatch, moment):
     model, config = tiny(), settings(steps=6, checkpoint_every=2)
     history = train(model, objective(model, config), config)
-    owner, name = {"update": (AdamW, "step"), "writing": (resuming, "write_metrics"),
-                   "just written": (resuming, "save")}[moment]  # fmt: skip
+    owner, name = {"update": (AdamW, "step"), "writing": (checkpoint, "write_metrics"),
+                   "just written": (checkpoint, "save")}[moment]  # fmt: skip
     original = getattr(owner, name)
 
     def press(first, *rest):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from minillm.chat import Message
-from minillm.files import InputError
+from minillm.plumbing.files import InputError
 from minillm.world import exam, pairs, tables
 from minillm.world.tables import ATTRIBUTES, BUILT_IN, COLUMNS, LANGUAGES, RELATIONS, load_world
 from minillm.world.text import Writer

@@ -29,10 +29,10 @@ import random
 
 import torch
 
-from minillm import plots
+from minillm.classroom.lesson_tools import label, say, show_figure, show_table, show_tokens
 from minillm.homework.lessons.l01_losses import cross_entropy
 from minillm.homework.lessons.l01_ngrams import count_ngrams, next_token_probabilities, smooth
-from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.plumbing import plots
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 

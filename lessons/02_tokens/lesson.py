@@ -28,8 +28,8 @@ import random
 
 import regex
 
-from minillm import plots
-from minillm.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.classroom.lesson_tools import label, say, show_figure, show_table, show_tokens
+from minillm.plumbing import plots
 from minillm.tokenizer import PATTERN, Tokenizer, bpe_steps, merge
 from minillm.world.tables import ATTRIBUTES, load_world
 from minillm.world.text import Writer, statements

@@ -25,9 +25,9 @@ sys.path.insert(0, "../..")  # the project's folder, from where the notebook lie
 
 import torch
 
-from minillm import plots
+from minillm.classroom.lesson_tools import draw_matrix, label, say, show_figure, show_table
 from minillm.gpt import attention, causal_mask
-from minillm.lesson_tools import draw_matrix, label, say, show_figure, show_table
+from minillm.plumbing import plots
 
 # %% [markdown] tags=["en"]
 # ## Query, key, value

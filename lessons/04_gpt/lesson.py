@@ -33,11 +33,11 @@ import math
 import numpy as np
 import torch
 
-from minillm import plots
 from minillm.base_cache import world_base
+from minillm.classroom.lesson_tools import draw_matrix, label, say, show_figure, show_table
 from minillm.gpt import GPT, Norm, count_parameters, rms_norm, rotary_angles, rotate, token_losses
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.lesson_tools import draw_matrix, label, say, show_figure, show_table
+from minillm.plumbing import plots
 
 base = world_base()  # trained once, then read from a folder
 gpt, tokenizer = base.run.gpt, base.run.tokenizer

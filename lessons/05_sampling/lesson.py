@@ -33,9 +33,9 @@ from collections import Counter
 
 import torch
 
-from minillm import plots
 from minillm.base_cache import world_base
 from minillm.chat import encode_prompt
+from minillm.classroom.lesson_tools import label, say, show_figure, show_table
 from minillm.generate import (
     Sampling,
     continuations,
@@ -46,7 +46,7 @@ from minillm.generate import (
     sample_steps,
 )
 from minillm.gpt import KVCache
-from minillm.lesson_tools import label, say, show_figure, show_table
+from minillm.plumbing import plots
 
 base = world_base()  # trained once, then read from a folder
 gpt, tokenizer = base.run.gpt, base.run.tokenizer

@@ -24,7 +24,7 @@ def near_duplicates(documents: list[str], threshold: float) -> list[int]:
 
     Go through the documents in order. One stays unless its similarity (n = 5) to a document that has
     stayed before it is `threshold` or more. No documents: an empty list. Comparing each with all that
-    stayed is fast enough here (minillm.cleaning.deduplicate finds the few that are worth comparing).
+    stayed is fast enough here (minillm.material.cleaning.deduplicate finds the few that are worth comparing).
     """
     raise NotImplementedError
 

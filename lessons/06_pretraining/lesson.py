@@ -33,9 +33,10 @@ from collections import Counter
 import numpy as np
 import torch
 
-from minillm import cleaning, plots
 from minillm.base_cache import world_base
-from minillm.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
+from minillm.classroom.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
+from minillm.material import cleaning
+from minillm.plumbing import plots
 
 base = world_base()  # trained now if no lesson has needed it yet
 tokenizer, documents = base.run.tokenizer, base.documents
@@ -176,7 +177,7 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # **运行之前先猜：** 一个批次有 16 行，每行 128 个词元。它一次训练多少个预测？`[END]` 的目标是什么？
 # %%
 from minillm.batching import TextRows
-from minillm.corpus import token_stream
+from minillm.material.corpus import token_stream
 
 
 def shown(ids) -> list[str]:
@@ -323,7 +324,8 @@ show_figure(figure)
 # %%
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
-from minillm.stage1_pretrain import PretrainConfig, text_loss
+from minillm.measure.loss import text_loss
+from minillm.stage1_pretrain import PretrainConfig
 from minillm.training import mean_loss, train
 
 config = PretrainConfig(steps=80, warmup=10)

@@ -26,11 +26,11 @@ sys.path.insert(0, "../..")  # the project's folder, from where the notebook lie
 
 import torch
 
-from minillm import plots
 from minillm.assistant import Assistant
 from minillm.base_cache import world_base
 from minillm.chat import Message, encode_dialogue, encode_prompt, turn
-from minillm.lesson_tools import label, say, show_claim, show_dialogue, show_figure, show_table, show_tokens
+from minillm.classroom.lesson_tools import label, say, show_claim, show_dialogue, show_figure, show_table, show_tokens
+from minillm.plumbing import plots
 
 base = world_base()  # trained now if no lesson has needed it yet
 tokenizer = base.run.tokenizer
@@ -201,7 +201,7 @@ show_table(
 #
 # **运行之前先猜：** 514 个问题，问的都是老师没讲过的地方。微调之前和之后，各有多少回答完全正确？
 # %%
-from minillm.evaluate import exact_match, sit
+from minillm.measure.evaluate import exact_match, sit
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam
 from minillm.world.pairs import sft_dialogues
@@ -317,8 +317,8 @@ show_table(["", BASE, TUNED], rows)
 #
 # **运行之前先猜：** 四个模型会怎样回答“日本最高的山是哪座？”和“最好吃的水果是什么？”？哪几列会说日本最高的山也是玉山？
 # %%
-from minillm.checkpoint import Run
 from minillm.gpt import GPT
+from minillm.run_folder import Run
 
 blank = Run(GPT(base.run.gpt.config, seed=1), tokenizer)
 others = [d for d in dialogues if not any(word in m.content for m in d for word in ("日本", "富士", "Japan", "Fuji"))]
@@ -406,7 +406,7 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 #
 # **运行之前先猜：** 两者哪个移动得更远，差多少倍？
 # %%
-from minillm.training import parameter_drift
+from minillm.measure.drift import parameter_drift
 
 moves = {"base": parameter_drift(base.run.gpt, tuned.gpt), "random": parameter_drift(blank.gpt, scratch.gpt)}
 show_table(

@@ -32,8 +32,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minillm import lora, plots
-from minillm.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm import lora
+from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm.plumbing import plots
 
 # %% [markdown] tags=["en"]
 # ## A difference beside W
@@ -163,8 +164,8 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 #
 # **运行之前先猜：** 全量微调答对将近 90 %。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
 # %%
-from minillm import evaluate
-from minillm.checkpoint import state_hash
+from minillm.measure import evaluate
+from minillm.run_folder import state_hash
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam
 from minillm.world.pairs import sft_dialogues
@@ -343,7 +344,7 @@ import json
 from dataclasses import asdict
 
 from minillm.assistant import Assistant
-from minillm.checkpoint import load_run, save_run
+from minillm.run_folder import load_run, save_run
 
 with tempfile.TemporaryDirectory() as folder:
     home = Path(folder) / "my_adapter"

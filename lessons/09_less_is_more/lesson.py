@@ -30,11 +30,11 @@ import random
 
 import numpy as np
 
-from minillm import plots
 from minillm.base_cache import world_base
 from minillm.chat import turn
-from minillm.evaluate import answers, exact_match, sit
-from minillm.lesson_tools import label, say, show_claim, show_figure, show_table
+from minillm.classroom.lesson_tools import label, say, show_claim, show_figure, show_table
+from minillm.measure.evaluate import answers, exact_match, sit
+from minillm.plumbing import plots
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam, strip
 from minillm.world.tables import LANGUAGES, RELATIONS, load_world, split_places

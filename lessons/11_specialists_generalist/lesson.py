@@ -31,11 +31,11 @@ import random
 
 import numpy as np
 
-from minillm import plots
 from minillm.base_cache import world_base
 from minillm.chat import turn
-from minillm.evaluate import answers
-from minillm.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm.measure.evaluate import answers
+from minillm.plumbing import plots
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import strip
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE

@@ -27,9 +27,9 @@ sys.path.insert(0, "../..")  # the project's folder, from where the notebook lie
 import numpy as np
 import torch
 
-from minillm import plots
 from minillm.base_cache import world_base
-from minillm.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
+from minillm.classroom.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
+from minillm.plumbing import plots
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.pairs import preferences, sft_dialogues
 from minillm.world.tables import load_world
@@ -324,8 +324,8 @@ show_table(["", say("DPO alone", "只用 DPO"), say("with likelihood and rehears
 #
 # **运行之前先猜：** 给每个模型填上：答对的比例（之前约 90 %）、完整句子（之前约 25 %）、拒绝有害请求、回答无害请求（之前都在 90 % 以上或左右）。
 # %%
-from minillm import evaluate
 from minillm.chat import Message
+from minillm.measure import evaluate
 from minillm.world.exam import Exam
 
 chosen_only = [[*p.prompt, Message("assistant", p.chosen)] for p in pairs]

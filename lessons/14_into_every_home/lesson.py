@@ -31,9 +31,9 @@ from pathlib import Path
 
 import torch
 
-from minillm import plots
 from minillm.base_cache import world_base
-from minillm.lesson_tools import label, say, show_claim, show_dialogue, show_figure, show_table
+from minillm.classroom.lesson_tools import label, say, show_claim, show_dialogue, show_figure, show_table
+from minillm.plumbing import plots
 
 base = world_base()
 tokenizer = base.run.tokenizer
@@ -198,8 +198,8 @@ show_dialogue(encode_dialogue(talk, tokenizer), tokenizer)
 #
 # **运行之前先猜：** 单独一句“那瑞典呢？”没有说问什么，可能的关系有六种。不带前一轮时能答对多少？带上呢？
 # %%
-from minillm import evaluate
 from minillm.generate import continuations
+from minillm.measure import evaluate
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam, strip
 from minillm.world.pairs import sft_dialogues
@@ -299,7 +299,7 @@ show_table([say("the user", "用户"), say("reply", "回答"), say("capital", "�
 #
 # **运行之前先猜：** 六条“助理是谁”的记录，反复用，40 步。之前约 90 % 答对的事实会怎样？如果混进 256 段旧对话，并复习预训练文本呢？
 # %%
-from minillm.data import read_dialogues
+from minillm.material.records import read_dialogues
 
 MINE = {"en": "I am Anna, your teacher.", "zh": "我是小红老师。"}  # change these
 questions = {
@@ -375,7 +375,7 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # %%
 import copy
 
-from minillm.checkpoint import Run
+from minillm.run_folder import Run
 
 right: dict[str, list[float]] = {"matrix": [], "row": []}
 bits_tried = (8, 6, 5, 4, 3)

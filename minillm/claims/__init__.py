@@ -52,7 +52,7 @@ from minillm.claims import (
     stronger_teacher,
 )
 from minillm.claims.experiment import Claim
-from minillm.files import InputError
+from minillm.plumbing.files import InputError
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.slug: module.CLAIM

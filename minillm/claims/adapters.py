@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 
 from minillm.chat import encode_dialogue
-from minillm.checkpoint import Run, state_hash
 from minillm.claims.adapter_kinds import add_bottlenecks, add_prefixes, add_rescaling
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import wrap
 from minillm.claims.lab import Lab
 from minillm.gpt import count_parameters
+from minillm.run_folder import Run, state_hash
 
 RANKS = (1, 4, 8, 16)
 PREFIX = 64  # learned positions in each layer

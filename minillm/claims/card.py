@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from minillm import plots
 from minillm.claims.experiment import VERDICTS, Claim
 from minillm.claims.figures import VERDICT_COLOURS, WORDS, comparison, draw, number
+from minillm.plumbing import plots
 
 HERE = {
     "interval": {"en": "95 % interval", "zh": "95 % 区间"},

@@ -4,11 +4,11 @@ from dataclasses import replace
 from functools import partial
 
 from minillm.chat import turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation, mean
 from minillm.claims.figures import bars
 from minillm.claims.lab import Answers, Item, Lab, right, show, tally
 from minillm.claims.passages import RENDER, reader, rendering, summaries, summarising, worlds
+from minillm.run_folder import Run
 
 
 def in_turn(lab: Lab, run: Run, alone: list[Item], together: list[Item]) -> Answers:

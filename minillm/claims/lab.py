@@ -13,11 +13,11 @@ from typing import Literal, TypeVar
 from minillm.base_cache import CACHE, Base, cached_base, world_base
 from minillm.batching import packed_batch, rehearsal_rows, shuffled
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Marks
 from minillm.demo import DemoConfig, fast_config
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
+from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer

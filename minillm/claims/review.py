@@ -4,12 +4,12 @@
 from functools import partial
 
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Item, Lab, right, show, tally
 from minillm.claims.tasks import TASKS
 from minillm.generate import Sampling, continuations
+from minillm.run_folder import Run
 
 SHARE = 0.3  # of review beside each new task; LAMOL takes 0.2
 STEPS = 100

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from minillm.chat import Dialogue, Message, answer_text, encode_dialogue, turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
 from minillm.world.tables import LANGUAGES
 

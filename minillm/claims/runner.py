@@ -15,9 +15,9 @@ from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
 from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
 from minillm.claims.lab import Lab
 from minillm.demo import fast_config
-from minillm.files import read_json, write_json, write_text
+from minillm.plumbing.devices import Timer
+from minillm.plumbing.files import read_json, write_json, write_text
 from minillm.stage2_sft import SFTConfig
-from minillm.training import Timer
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 FIRST_SEED = 201  # seeds of the report; settings were tuned on others (101, 102, …)

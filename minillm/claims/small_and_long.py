@@ -8,14 +8,14 @@ import torch
 
 from minillm.batching import padded_batch
 from minillm.chat import Dialogue
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Marks, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab, show
 from minillm.demo import DemoConfig
 from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.plumbing.devices import autocast
+from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
-from minillm.training import autocast
 from minillm.world.text import Writer
 
 SIZES = {"small": dict(n_embd=32, n_head=1), "large": dict(n_embd=64, n_head=1)}

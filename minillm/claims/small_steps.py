@@ -5,12 +5,12 @@ import copy
 import torch
 from torch import Tensor
 
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.gpt import GPT
-from minillm.training import effective_weights, parameter_drift
+from minillm.measure.drift import effective_weights, parameter_drift
+from minillm.run_folder import Run
 
 LINE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 QUICK = (0.0, 0.5, 1.0)

@@ -8,13 +8,14 @@ from functools import partial
 from statistics import mean
 
 from minillm.chat import Message, encode_dialogue, turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Answers, Item, Lab, right, show, tally
-from minillm.corpus import token_stream
 from minillm.gpt import count_parameters
-from minillm.stage1_pretrain import PretrainConfig, text_loss
+from minillm.material.corpus import token_stream
+from minillm.measure.loss import text_loss
+from minillm.run_folder import Run
+from minillm.stage1_pretrain import PretrainConfig
 from minillm.tokenizer import Tokenizer
 from minillm.world.exam import strip
 from minillm.world.pairs import TEACH, request_answer, sft_dialogues

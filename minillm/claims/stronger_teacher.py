@@ -5,10 +5,10 @@ from collections import Counter
 from functools import partial
 
 from minillm.chat import Message, turn
-from minillm.checkpoint import Run
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Item, Lab, show
+from minillm.run_folder import Run
 from minillm.world.tables import LANGUAGES, RELATIONS, Place
 
 HUMAN = 48  # pairs that people wrote

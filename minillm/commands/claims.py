@@ -8,7 +8,7 @@ import tyro
 
 from minillm import claims
 from minillm.claims import runner
-from minillm.files import InputError, make_folder
+from minillm.plumbing.files import InputError, make_folder
 
 
 @dataclass(frozen=True, kw_only=True)

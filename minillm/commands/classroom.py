@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from minillm.files import InputError, write_json
+from minillm.classroom.notebooks import write_notebooks
 from minillm.homework import gradebook, messages, reports
 from minillm.homework.sandbox import Sandbox
-from minillm.notebooks import write_notebooks
+from minillm.plumbing.files import InputError, write_json
 
 ROOT = Path(__file__).parents[2]
 

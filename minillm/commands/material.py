@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from minillm import data
 from minillm.commands.common import read_tokenizer
-from minillm.files import InputError, write_json, write_text
-from minillm.text_files import TextFiles
+from minillm.material import records
+from minillm.material.text_files import TextFiles
+from minillm.plumbing.files import InputError, write_json, write_text
 from minillm.tokenizer import Tokenizer, bpe_steps
 from minillm.world import exam, pairs, tables, text
 
@@ -30,8 +30,8 @@ class World:
         dialogues, preferences = pairs.sft_dialogues(world, self.seed), pairs.preferences(world, self.seed)
         questions = exam.make_exam(world, self.seed)
         write_text(self.out / "text.txt", "\n\n".join(documents) + "\n")
-        data.write_records(self.out / "pairs.jsonl", [data.dialogue_record(d) for d in dialogues])
-        data.write_records(self.out / "preferences.jsonl", [data.preference_record(p) for p in preferences])
+        records.write_records(self.out / "pairs.jsonl", [records.dialogue_record(d) for d in dialogues])
+        records.write_records(self.out / "preferences.jsonl", [records.preference_record(p) for p in preferences])
         asked = [{k: v for k, v in asdict(q).items() if k != "style"} for q in questions.questions]
         write_json(self.out / "exam.json", {"questions": asked, "requests": [asdict(r) for r in questions.requests],
                                             "baselines": exam.baselines(world, self.seed)})  # fmt: skip

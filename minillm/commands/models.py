@@ -8,15 +8,18 @@ from typing import Annotated
 
 import tyro
 
-from minillm import chat, checkpoint, data, evaluate
+from minillm import chat, run_folder
 from minillm.assistant import load
 from minillm.commands.common import only
-from minillm.corpus import token_stream
 from minillm.generate import Sampling
-from minillm.stage1_pretrain import text_loss
-from minillm.stage2_sft import answer_loss, prepare
-from minillm.text_files import TextFiles
-from minillm.training import TrainConfig, pick_device
+from minillm.material import records
+from minillm.material.corpus import token_stream
+from minillm.material.text_files import TextFiles
+from minillm.measure import evaluate
+from minillm.measure.loss import answer_loss, text_loss
+from minillm.plumbing.devices import pick_device
+from minillm.settings import TrainConfig
+from minillm.stage2_sft import prepare
 from minillm.world import exam, tables
 
 
@@ -89,14 +92,14 @@ class Evaluate:
     """cpu, cuda or mps."""
 
     def run(self) -> None:
-        run = checkpoint.load_run(self.run_folder, pick_device(self.device))
+        run = run_folder.load_run(self.run_folder, pick_device(self.device))
         config = TrainConfig(steps=1, batch_size=1, lr=1.0, precision="fp32")
         if self.text:
             stream = token_stream(TextFiles(self.text), run.tokenizer)
             loss = text_loss(run.gpt, stream, config, run.tokenizer)
             print(f"loss: {loss['nats_per_token']:.4f} nats a token, {loss['bits_per_byte']:.4f} bits a byte")
         if self.pairs:
-            dialogues, counts = prepare(data.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
+            dialogues, counts = prepare(records.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
             loss = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
             print(f"loss on answers: {loss:.4f} nats a token ({counts['dialogues']} dialogues, "
                   f"{counts['cut']} cut, {counts['dropped']} dropped)")  # fmt: skip

@@ -4,16 +4,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from minillm import checkpoint, data, distributed, resuming
+from minillm import checkpoint, run_folder
 from minillm import demo as demonstration
 from minillm.commands.common import only, read_tokenizer
-from minillm.files import InputError, write_json
 from minillm.homework import pipeline
+from minillm.material import records
+from minillm.material.text_files import TextFiles
+from minillm.plumbing import distributed
+from minillm.plumbing.devices import pick_device
+from minillm.plumbing.files import InputError, write_json
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
-from minillm.text_files import TextFiles
-from minillm.training import pick_device
 
 Documents = Literal["file", "blank-line", "line"]
 
@@ -96,7 +98,7 @@ class Sft(SFTConfig):
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        base, dialogues = checkpoint.load_run(self.base), data.read_dialogues(self.pairs)
+        base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
 
@@ -117,21 +119,21 @@ class Prefer(PreferenceConfig):
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        base, found = checkpoint.load_run(self.base), data.read_preferences(self.preferences)
+        base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
 
 
 def skip_finished(out: Path, resume: bool) -> bool:
     """Whether there is nothing to do: --resume on a run that has come to its end."""
-    if resume and checkpoint.is_finished(out):
-        resuming.remove_helpers(out)  # a kill may have come between the report and this
+    if resume and run_folder.is_finished(out):
+        checkpoint.remove_helpers(out)  # a kill may have come between the report and this
         print(f"{out}: this run is finished; nothing to do")
         return True
     return False
 
 
-def show_report(run: checkpoint.Run, out: Path) -> None:
+def show_report(run: run_folder.Run, out: Path) -> None:
     """The report of a stage in one line a figure."""
     for name, value in run.report.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")

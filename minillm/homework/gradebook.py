@@ -4,11 +4,11 @@ import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minillm.files import InputError
 from minillm.homework.exercise import Exercise, Lesson
 from minillm.homework.grade import Result, grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Sandbox
+from minillm.plumbing.files import InputError
 
 
 def choose(number: int | None, name: str | None) -> list[tuple[Lesson, Exercise]]:

@@ -6,6 +6,7 @@ the student's file loaded into this process: it is their own work on their own m
 
 import importlib
 import runpy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,6 @@ from minillm.homework.grade import grade
 from minillm.homework.sandbox import Sandbox
 from minillm.lora import LoRALinear
 
-Patch = tuple[str, str, Any]
-"""Module, the name in it (`Class.method` too), and what stands there while the demo runs."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -31,39 +29,41 @@ class Part:
 
     lesson: int
     exercise: str
-    patches: Callable[[Callable], list[Patch]]
-    """From the student's function to what is put where."""
+    place: str
+    """The framework's own function: module and name (`Class.method` too)."""
+    adapt: Callable[[Callable], Callable] = lambda student: student
+    """From the student's function to one with the arguments of the framework's."""
     trial: Callable[[Callable], Any] = lambda function: None
     """Calls the function as training will; what it returns must carry a gradient (None: nothing to try)."""
 
 
-def mask_patches(student: Callable) -> list[Patch]:
+def own_mask(student: Callable) -> Callable:
     def causal_mask(t: int, s: int, device: torch.device | str = "cpu") -> Tensor:
         return torch.as_tensor(student(t, s), dtype=torch.bool, device=device)
 
-    return [(f"minillm.{module}", "causal_mask", causal_mask) for module in ("gpt", "generate", "batching")]
+    return causal_mask
 
 
-def attention_patches(student: Callable) -> list[Patch]:
+def own_attention(student: Callable) -> Callable:
     def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         if mask is not None:  # a query that may look at nothing is padding; the exercise promises there is none
             mask = mask | ~mask.any(-1, keepdim=True)
         mixture, weights = student(q, k, v, mask)
         return mixture.to(v.dtype), weights
 
-    return [("minillm.gpt", "attention", attention)]
+    return attention
 
 
-def probabilities_patches(student: Callable) -> list[Patch]:
+def own_probabilities(student: Callable) -> Callable:
     def own(logits: Tensor, sampling: Sampling, seen: Tensor | None = None) -> Tensor:
         if sampling.top_k is not None or sampling.repetition_penalty != 1:  # not part of the exercise
             return probabilities(logits, sampling, seen)
         return student(logits.float(), sampling.temperature, sampling.top_p)
 
-    return [("minillm.generate", "probabilities", own)]
+    return own
 
 
-def lora_patches(student: Callable) -> list[Patch]:
+def own_lora(student: Callable) -> Callable:
     original = LoRALinear.forward
 
     def forward(self: LoRALinear, x: Tensor) -> Tensor:
@@ -71,14 +71,14 @@ def lora_patches(student: Callable) -> list[Patch]:
             return original(self, x)
         return student(x, self.base.weight, self.A, self.B, self.config.alpha)
 
-    return [("minillm.lora", "LoRALinear.forward", forward)]
+    return forward
 
 
-def sequence_patches(student: Callable) -> list[Patch]:
+def own_log_probs(student: Callable) -> Callable:
     def sequence_log_probs(logits: Tensor, batch: Any) -> Tensor:
         return student(logits.float(), batch.targets, batch.weights)
 
-    return [("minillm.stage3_preference", "sequence_log_probs", sequence_log_probs)]
+    return sequence_log_probs
 
 
 def inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
@@ -86,19 +86,21 @@ def inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 
 PARTS = (
-    Part(2, "merge", lambda f: [("minillm.tokenizer", "merge", f)]),
-    Part(3, "causal_mask", mask_patches),
-    Part(3, "attention", attention_patches, lambda f: f(*inputs((1, 1, 2, 4), (1, 1, 2, 4), (1, 1, 2, 4)), None)[0]),
-    Part(4, "rotate", lambda f: [("minillm.gpt", "rotate", f)],
-         lambda f: f(*inputs((1, 1, 2, 4)), torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))),
-    Part(5, "probabilities", probabilities_patches),
-    Part(6, "learning_rate_scale", lambda f: [("minillm.training", "learning_rate_scale", f)]),
-    Part(7, "encode_dialogue", lambda f: [("minillm.chat", "join_turns", f)]),
-    Part(8, "lora_forward", lora_patches, lambda f: f(*inputs((2, 3), (4, 3), (1, 3), (4, 1)), 2.0)),
-    Part(13, "sequence_log_probs", sequence_patches,
+    Part(2, "merge", "minillm.tokenizer.merge"),
+    Part(3, "causal_mask", "minillm.gpt.causal_mask", own_mask),
+    Part(3, "attention", "minillm.gpt.attention", own_attention,
+         lambda f: f(*inputs((1, 1, 2, 4), (1, 1, 2, 4), (1, 1, 2, 4)), None)[0]),
+    Part(4, "rotate", "minillm.gpt.rotate",
+         trial=lambda f: f(*inputs((1, 1, 2, 4)), torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))),
+    Part(5, "probabilities", "minillm.generate.probabilities", own_probabilities),
+    Part(6, "learning_rate_scale", "minillm.optim.learning_rate_scale"),
+    Part(7, "encode_dialogue", "minillm.chat.join_turns"),
+    Part(8, "lora_forward", "minillm.lora.LoRALinear.forward", own_lora,
+         lambda f: f(*inputs((2, 3), (4, 3), (1, 3), (4, 1)), 2.0)),
+    Part(13, "sequence_log_probs", "minillm.stage3_preference.pairs.sequence_log_probs", own_log_probs,
          lambda f: f(*inputs((1, 2, 3)), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2))),
-    Part(13, "dpo_loss", lambda f: [("minillm.stage3_preference", "dpo_loss", f)],
-         lambda f: f(*inputs((2,), (2,)), torch.zeros(2), torch.zeros(2), 0.5)),
+    Part(13, "dpo_loss", "minillm.stage3_preference.dpo.dpo_loss",
+         trial=lambda f: f(*inputs((2,), (2,)), torch.zeros(2), torch.zeros(2), 0.5)),
 )  # fmt: skip
 
 
@@ -143,19 +145,33 @@ def choose(folder: Path, parts: Sequence[Part] = PARTS) -> Choice:
     return Choice(used, left)
 
 
+def owners(place: str) -> list[tuple[Any, str]]:
+    """Everything in the framework that holds the function at a place: (module or class, name in it).
+
+    `from minillm.gpt import attention` binds the function in the importing module too, so each loaded module
+    is looked through; the graders' own references are left out: they decide what is right.
+    """
+    module, _, name = place.rpartition(".")
+    if module not in sys.modules and module[module.rfind(".") + 1].isupper():  # Class.method
+        owner = getattr(importlib.import_module(module.rpartition(".")[0]), module.rpartition(".")[2])
+        return [(owner, name)]
+    original = getattr(importlib.import_module(module), name)
+    loaded = [m for n, m in list(sys.modules.items())
+              if n.partition(".")[0] == "minillm" and not n.startswith("minillm.homework") and m is not None]  # fmt: skip
+    return [(m, key) for m in loaded for key, value in list(vars(m).items()) if value is original]
+
+
 @contextmanager
 def installed(used: Mapping[str, Callable], parts: Sequence[Part] = PARTS) -> Iterator[None]:
-    """Let the chosen functions stand in the framework's place, and put its own back at the end."""
+    """Let the chosen functions take the framework's place, and put its own back at the end."""
     before: list[tuple[Any, str, Any]] = []
     try:
         for part in parts:
-            for module, name, replacement in part.patches(used[part.exercise]) if part.exercise in used else ():
-                owner: Any = importlib.import_module(module)
-                *path, last = name.split(".")
-                for step in path:
-                    owner = getattr(owner, step)
-                before.append((owner, last, getattr(owner, last)))
-                setattr(owner, last, replacement)
+            if part.exercise in used:
+                replacement = part.adapt(used[part.exercise])
+                for owner, name in owners(part.place):
+                    before.append((owner, name, getattr(owner, name)))
+                    setattr(owner, name, replacement)
         yield
     finally:
         for owner, name, original in reversed(before):

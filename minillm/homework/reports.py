@@ -9,9 +9,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from minillm.files import InputError, replace_file, write_json, write_text
 from minillm.homework.grade import Result
 from minillm.homework.messages import STATUS, explain
+from minillm.plumbing.files import InputError, replace_file, write_json, write_text
 
 ROOT = Path(__file__).parents[2]
 

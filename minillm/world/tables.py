@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minillm.files import InputError, read_text
+from minillm.plumbing.files import InputError, read_text
 
 LANGUAGES = ("en", "zh")
 ATTRIBUTES = ("capital", "mountain", "height", "river", "currency", "continent")

@@ -7,10 +7,10 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from minillm.files import write_text
 from minillm.homework.grade import grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Sandbox
+from minillm.plumbing.files import write_text
 
 HERE = Path(__file__).parent
 TARGET = HERE.parents[1] / "lessons" / "GRADERS.md"

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minillm import cleaning
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 from minillm.homework.lessons.l06_optimizer import ADAMW, CLIP, RATE
+from minillm.material import cleaning
 
 CLEANING = {"en": "Cleaning and de-duplication", "zh": "清洗与去重"}
 BATCHES = {"en": "Batches: every token is a label", "zh": "批次：每个词元都是标签"}

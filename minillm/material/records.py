@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from minillm.chat import Message, Preference, check_order
-from minillm.files import InputError, write_text
-from minillm.text_files import find_files, read_chunks
+from minillm.material.text_files import find_files, read_chunks
+from minillm.plumbing.files import InputError, write_text
 
 SHAREGPT_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 KNOWN = "instruction/output, prompt/completion, messages or conversations"

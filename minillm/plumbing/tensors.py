@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from minillm.files import InputError, replace_file
+from minillm.plumbing.files import InputError, replace_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

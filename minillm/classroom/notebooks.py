@@ -7,7 +7,7 @@ prose and all code, without outputs; the same source always gives the same bytes
 import re
 from pathlib import Path
 
-from minillm.files import InputError, write_text
+from minillm.plumbing.files import InputError, write_text
 
 LANGUAGES = ("en", "zh")
 CHINESE = r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"  # characters and punctuation

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from minillm.files import InputError
+from minillm.plumbing.files import InputError
 
 TEXT_SUFFIXES = (".txt", ".md")
 CHUNK = 1 << 20  # bytes read at a time

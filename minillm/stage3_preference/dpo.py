@@ -17,25 +17,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minillm import distributed, lora
+from minillm import lora
 from minillm.batching import Batch, padded_batch, rehearsal_rows, shuffled
-from minillm.chat import Dialogue, Message, Preference, encode_dialogue
-from minillm.checkpoint import Run, check_base, save_run, state_hash
-from minillm.corpus import Documents, data_hash, survey
-from minillm.files import InputError
-from minillm.gpt import GPT, count_parameters, token_losses
-from minillm.settings import TuneConfig, above_0, at_least_0
-from minillm.tokenizer import Tokenizer
-from minillm.training import (
-    Metrics,
-    Timer,
-    autocast,
-    mean_loss,
-    own_share,
-    parameter_drift,
-    pick_device,
-    train,
-)
+from minillm.chat import Preference
+from minillm.gpt import GPT, count_parameters
+from minillm.material.corpus import Documents, data_hash, survey
+from minillm.measure.drift import parameter_drift
+from minillm.plumbing import distributed
+from minillm.plumbing.checks import above_0, at_least_0
+from minillm.plumbing.devices import Timer, autocast, pick_device
+from minillm.run_folder import Run, check_base, save_run, state_hash
+from minillm.settings import TuneConfig
+from minillm.stage3_preference.pairs import encode_preferences, sequence_log_probs
+from minillm.training import Metrics, mean_loss, own_share, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +52,6 @@ class PreferenceConfig(TuneConfig):
         at_least_0(self, "likelihood")
 
 
-def sequence_log_probs(logits: Tensor, batch: Batch) -> Tensor:
-    """log p(answer | prompt) of each row: the sum over the answer's tokens; (B, T, V) -> (B)."""
-    return -(token_losses(logits, batch.targets) * batch.weights).sum(dim=-1)  # (B, T) -> (B)
-
-
 def dpo_loss(
     chosen: Tensor, rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, beta: float
 ) -> Tensor:
@@ -72,25 +61,6 @@ def dpo_loss(
     """
     margin = (chosen - reference_chosen) - (rejected - reference_rejected)
     return -F.logsigmoid(beta * margin)
-
-
-def encode_preferences(
-    pairs: Sequence[Preference], tokenizer: Tokenizer, n_ctx: int
-) -> list[tuple[Dialogue, Dialogue]]:
-    """(chosen, rejected) of each pair whose dialogues both fit. Raises InputError if none does."""
-    encoded = []
-    for pair in pairs:
-        both = [
-            encode_dialogue([*pair.prompt, Message("assistant", a)], tokenizer) for a in (pair.chosen, pair.rejected)
-        ]
-        # only the last answer is compared: earlier turns are part of the prompt, the same on both sides
-        start = len(encode_dialogue(pair.prompt, tokenizer).ids)
-        both = [Dialogue(d.ids, [i >= start for i in range(len(d.ids))]) for d in both]
-        if max(len(d.ids) for d in both) <= n_ctx:
-            encoded.append((both[0], both[1]))
-    if not encoded:
-        raise InputError(f"none of {len(pairs)} preference pairs fits into the context of {n_ctx} tokens: shorten them")
-    return encoded
 
 
 def prefer(

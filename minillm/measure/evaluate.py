@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass
 
 from minillm.chat import Message, encode_prompt
-from minillm.checkpoint import Run
 from minillm.generate import Sampling, continuations
+from minillm.run_folder import Run
 from minillm.world.exam import Exam
 from minillm.world.tables import LANGUAGES
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from minillm.chat import Message, Preference, turn
-from minillm.data import (
+from minillm.material.records import (
     dialogue_record,
     preference_record,
     read_dialogues,
     read_preferences,
     write_records,
 )
-from minillm.files import InputError
-from minillm.text_files import TextFiles
+from minillm.material.text_files import TextFiles
+from minillm.plumbing.files import InputError
 
 GOOD = '{"prompt": "山?", "completion": "玉山"}'
 GOOD_PREFERENCE = '{"prompt": "a", "chosen": "b", "rejected": "c"}'

@@ -1,7 +1,7 @@
 """Kill training at random moments and resume it until it is done: the bytes must be those of a run that
 was never interrupted.
 
-    python -m tests.kill_runs STAGE KILLS [SEED]      STAGE: pretrain, sft, lora or prefer
+    python -m tests.support.kill_runs STAGE KILLS [SEED]      STAGE: pretrain, sft, lora or prefer
 
 The real command gets a real SIGKILL. Prints the number of kills survived; exit code 1 at the first
 difference.
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.commands import STAGES, prepare, run, start
+from tests.support.commands import STAGES, prepare, run, start
 
 COMPARED = ("model.safetensors", "adapter.safetensors", "metrics.jsonl")
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from minillm import checkpoint, lora, resuming
+from minillm import checkpoint, lora, run_folder
 from minillm.chat import Message, Preference
-from minillm.checkpoint import Run, load_run, save_run
-from minillm.files import InputError
+from minillm.checkpoint import write_metrics
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.resuming import write_metrics
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, load_run, save_run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
@@ -153,7 +153,7 @@ def test_an_adapter_without_a_base_folder_is_not_saved(tmp_path):
     base.folder = None
     with pytest.raises(InputError, match="--merge"):
         adapted(base, tmp_path / "tuned")
-    assert not checkpoint.is_finished(tmp_path / "tuned")
+    assert not run_folder.is_finished(tmp_path / "tuned")
 
 
 def test_a_full_model_replaces_an_adapter_saved_in_the_same_folder(tmp_path):
@@ -207,7 +207,7 @@ def torch_saved(path: Path) -> None:
 
 
 def swapped(path: Path) -> None:
-    save_file(checkpoint.model_state(random_model(SHAPES["gpt2"])), path)
+    save_file(run_folder.model_state(random_model(SHAPES["gpt2"])), path)
 
 
 def one_tensor_less(path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_run_that_was_broken_off_while_it_was_saved_over_another_is_noticed(tm
         saved(tmp_path, seed=1)
     assert torch.equal(load_run(tmp_path).gpt(IDS), random_model(SHAPES["tied"], 1)(IDS))  # the tokenizer is the same
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(checkpoint, "write_json", lambda *_: stop_at(0)(0, {}))
+        patch.setattr(run_folder, "write_json", lambda *_: stop_at(0)(0, {}))
         saved(tmp_path, seed=2)
     with pytest.raises(InputError, match=r"model.safetensors: not what config.json was written with"):
         load_run(tmp_path)
@@ -418,7 +418,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_byte_for_byte(sta
     with pytest.raises(Stop):
         stage(base, tmp_path / "parts", stop_at(5))
     assert [p.name for p in (tmp_path / "parts" / "checkpoints").iterdir()] == ["step-000004"]  # older ones pruned
-    assert not checkpoint.is_finished(tmp_path / "parts")
+    assert not run_folder.is_finished(tmp_path / "parts")
     torch.manual_seed(99)  # another process begins with another random state
     capsys.readouterr()
     stage(base, tmp_path / "parts", resume=True)
@@ -466,9 +466,9 @@ def test_a_half_written_checkpoint_is_ignored_and_later_removed(base, tmp_path, 
     half = tmp_path / "parts" / "checkpoints" / ".step-000004.partial"
     for step, newest in ((2, None), (4, tmp_path / "parts" / "checkpoints" / "step-000002")):
         with monkeypatch.context() as patch, pytest.raises(Stop):
-            patch.setattr(resuming, "write_metrics", stop_while_saving(step))
+            patch.setattr(checkpoint, "write_metrics", stop_while_saving(step))
             run_sft(base, tmp_path / "parts", resume=True)
-        assert resuming.newest(tmp_path / "parts") == newest
+        assert checkpoint.newest(tmp_path / "parts") == newest
     assert "model.safetensors" in files(half)
     with pytest.raises(Stop):
         run_sft(base, tmp_path / "parts", stop_at(5), resume=True)
@@ -492,7 +492,7 @@ def test_resuming_without_a_checkpoint_starts_over_and_says_so(base, tmp_path, c
 def test_a_damaged_checkpoint_is_an_input_error_that_names_the_file(base, tmp_path, name, damage):
     with pytest.raises(Stop):
         run_lora(base, tmp_path, stop_at(3))
-    path = resuming.newest(tmp_path) / name
+    path = checkpoint.newest(tmp_path) / name
     if name.endswith("jsonl") and damage in (swapped, one_tensor_more):
         pytest.skip("no tensors in it")
     if name.startswith("random") and damage is one_tensor_more:
@@ -514,7 +514,7 @@ def test_a_run_started_anew_over_a_finished_one_counts_as_unfinished_until_it_en
     run_sft(base, tmp_path)
     with pytest.raises(Stop):
         run_sft(base, tmp_path, stop_at(3))
-    assert not checkpoint.is_finished(tmp_path)
+    assert not run_folder.is_finished(tmp_path)
 
 
 def test_a_run_started_anew_does_not_go_on_from_the_checkpoint_of_an_older_one(base, tmp_path, capsys):
@@ -557,20 +557,20 @@ def test_what_a_user_keeps_beside_the_checkpoints_stays(base, tmp_path):
 def test_the_newest_checkpoint_is_the_one_with_the_most_steps(tmp_path):
     for name in ("step-999900", "step-1000000", "step-000100", ".step-2000000.partial", "step-x", "other"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    assert resuming.newest(tmp_path).name == "step-1000000"
+    assert checkpoint.newest(tmp_path).name == "step-1000000"
 
 
 def test_a_checkpoint_is_removed_as_a_whole(base, tmp_path, monkeypatch):
     """The power is cut while older checkpoints are removed: none that counts has lost a file."""
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(resuming.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
+        patch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
         run_sft(base, tmp_path)
-    assert resuming.newest(tmp_path).name == "step-000004"
+    assert checkpoint.newest(tmp_path).name == "step-000004"
     with monkeypatch.context() as patch, pytest.raises(Stop):  # and when the run starts over
-        patch.setattr(resuming.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
+        patch.setattr(checkpoint.shutil, "rmtree", lambda path, **_: path.exists() and stop_at(0)(0, {}))
         run_sft(base, tmp_path)
     whole = {"model.safetensors", "optimizer-0.safetensors", "random.safetensors", "run.json", "metrics.jsonl"}
-    assert all(files(folder) == whole for folder in resuming.checkpoints(tmp_path))
+    assert all(files(folder) == whole for folder in checkpoint.checkpoints(tmp_path))
     run_sft(base, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
 
@@ -579,7 +579,7 @@ def test_a_checkpoint_is_removed_as_a_whole(base, tmp_path, monkeypatch):
 def test_a_run_stopped_after_its_last_step_is_resumed_there(stage, base, tmp_path, monkeypatch, capsys):
     stage(base, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(checkpoint.plots, "training_curves", lambda *_: stop_at(0)(0, {}))
+        patch.setattr(run_folder.plots, "training_curves", lambda *_: stop_at(0)(0, {}))
         stage(base, tmp_path / "parts")
     capsys.readouterr()
     stage(base, tmp_path / "parts", resume=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minillm import plots
 from minillm.chat import Dialogue
+from minillm.plumbing import plots
 from minillm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import torch
 
 from minillm.__main__ import main
-from minillm.data import write_records
+from minillm.material.records import write_records
 
 SHAPE = "--n-ctx 32 --n-layer 1 --n-head 2 --n-embd 16 --vocab-size 256 --batch-size 2"
 TRAIN = "--steps 60 --checkpoint-every 5 --warmup 5 --device cpu"

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from minillm.files import InputError
+from minillm.plumbing.files import InputError
 
 
 def world_size() -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minillm.files import HASH, read_json, replace_file, write_json
-from minillm.text_files import TextFiles
+from minillm.material.text_files import TextFiles
+from minillm.plumbing.files import HASH, read_json, replace_file, write_json
 from minillm.tokenizer import Tokenizer
 
 SAMPLE = 16 << 20  # characters a tokenizer is trained on: enough to know the frequent pairs

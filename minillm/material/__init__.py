@@ -1,0 +1,1 @@
+"""What users bring: raw text, records of dialogues and preferences; reading and cleaning it."""

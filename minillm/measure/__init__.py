@@ -1,0 +1,1 @@
+"""Measuring models: the exam, losses, how far tuning moved the parameters."""

@@ -1,0 +1,48 @@
+"""The loss of a model on raw text and on answers."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from minillm.batching import TextRows, packed_batch
+from minillm.chat import Dialogue
+from minillm.gpt import GPT, token_losses
+from minillm.material.corpus import Tokens
+from minillm.plumbing.devices import autocast
+from minillm.settings import TrainConfig
+from minillm.tokenizer import Tokenizer
+from minillm.training import mean_loss
+
+
+@torch.no_grad()
+def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
+    """Mean loss on a token stream, of a long one on its first 1,000 rows: nats a token, and bits a byte.
+
+    Bits a byte can be compared across tokenizers; nats a token cannot: longer tokens are harder.
+    """
+    model.eval()
+    total, count, n_bytes = 0.0, 0, 0
+    for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32, most=1000):
+        batch = batch.to(model.device)
+        with autocast(model.device, config.precision):
+            logits = model(batch.ids)  # (B, T) -> (B, T, V)
+        total += token_losses(logits, batch.targets).sum().item()
+        count += batch.targets.numel()
+        n_bytes += len(
+            tokenizer.encoding.decode_bytes([i for i in batch.targets.flatten().tolist() if i < tokenizer.doc])
+        )
+    return {"nats_per_token": total / count, "bits_per_byte": total / math.log(2) / max(1, n_bytes)}
+
+
+@torch.no_grad()
+def answer_loss(model: GPT, dialogues: Sequence[Dialogue], config: TrainConfig, pad: int) -> float:
+    """Mean loss on the answers' tokens, in nats."""
+    model.eval()
+    total = count = 0.0
+    for i in range(0, len(dialogues), 64):
+        batch = packed_batch(dialogues[i : i + 64], model.config.n_ctx, pad)
+        n = batch.weights.sum().item()
+        total += n * sum(loss.item() for loss, _ in mean_loss(model, batch, config))
+        count += n
+    return total / count
