@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, share
+from minillm.lora import TARGETS, LoRAConfig, Target
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +60,18 @@ class TuneConfig(TrainConfig):
     lora_alpha: float = 16.0
     """Scale of the adapters: ΔW is multiplied by alpha / rank."""
     lora_dropout: float = 0.0
-    """Dropout on the adapters' input."""
+    """Share of the adapters' inputs set to zero while training."""
+    lora_targets: tuple[Target, ...] = TARGETS
+    """Names of the linear layers that get an adapter."""
     merge: bool = False
     """Add the adapters to the weights at the end and save a full model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
-        above_0(self, "lora_alpha")
-        share(self, "lora_dropout")
+        _ = self.adapters  # checks the rest
+
+    @property
+    def adapters(self) -> LoRAConfig:
+        """What LoRA is told; of rank 1 where no adapters are asked for."""
+        return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)

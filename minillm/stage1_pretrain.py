@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from minillm.batching import TextRows
+from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.material import cleaning
@@ -29,7 +30,7 @@ from minillm.plumbing.files import InputError, make_folder
 from minillm.run_folder import Run, save_run
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, mean_loss, train
+from minillm.training import mean_loss, train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from minillm import checkpoint, lora
 from minillm.batching import Batch
+from minillm.checkpoint import TrainingError
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config
 from minillm.measure.drift import parameter_drift
@@ -18,7 +19,7 @@ from minillm.optim import AdamW
 from minillm.plumbing.devices import pick_device, uses_bf16
 from minillm.plumbing.tensors import read_tensors
 from minillm.settings import TrainConfig
-from minillm.training import TrainingError, mean_loss, train
+from minillm.training import mean_loss, train
 
 CPU = torch.device("cpu")
 

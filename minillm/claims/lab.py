@@ -1,7 +1,6 @@
 """The laboratory: what the experiments share for one seed, its base model, places, pairs, and ways to
 tune and to ask."""
 
-import copy
 import random
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,17 +10,18 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from minillm.base_cache import CACHE, Base, cached_base, world_base
-from minillm.batching import packed_batch, rehearsal_rows, shuffled
+from minillm.batching import packed_batch
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
 from minillm.claims.experiment import Marks
 from minillm.demo import DemoConfig, fast_config
+from minillm.finetune import finetune
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss, train
+from minillm.training import mean_loss
 from minillm.world.exam import baselines, strip
 from minillm.world.pairs import fact_pairs
 from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world, split_places
@@ -246,20 +246,13 @@ class Lab:
         """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
         `prepare` may freeze or add parameters first."""
         base, config = base or self.base.run, self.sft_config(**settings)
-        model, tokenizer = copy.deepcopy(base.gpt), base.tokenizer
-        if prepare is not None:
-            prepare(model)
+        n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
+
+        def loss(model: GPT, drawn: list[Dialogue]):
+            return mean_loss(model, packed_batch(drawn, n_ctx, pad), config)
+
         documents = self.base.documents[:REHEARSED]
-        text = rehearsal_rows(config.rehearse_rows, documents, tokenizer, model.config.n_ctx, config.seed)
-
-        def objective(step: int):
-            chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
-            yield from mean_loss(model, packed_batch(chosen, model.config.n_ctx, tokenizer.pad), config)
-            if text is not None:
-                old = text.batch(step, config.rehearse_rows)
-                yield from mean_loss(model, old, config, weight=config.rehearse_weight)
-
-        return Run(model, tokenizer, metrics=train(model, objective, config, label="sft", bar=self.bar))
+        return finetune("sft", config, base, examples, loss, documents, bar=self.bar, adapt=prepare)
 
     def from_scratch(self, dialogues: Sequence[Sequence[Message]], steps: int | None = None) -> Run:
         """SFT from random weights, at the rates of stage 1, until it fits its own pairs."""
