@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from tqdm import tqdm
 
 from minillm.gpt import GPT
-from minillm.optim import AdamW, Muon
 from minillm.plumbing import distributed
 from minillm.plumbing.files import HASH, InputError, make_folder, read_json, read_text, write_json, write_text
 from minillm.plumbing.interrupts import Interrupts
-from minillm.plumbing.tensors import copy_into, read_like, read_tensors, write_tensors
+from minillm.plumbing.tensors import copy_into, read_tensors, write_tensors
 from minillm.settings import TrainConfig
 
 Metrics = dict[str, float]
@@ -52,7 +52,7 @@ class Session:
     def __init__(
         self,
         model: GPT,
-        optimizers: Sequence[AdamW | Muon],
+        optimizers: Sequence[Optimizer],
         config: TrainConfig,
         out: Path | None = None,
         label: str = "train",
@@ -217,7 +217,7 @@ def save(
     out: Path,
     step: int,
     model: GPT,
-    optimizers: Sequence[AdamW | Muon],
+    optimizers: Sequence[Optimizer],
     history: Sequence[dict],
     random_state: Mapping[str, Tensor],
     begun_with: Mapping[str, object],
@@ -231,7 +231,7 @@ def save(
     try:
         write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
         for i, optimizer in enumerate(optimizers):
-            write_tensors(partial / f"optimizer-{i}.safetensors", optimizer.state())
+            write_tensors(partial / f"optimizer-{i}.safetensors", optimizer_state(optimizer, model))
         write_tensors(partial / "random.safetensors", random_state)
         write_json(partial / "run.json", begun_with)
         write_metrics(partial, history)
@@ -257,18 +257,36 @@ def check_same(folder: Path, begun_with: Mapping[str, object]) -> None:
         raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
 
 
-def restore(folder: Path, model: GPT, optimizers: Sequence[AdamW | Muon]) -> tuple[int, list[dict]]:
+def restore(folder: Path, model: GPT, optimizers: Sequence[Optimizer]) -> tuple[int, list[dict]]:
     """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
     copy_into(own, folder / "model.safetensors")
     for i, optimizer in enumerate(optimizers):
-        optimizer.load_state(read_like(optimizer.state(), folder / f"optimizer-{i}.safetensors"))
+        load_optimizer_state(optimizer, model, folder / f"optimizer-{i}.safetensors")
     path = folder / "metrics.jsonl"
     try:
         history = [json.loads(line) for line in read_text(path).splitlines()]
     except json.JSONDecodeError:
         raise InputError(f"{path}: was cut off: remove this checkpoint, or start over without --resume") from None
     return step_of(folder), history
+
+
+def optimizer_state(optimizer: Optimizer, model: GPT) -> dict[str, Tensor]:
+    """What an optimizer keeps for each parameter, as `parameter.kind`: `norm.weight.exp_avg`."""
+    names = {p: name for name, p in model.named_parameters()}
+    return {f"{names[p]}.{kind}": t for p, kept in optimizer.state.items() for kind, t in kept.items()}
+
+
+def load_optimizer_state(optimizer: Optimizer, model: GPT, path: Path) -> None:
+    """Give back what `optimizer_state` took. Raises InputError for a tensor that does not belong there."""
+    parameters = dict(model.named_parameters())
+    own = {p for group in optimizer.param_groups for p in group["params"]}
+    for name, tensor in read_tensors(path).items():
+        parameter, _, kind = name.rpartition(".")
+        p = parameters.get(parameter)
+        if p not in own or tensor.shape not in (p.shape, ()):
+            raise InputError(f"{path}: {name} does not belong to this model: remove this checkpoint")
+        optimizer.state[p][kind] = tensor.to(p.device)
 
 
 def restore_random_state(folder: Path) -> None:

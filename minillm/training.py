@@ -14,7 +14,7 @@ from torch import Tensor
 from minillm.batching import Batch
 from minillm.checkpoint import Metrics, Session
 from minillm.gpt import GPT, token_losses
-from minillm.optim import learning_rate_scale, make_optimizers
+from minillm.optim import learning_rate_scale, make_optimizers, set_learning_rate
 from minillm.plumbing import distributed
 from minillm.plumbing.devices import autocast, uses_bf16
 from minillm.settings import TrainConfig
@@ -77,11 +77,11 @@ def train(
             scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
             metrics: Metrics = {"step": step + 1, "lr": scale * config.lr} | distributed.sum_metrics(sums)
             metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
+            set_learning_rate(optimizers, scale)
             with session.update(metrics):
                 for optimizer in optimizers:
-                    optimizer.step(scale)
-                for p in parameters:
-                    p.grad = None
+                    optimizer.step()
+                    optimizer.zero_grad()
             if on_step is not None:
                 on_step(step + 1, metrics)
     model.eval()
