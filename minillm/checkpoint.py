@@ -22,13 +22,14 @@ from tqdm import tqdm
 
 from minillm.gpt import GPT
 from minillm.plumbing import distributed
+from minillm.plumbing.distributed import spread_like, whole
 from minillm.plumbing.files import HASH, InputError, make_folder, read_json, read_text, write_json, write_text
-from minillm.plumbing.interrupts import Interrupts
+from minillm.plumbing.interrupts import Interrupted, Interrupts
 from minillm.plumbing.tensors import copy_into, read_tensors, write_tensors
 from minillm.settings import TrainConfig
 
 Metrics = dict[str, float]
-MAY_CHANGE = ("resume", "checkpoint_every", "device")  # settings that a resumed run need not share
+MAY_CHANGE = ("resume", "checkpoint_every", "device", "shard")  # settings that a resumed run need not share
 NOT_FINITE = "the loss is no longer a finite number: lower the learning rate (the last checkpoint, if any, stays)"
 
 
@@ -80,6 +81,8 @@ class Session:
                 restore_random_state(newest)
             self.random_state = get_random_state(device)
             self.exits.enter_context(self.interrupts)
+            if distributed.world_size() > 1:  # one that stops within a step would leave the others waiting
+                self.exits.enter_context(self.interrupts.held())
             self.exits = self.exits.pop_all()
         return self
 
@@ -87,7 +90,7 @@ class Session:
         """Make the output folder ready and bring the model to where the run goes on: its newest checkpoint."""
         if self.out is not None and self.main:
             begin(self.out, self.config.resume)
-        distributed.wait_for_all()
+        distributed.check_equal(self.begun_with)
         found = newest(self.out) if self.out is not None and self.config.resume else None
         if found is not None:
             check_same(found, self.begun_with)
@@ -104,10 +107,18 @@ class Session:
             yield step
             # the last step is saved too: measuring and writing the result may be interrupted as well
             if step + 1 == last or (every and (step + 1) % every == 0):
-                if not all(p.isfinite().all() for p in self.model.parameters() if p.requires_grad):
+                if not all(whole(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
                     raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
                 if every:
                     self.save()
+            self.stop_together()
+
+    def stop_together(self) -> None:
+        """Several processes end after the same step, as soon as a signal has reached one of them."""
+        if distributed.world_size() > 1:
+            arrived = [number for number in distributed.from_all(self.interrupts.pending) if number is not None]
+            if arrived:
+                raise Interrupted(arrived[0])
 
     @contextmanager
     def update(self, metrics: Metrics) -> Iterator[None]:
@@ -126,11 +137,16 @@ class Session:
 
     def save(self) -> None:
         """Write a checkpoint of the last step that was done."""
-        if self.out is not None and self.main:
-            with self.interrupts.held():
-                state = self.random_state
-                step = len(self.history)
-                save(self.out, step, self.model, self.optimizers, self.history, state, self.begun_with)
+        if self.out is None:
+            return
+        with self.interrupts.held():
+            tensors = {"model": {n: whole(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}}
+            for i, optimizer in enumerate(self.optimizers):
+                tensors[f"optimizer-{i}"] = optimizer_state(optimizer, self.model)
+            if self.main:
+                save(
+                    self.out, len(self.history), tensors | {"random": self.random_state}, self.history, self.begun_with
+                )
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self.exits:
@@ -216,10 +232,8 @@ def how_to_go_on(out: Path) -> str:
 def save(
     out: Path,
     step: int,
-    model: GPT,
-    optimizers: Sequence[Optimizer],
-    history: Sequence[dict],
-    random_state: Mapping[str, Tensor],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    history: Sequence[Metrics],
     begun_with: Mapping[str, object],
 ) -> None:
     """Write checkpoints/step-NNNNNN whole, then remove the older ones."""
@@ -229,10 +243,8 @@ def save(
     partial = partial_name(folder)
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        write_tensors(partial / "model.safetensors", {n: p for n, p in model.named_parameters() if p.requires_grad})
-        for i, optimizer in enumerate(optimizers):
-            write_tensors(partial / f"optimizer-{i}.safetensors", optimizer_state(optimizer, model))
-        write_tensors(partial / "random.safetensors", random_state)
+        for name, state in tensors.items():
+            write_tensors(partial / f"{name}.safetensors", state)
         write_json(partial / "run.json", begun_with)
         write_metrics(partial, history)
         os.replace(partial, folder)
@@ -274,7 +286,7 @@ def restore(folder: Path, model: GPT, optimizers: Sequence[Optimizer]) -> tuple[
 def optimizer_state(optimizer: Optimizer, model: GPT) -> dict[str, Tensor]:
     """What an optimizer keeps for each parameter, as `parameter.kind`: `norm.weight.exp_avg`."""
     names = {p: name for name, p in model.named_parameters()}
-    return {f"{names[p]}.{kind}": t for p, kept in optimizer.state.items() for kind, t in kept.items()}
+    return {f"{names[p]}.{kind}": whole(t) for p, kept in optimizer.state.items() for kind, t in kept.items()}
 
 
 def load_optimizer_state(optimizer: Optimizer, model: GPT, path: Path) -> None:
@@ -286,7 +298,7 @@ def load_optimizer_state(optimizer: Optimizer, model: GPT, path: Path) -> None:
         p = parameters.get(parameter)
         if p not in own or tensor.shape not in (p.shape, ()):
             raise InputError(f"{path}: {name} does not belong to this model: remove this checkpoint")
-        optimizer.state[p][kind] = tensor.to(p.device)
+        optimizer.state[p][kind] = spread_like(tensor, p) if tensor.shape == p.shape else tensor.to(p.device)
 
 
 def restore_random_state(folder: Path) -> None:

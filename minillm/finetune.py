@@ -68,17 +68,20 @@ def finetune(
         lora.inject(model, config.adapters, config.seed)
     text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
 
-    def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
-        drawn = shuffled(len(examples), config.batch_size, step, config.seed)
-        yield from loss(model, [examples[i] for i in drawn])
-        if text is not None:
-            old = text.batch(step, config.rehearse_rows)
-            yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
-
     data = dict(data or {}) | {"base": state_hash(base.gpt), "rehearsal": survey(rehearsal).sha256,
                                "tokenizer": tokenizer.sha256()}  # fmt: skip
     before = measure(model) if measure else None
-    history = train(model, objective, config, out, stage, bar, on_step, data)
+    with distributed.spread(model, config.shard) as worker:
+
+        def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+            drawn = shuffled(len(examples), config.batch_size, step, config.seed)
+            yield from loss(worker, [examples[i] for i in drawn])
+            if text is not None:
+                old = text.batch(step, config.rehearse_rows)
+                yield from mean_loss(worker, old, config, "rehearsal_loss", config.rehearse_weight)
+
+        history = train(worker, objective, config, out, stage, bar, on_step, data)
+    model.eval()
     report = {"stage": stage, "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True)}
     report |= dict(facts or {})
     report |= {name: value for name, value in history[-1].items() if name not in ("step", "lr", "gradient_norm")}

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from minillm.plumbing.distributed import spread_like
+
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest matrix with all singular values near 1, by Newton-Schulz steps; (…, m, n) -> same.
@@ -59,7 +61,7 @@ class Muon(Optimizer):
                 stacked = orthogonalise(stacked.to(self.dtype or stacked.dtype))
                 size = max(1.0, rows / columns) ** 0.5  # a tall matrix has more outputs to move
                 for p, update in zip(matrices, stacked, strict=True):
-                    p.add_(update.to(p.dtype), alpha=-group["lr"] * size)
+                    p.add_(spread_like(update.to(p.dtype), p), alpha=-group["lr"] * size)
 
     def direction(self, p: Tensor, momentum: float) -> Tensor:
         """The gradient averaged with those before it, looked at one step ahead (Nesterov); (m, n)."""

@@ -28,13 +28,15 @@ class TrainConfig:
     clip: float = 1.0
     """The gradient is shortened to this length where it is longer."""
     accumulate: int = 1
-    """Pieces a batch is computed in, to save memory; the result is the same."""
+    """Micro-batches a batch is computed in, to save memory; the result is the same."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"
     """cpu, cuda or mps; auto takes the best there is."""
+    shard: bool = False
+    """Under torchrun: cut the parameters over the processes instead of a copy in each, for a model too large for one."""
     checkpoint_every: int = 100
     """Write a checkpoint every so many steps; 0 for none."""
     resume: bool = False

@@ -8,8 +8,8 @@ what happened.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from minillm.batching import Batch
 from minillm.checkpoint import Metrics, Session
@@ -17,6 +17,7 @@ from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers, set_learning_rate
 from minillm.plumbing import distributed
 from minillm.plumbing.devices import autocast, uses_bf16
+from minillm.plumbing.distributed import own_share, whole
 from minillm.settings import TrainConfig
 
 Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
@@ -32,17 +33,12 @@ def mean_loss(
     tokens of a short one more than those of a long one.
     """
     total = batch.weights.sum()
-    for part in own_share(list(batch.split(config.accumulate * distributed.world_size()))):
+    for part, counts in own_share(list(batch.split(config.accumulate * distributed.world_size()))):
         part = part.to(model.device)
         with autocast(model.device, config.precision):
             logits = model(part.ids, part.mask, part.positions)  # (B, T) -> (B, T, V)
-        loss = (token_losses(logits, part.targets) * part.weights).sum() / total
-        yield weight * loss, {"tokens": part.ids.numel()} | ({name: loss.item()} if name else {})
-
-
-def own_share(parts: list) -> list:
-    """The micro-batches that this process computes; all of them where there is only one process."""
-    return parts[distributed.rank() :: distributed.world_size()]
+        loss = counts * (token_losses(logits, part.targets) * part.weights).sum() / total
+        yield weight * loss, {"tokens": counts * part.ids.numel()} | ({name: loss.item()} if name else {})
 
 
 def train(
@@ -73,10 +69,9 @@ def train(
                 loss.backward()
                 for name, value in ({"loss": loss.item()} | facts).items():
                     sums[name] = sums.get(name, 0.0) + value
-            distributed.sum_gradients(parameters)
             scale = learning_rate_scale(step, config.steps, config.warmup, config.final_lr)
             metrics: Metrics = {"step": step + 1, "lr": scale * config.lr} | distributed.sum_metrics(sums)
-            metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip).item()
+            metrics["gradient_norm"] = whole(clip_grad_norm_(parameters, config.clip)).item()
             set_learning_rate(optimizers, scale)
             with session.update(metrics):
                 for optimizer in optimizers:

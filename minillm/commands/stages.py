@@ -77,9 +77,7 @@ class Pretrain(PretrainConfig):
         documents = TextFiles(self.text, self.documents)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
-            result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
-            if distributed.rank() == 0:
-                show_report(result, self.out)
+            show_report(pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +98,9 @@ class Sft(SFTConfig):
             return
         base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
-        show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(SFTConfig, self), device=str(device))
+            show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,9 @@ class Prefer(PreferenceConfig):
             return
         base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
-        show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(PreferenceConfig, self), device=str(device))
+            show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
 
 
 def skip_finished(out: Path, resume: bool) -> bool:
@@ -134,7 +136,9 @@ def skip_finished(out: Path, resume: bool) -> bool:
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:
-    """The report of a stage in one line a figure."""
+    """The report of a stage, a line per figure; of several processes one speaks."""
+    if distributed.rank() > 0:
+        return
     for name, value in run.report.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     print(f"written to {out}")

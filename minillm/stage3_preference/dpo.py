@@ -27,10 +27,10 @@ from minillm.material.corpus import Documents, data_hash
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import above_0, at_least_0
 from minillm.plumbing.devices import autocast, pick_device
+from minillm.plumbing.distributed import own_share
 from minillm.run_folder import Run
 from minillm.settings import TuneConfig
 from minillm.stage3_preference.pairs import encode_preferences, sequence_log_probs
-from minillm.training import own_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,21 +92,21 @@ def prefer(
 
     def loss(model: GPT, drawn: list[tuple[Dialogue, Dialogue]]) -> Iterable[tuple[Tensor, Metrics]]:
         size = -(-len(drawn) // (config.accumulate * distributed.world_size()))
-        for part in own_share([drawn[i : i + size] for i in range(0, len(drawn), size)]):
+        for part, counts in own_share([drawn[i : i + size] for i in range(0, len(drawn), size)]):
             batch = padded_batch([d for pair in part for d in pair], tokenizer.pad).to(model.device)
             better, worse = log_probs(model, batch)
             with torch.no_grad():
                 ref_better, ref_worse = log_probs(reference, batch)
             preference = dpo_loss(better, worse, ref_better, ref_worse, config.beta)  # (N)
             length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the preferred answers
-            share = len(part) / len(drawn)
+            share = counts * len(part) / len(drawn)
             margin = (better - ref_better) - (worse - ref_worse)
             figures = {"dpo_loss": preference, "accuracy": (margin > 0).float(), "margin": margin,
                        "chosen_log_prob": better, "rejected_log_prob": worse}  # fmt: skip
             shown = {name: share * value.mean().item() for name, value in figures.items()}
             yield (
                 share * (preference + config.likelihood * -better / length).mean(),
-                shown | {"tokens": batch.ids.numel()},
+                shown | {"tokens": counts * batch.ids.numel()},
             )
 
     facts = {"pairs": len(pairs), "dropped": len(pairs) - len(examples)}
