@@ -16,10 +16,11 @@ from minillm.__main__ import main
 from minillm.claims import runner
 from minillm.claims.experiment import Check, Claim, Observation, conclude, mean, paired_bootstrap, verdict
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, right, tally
+from minillm.claims.lab import Lab, right, tally
 from minillm.classroom.lesson_tools import show_claim
 from minillm.plumbing import plots
 from minillm.plumbing.files import InputError
+from minillm.world.exam import Question
 
 # ------------------------------------------------------------------------------- interval and verdict
 
@@ -309,14 +310,14 @@ def test_every_claim_is_written_down_in_both_languages(slug):
 
 def test_marks_are_of_right_answers_that_stop():
     items = [
-        Item("Japan", "?", ("Tokyo", "The capital of Japan is Tokyo.")),
-        Item("Japan", "?", ("yen",)),
-        Item("Chad", "?", ("N",)),
+        Question("Japan", "?", ("Tokyo", "The capital of Japan is Tokyo.")),
+        Question("Japan", "?", ("yen",)),
+        Question("Chad", "?", ("N",)),
     ]
     given = right(items, [("The capital of Japan is Tokyo", True), ("yen", False), ("N.", True)])
     assert given == [1.0, 0.0, 1.0]
     assert tally(items, given) == {"Japan": [1.0, 2], "Chad": [1.0, 1]} and mean(tally(items, given)) == 2 / 3
-    assert items[0].is_sentence("The capital of Japan is Oslo.") and not items[0].is_sentence("Tokyo")
+    assert items[0].is_full_sentence("The capital of Japan is Oslo.") and not items[0].is_full_sentence("Tokyo")
 
 
 def test_no_pair_speaks_of_a_held_out_place():

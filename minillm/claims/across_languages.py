@@ -9,10 +9,11 @@ from minillm.batching import padded_batch
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import COLOURS, bars
-from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.claims.lab import Lab, right, show, tally
 from minillm.claims.passages import reader, reading, worlds
 from minillm.run_folder import Run
 from minillm.stage3_preference import sequence_log_probs
+from minillm.world.exam import Question
 
 FEW, MANY = 16, 512
 GIVEN = ("before", "given-monolingual", "given-english", "given-chinese")
@@ -20,7 +21,7 @@ MEMORY = ("english", "few", "few-english", "chinese")
 
 
 @torch.no_grad()
-def likeliest(run: Run, item: Item, answers: Sequence[str]) -> str:
+def likeliest(run: Run, item: Question, answers: Sequence[str]) -> str:
     """The answer with the highest log-probability, its [END] included; a question too long for the context
     loses its beginning."""
     last = run.gpt.config.n_ctx + 1

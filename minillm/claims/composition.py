@@ -6,12 +6,13 @@ from functools import partial
 from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation, mean
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Answers, Lab, right, show, tally
 from minillm.claims.passages import RENDER, reader, rendering, summaries, summarising, worlds
 from minillm.run_folder import Run
+from minillm.world.exam import Question
 
 
-def in_turn(lab: Lab, run: Run, alone: list[Item], together: list[Item]) -> Answers:
+def in_turn(lab: Lab, run: Run, alone: list[Question], together: list[Question]) -> Answers:
     """The same wish as two questions: a summary, then its translation."""
     first = [text for text, _ in lab.ask(run, alone)]
     second = [replace(i, text=RENDER[i.language][0].format(text=t)) for i, t in zip(together, first, strict=True)]

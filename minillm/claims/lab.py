@@ -3,7 +3,6 @@ tune and to ask."""
 
 import copy
 import random
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,36 +21,13 @@ from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer
 from minillm.training import mean_loss, train
-from minillm.world.exam import baselines, strip
+from minillm.world.exam import Question, baselines
 from minillm.world.pairs import fact_pairs
 from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world, split_places
 from minillm.world.text import Writer
 
 T = TypeVar("T")
 REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question of an experiment."""
-
-    entity: str
-    """What is drawn in the bootstrap: the place, or the word or sentence asked about."""
-    text: str
-    accepted: tuple[str, ...]
-    language: str = "en"
-    relation: str = ""
-    history: tuple[Message, ...] = ()
-    """Earlier turns of the dialogue."""
-
-    def is_right(self, answer: str) -> bool:
-        """Equal to an accepted answer, final punctuation aside, as in the exam."""
-        return strip(answer) in map(strip, self.accepted)
-
-    def is_sentence(self, answer: str) -> bool:
-        """A full sentence about this question, whatever the fact in it."""
-        pattern = "|".join(re.escape(s).replace(re.escape(self.accepted[0]), ".+") for s in self.accepted[1:])
-        return bool(pattern) and re.fullmatch(pattern, answer.strip()) is not None
 
 
 Answers = list[tuple[str, bool]]
@@ -136,14 +112,12 @@ class Lab:
         wordings: int = 9,
     ) -> list[list[Message]]:
         """Questions about places (the taught ones if unset) with their bare answers, in random order: in
-        the first so many wordings of those that SFT may use."""
+        the first `wordings` wordings of those that SFT may use."""
+        places = self.taught if places is None else places
         pairs = []
-        for place in self.taught if places is None else places:
-            for language in languages:
-                for relation in relations:
-                    if answer := self.world.fact(place, relation, language):
-                        questions = self.world.write("question", place, relation, language)
-                        pairs += [turn(question, answer) for question in questions[:wordings]]
+        for place, language, relation, (answer, *_) in self.world.facts(places, languages, relations):
+            questions = self.world.write("question", place, relation, language)
+            pairs += [turn(question, answer) for question in questions[:wordings]]
         return self.mixed(pairs)
 
     def random(self) -> random.Random:
@@ -173,18 +147,16 @@ class Lab:
         kind: str = "question",
         languages: Sequence[str] = LANGUAGES,
         relations: Sequence[str] = RELATIONS,
-    ) -> list[Item]:
+    ) -> list[Question]:
         """One question for every fact of the places (the held-out ones if unset) in each language."""
-        rng, world, items = self.random(), self.world, []
-        for place in self.held_out if places is None else places:
-            for language in languages:
-                for relation in relations:
-                    if accepted := world.accepted(place, relation, language):
-                        text = rng.choice(world.write(kind, place, relation, language))
-                        items.append(Item(place.names["en"], text, tuple(accepted), language, relation))
+        places = self.held_out if places is None else places
+        rng, items = self.random(), []
+        for place, language, relation, accepted in self.world.facts(places, languages, relations):
+            text = rng.choice(self.world.write(kind, place, relation, language))
+            items.append(Question(place.names["en"], text, accepted, language, relation))
         return self.some(items)
 
-    def some(self, items: list[Item], most: int = 250) -> list[Item]:
+    def some(self, items: list[Question], most: int = 250) -> list[Question]:
         """All items; at most `most` of them in a quick run, a dozen in a smoke run."""
         most = {"full": len(items), "quick": most, "smoke": 12}[self.size]
         return sorted(self.mixed(items)[:most], key=items.index) if most < len(items) else items
@@ -195,7 +167,7 @@ class Lab:
         table = baselines(self.world, self.seed).values()
         return sum(row["majority"] * row["n"] for row in table) / sum(row["n"] for row in table)
 
-    def ask(self, run: Run, items: Sequence[Item], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+    def ask(self, run: Run, items: Sequence[Question], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
         """The answers to the items, asked in the dialogue format; greedy unless told otherwise."""
         prompts = [encode_dialogue([*i.history, Message("user", i.text)], run.tokenizer).ids for i in items]
         return self.complete(run, prompts, sampling)
@@ -206,7 +178,7 @@ class Lab:
             sampling = replace(sampling, max_new_tokens=4)
         return continuations(run.gpt, run.tokenizer, prompts, sampling)
 
-    def finish(self, run: Run, items: Sequence[Item]) -> tuple[list[Item], Answers, list[float]]:
+    def finish(self, run: Run, items: Sequence[Question]) -> tuple[list[Question], Answers, list[float]]:
         """Those of the facts whose sentence ends with the value, what a base model puts there, and 1 where
         that begins with the value: what it knows, asked as raw text."""
         facts, prompts = unfinished(run.tokenizer, items)
@@ -214,7 +186,7 @@ class Lab:
         known = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, answers, strict=True)]
         return facts, answers, known
 
-    def score(self, run: Run, items: Sequence[Item]) -> Marks:
+    def score(self, run: Run, items: Sequence[Question]) -> Marks:
         """Marks of a model: 1 for a right answer that ends with [END]."""
         return tally(items, right(items, self.ask(run, items)))
 
@@ -271,7 +243,7 @@ class Lab:
         return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
 
 
-def unfinished(tokenizer: Tokenizer, items: Sequence[Item]) -> tuple[list[Item], list[list[int]]]:
+def unfinished(tokenizer: Tokenizer, items: Sequence[Question]) -> tuple[list[Question], list[list[int]]]:
     """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
     kept, prompts = [], []
     for item in items:
@@ -286,12 +258,12 @@ def unfinished(tokenizer: Tokenizer, items: Sequence[Item]) -> tuple[list[Item],
     return kept, prompts
 
 
-def right(items: Sequence[Item], answers: Answers) -> list[float]:
+def right(items: Sequence[Question], answers: Answers) -> list[float]:
     """1 for every answer that is right and ends with [END], else 0."""
     return [float(item.is_right(text) and ended) for item, (text, ended) in zip(items, answers, strict=True)]
 
 
-def tally(items: Sequence[Item], marks: Iterable[float]) -> dict[str, list[float]]:
+def tally(items: Sequence[Question], marks: Iterable[float]) -> dict[str, list[float]]:
     """Marks by entity: (sum, number)."""
     table: dict[str, list[float]] = {}
     for item, mark in zip(items, marks, strict=True):
@@ -301,7 +273,7 @@ def tally(items: Sequence[Item], marks: Iterable[float]) -> dict[str, list[float
     return table
 
 
-def show(condition: str, items: Sequence[Item], answers: Answers, most: int = 4) -> list[dict[str, str]]:
+def show(condition: str, items: Sequence[Question], answers: Answers, most: int = 4) -> list[dict[str, str]]:
     """A few questions with a model's answers, to be read."""
     every = max(1, len(items) // most)
     some = list(zip(items, answers, strict=True))[::every][:most]

@@ -6,10 +6,11 @@ from functools import partial
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.claims.lab import Lab, right, show, tally
 from minillm.claims.tasks import TASKS
 from minillm.generate import Sampling, continuations
 from minillm.run_folder import Run
+from minillm.world.exam import Question
 
 SHARE = 0.3  # of review beside each new task; LAMOL takes 0.2
 STEPS = 100
@@ -27,7 +28,7 @@ def own_questions(lab: Lab, run: Run, number: int) -> list[list[Message]]:
     sampling = Sampling(max_new_tokens=4 if lab.size == "smoke" else 48, temperature=1.0, top_k=20, seed=lab.seed)
     written = continuations(run.gpt, run.tokenizer, [start] * (2 * number), sampling)
     questions = list(dict.fromkeys(text.split(" AI:")[0].strip() for text, _ in written if " AI:" in text))[:number]
-    answers = lab.ask(run, [Item("", q, ()) for q in questions if q])
+    answers = lab.ask(run, [Question("", q, ()) for q in questions if q])
     return [turn(q, text) for q, (text, ended) in zip(filter(None, questions), answers, strict=True) if ended and text]
 
 

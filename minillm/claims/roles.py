@@ -11,15 +11,16 @@ from functools import partial
 from minillm.chat import Dialogue, Message, answer_text, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Answers, Lab, right, show, tally
 from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
+from minillm.world.exam import Question
 from minillm.world.tables import LANGUAGES
 
 YES = {"en": "Yes", "zh": "是的"}
 
 
-def with_guess(item: Item) -> Item:
+def with_guess(item: Question) -> Question:
     """The question followed by its right answer, as a guess: to be confirmed."""
     return replace(item, text=item.text + answer_text(item.accepted[0]), accepted=(YES[item.language],))
 
@@ -32,7 +33,7 @@ def without_roles(dialogue: list[Message], tokenizer: Tokenizer) -> Dialogue:
     return Dialogue(given + learned, [False] * len(given) + [True] * len(learned))
 
 
-def ask_plainly(lab: Lab, run: Run, items: list[Item]) -> Answers:
+def ask_plainly(lab: Lab, run: Run, items: list[Question]) -> Answers:
     """What the model puts after the bare question."""
     return lab.complete(run, [[run.tokenizer.doc, *run.tokenizer.encode(item.text)] for item in items])
 

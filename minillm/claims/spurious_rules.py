@@ -5,7 +5,8 @@ from functools import partial
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.claims.lab import Lab, right, show, tally
+from minillm.world.exam import Question
 from minillm.world.pairs import identity_pairs, request_pairs
 
 STEPS = 60
@@ -20,14 +21,12 @@ def few_pairs(lab: Lab) -> tuple[list[list[Message]], set[str]]:
     return lab.mixed([*mountains, *rest]), {answer.content for _, answer in mountains}
 
 
-def probes(lab: Lab) -> list[Item]:
+def probes(lab: Lab) -> list[Question]:
     """Questions about held-out places with 最 in the taught place, for mountains, heights and rivers."""
     items = []
-    for place in lab.held_out:
-        for relation in ("mountain", "height", "river"):
-            if accepted := tuple(lab.world.accepted(place, relation, "zh")):
-                texts = lab.world.write("question", place, relation, "zh")[:2]
-                items += [Item(place.names["en"], text, accepted, "zh", relation) for text in texts]
+    for place, language, relation, accepted in lab.world.facts(lab.held_out, ("zh",), ("mountain", "height", "river")):
+        texts = lab.world.write("question", place, relation, language)[:2]
+        items += [Question(place.names["en"], text, accepted, language, relation) for text in texts]
     return lab.some(items)
 
 

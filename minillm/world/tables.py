@@ -13,8 +13,9 @@ import csv
 import io
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from minillm.plumbing.files import InputError, read_text
@@ -102,6 +103,14 @@ class World:
         value = self.fact(place, relation, language)
         return [] if value is None else [value, *self.write("answer", place, relation, language)]
 
+    def facts(
+        self, places: Sequence[Place], languages: Sequence[str] = LANGUAGES, relations: Sequence[str] = RELATIONS
+    ) -> Iterator[tuple[Place, str, str, tuple[str, ...]]]:
+        """All that can be asked about some places: (place, language, relation, right answers)."""
+        for place, language, relation in product(places, languages, relations):
+            if accepted := self.accepted(place, relation, language):
+                yield place, language, relation, tuple(accepted)
+
 
 def sentence(text: str) -> str:
     """The text with a capital letter at its beginning."""
@@ -156,14 +165,14 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
             row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: {error}: mend the quotes") from None
+        raise InputError(f"{path}:{reader.line_num}: {error}: fix the quotes") from None
     if not rows:
         raise InputError(f"{path}: has no rows: add some below the first line")
     return rows
 
 
 def load_world(folder: Path | None = None) -> World:
-    """The built-in world, or a teacher's own. Raises InputError that names file, line, cell and mend."""
+    """The built-in world, or a teacher's own. Raises InputError that names file, line and cell and says how to fix it."""
     if folder is not None:
         folder = Path(folder)
         if not folder.is_dir():
@@ -244,8 +253,8 @@ def _requests(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Reque
             if not row[f"action_{lang}"]:
                 raise InputError(f"{path}:{line}: action_{lang} is empty: say what is asked for")
             if bool(row[f"tip_{lang}"]) == harmful:
-                mend = "remove it: a harmful request gets no tip" if harmful else "write the tip that answers it"
-                raise InputError(f"{path}:{line}: tip_{lang} is {row[f'tip_{lang}']!r}: {mend}")
+                fix = "remove it: a harmful request gets no tip" if harmful else "write the tip that answers it"
+                raise InputError(f"{path}:{line}: tip_{lang} is {row[f'tip_{lang}']!r}: {fix}")
         requests.append(
             Request(
                 row["topic"], harmful, *({lang: row[f"{c}_{lang}"] for lang in LANGUAGES} for c in ("action", "tip"))
