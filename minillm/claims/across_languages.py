@@ -9,7 +9,8 @@ from minillm.batching import padded_batch
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import COLOURS, bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.passages import reader, reading, worlds
 from minillm.run_folder import Run
 from minillm.stage3_preference import sequence_log_probs

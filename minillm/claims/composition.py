@@ -6,7 +6,8 @@ from functools import partial
 from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation, mean
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.claims.passages import RENDER, reader, rendering, summaries, summarising, worlds
 from minillm.run_folder import Run
 from minillm.world.exam import Question

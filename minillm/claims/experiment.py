@@ -10,17 +10,14 @@ Source of the interval: Efron and Tibshirani 1993, An Introduction to the Bootst
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from minillm.claims.lab import Lab
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Marks
 
 Text = Mapping[str, str]
 """The same in both languages: {"en": …, "zh": …}."""
-Marks = Mapping[str, Sequence[float]]
-"""Entity -> (sum of its marks, number of its marks)."""
 VERDICTS = {
     "reproduced": {"en": "reproduced", "zh": "重现"},
     "partly": {"en": "partly", "zh": "部分重现"},
@@ -89,7 +86,7 @@ class Claim:
     """What the experiment costs: models trained, pairs, steps."""
     notes: Text
     """What was tried while developing, on other seeds than those reported."""
-    measure: Callable[["Lab"], Observation]
+    measure: Callable[[Lab], Observation]
     """The experiment, for one seed."""
     picture: Callable[..., None]
     """Draws a result: picture(axes, claim, result, language)."""

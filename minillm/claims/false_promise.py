@@ -6,7 +6,8 @@ from functools import partial
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.world.exam import Question
 from minillm.world.tables import LANGUAGES, sentence
 

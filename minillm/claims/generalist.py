@@ -4,7 +4,8 @@
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.passages import known, mailing, passage, reader, reading, summarising, worlds
 from minillm.claims.tasks import Task, answering, proofreading, second_turns, translating
 from minillm.world.pairs import request_pairs

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from minillm.base_cache import CACHE, Base, cached_base, world_base
 from minillm.batching import packed_batch, rehearsal_rows, shuffled
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
-from minillm.claims.experiment import Marks
+from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
@@ -28,10 +28,6 @@ from minillm.world.text import Writer
 
 T = TypeVar("T")
 REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
-
-
-Answers = list[tuple[str, bool]]
-"""For each item the text, and whether the model stopped by itself."""
 
 
 @dataclass(frozen=True)
@@ -256,25 +252,3 @@ def unfinished(tokenizer: Tokenizer, items: Sequence[Question]) -> tuple[list[Qu
             kept.append(item)
             prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])
     return kept, prompts
-
-
-def right(items: Sequence[Question], answers: Answers) -> list[float]:
-    """1 for every answer that is right and ends with [END], else 0."""
-    return [float(item.is_right(text) and ended) for item, (text, ended) in zip(items, answers, strict=True)]
-
-
-def tally(items: Sequence[Question], marks: Iterable[float]) -> dict[str, list[float]]:
-    """Marks by entity: (sum, number)."""
-    table: dict[str, list[float]] = {}
-    for item, mark in zip(items, marks, strict=True):
-        entry = table.setdefault(item.entity, [0.0, 0])
-        entry[0] += mark
-        entry[1] += 1
-    return table
-
-
-def show(condition: str, items: Sequence[Question], answers: Answers, most: int = 4) -> list[dict[str, str]]:
-    """A few questions with a model's answers, to be read."""
-    every = max(1, len(items) // most)
-    some = list(zip(items, answers, strict=True))[::every][:most]
-    return [{"condition": condition, "prompt": i.text, "answer": text + "[END]" * ended} for i, (text, ended) in some]

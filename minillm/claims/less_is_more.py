@@ -2,7 +2,8 @@
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Answers, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.world.exam import Question, answer_forms, strip
 from minillm.world.tables import LANGUAGES, RELATIONS
 

@@ -5,7 +5,8 @@ from functools import partial
 from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.tasks import second_turns
 from minillm.world.tables import ATTRIBUTES
 

@@ -5,7 +5,8 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.world.tables import ATTRIBUTES, REVERSE, World
 from minillm.world.text import JOIN, Writer, statements
 

@@ -5,7 +5,8 @@ from functools import partial
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import REHEARSED, Lab, right, show, tally
+from minillm.claims.lab import REHEARSED, Lab
+from minillm.claims.marks import right, show, tally
 from minillm.stage3_preference import PreferenceConfig, prefer
 from minillm.world.exam import Question, make_exam
 from minillm.world.pairs import preferences, sft_dialogues

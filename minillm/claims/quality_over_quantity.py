@@ -3,7 +3,8 @@
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 
 NOISE = (0, 10, 25, 50, 100)
 QUICK = (0, 50)

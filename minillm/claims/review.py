@@ -6,7 +6,8 @@ from functools import partial
 from minillm.chat import Dialogue, Message, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.tasks import TASKS
 from minillm.generate import Sampling, continuations
 from minillm.run_folder import Run

@@ -11,7 +11,8 @@ from functools import partial
 from minillm.chat import Dialogue, Message, answer_text, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
 from minillm.world.exam import Question

@@ -8,9 +8,10 @@ import torch
 
 from minillm.batching import padded_batch
 from minillm.chat import Dialogue
-from minillm.claims.experiment import Check, Claim, Marks, Observation
+from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, show
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Marks, show
 from minillm.demo import DemoConfig
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.plumbing.devices import autocast

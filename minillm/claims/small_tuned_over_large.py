@@ -10,7 +10,8 @@ from statistics import mean
 from minillm.chat import Message, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import Answers, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.gpt import count_parameters
 from minillm.material.corpus import token_stream
 from minillm.measure.loss import text_loss

@@ -7,7 +7,8 @@ from functools import partial
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, show
+from minillm.claims.lab import Lab
+from minillm.claims.marks import show
 from minillm.run_folder import Run
 from minillm.world.exam import Question
 from minillm.world.tables import Place
