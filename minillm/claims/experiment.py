@@ -15,9 +15,8 @@ import numpy as np
 
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks
+from minillm.plumbing.languages import Text
 
-Text = Mapping[str, str]
-"""The same in both languages: {"en": …, "zh": …}."""
 VERDICTS = {
     "reproduced": {"en": "reproduced", "zh": "重现"},
     "partly": {"en": "partly", "zh": "部分重现"},

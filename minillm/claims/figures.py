@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from minillm.claims.experiment import VERDICTS, Check, Claim, Text
+from minillm.claims.experiment import VERDICTS, Check, Claim
 from minillm.plumbing import plots
+from minillm.plumbing.languages import Text
 from minillm.plumbing.terminal import width
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
