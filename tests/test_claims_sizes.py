@@ -5,7 +5,8 @@ import pytest
 from minillm.chat import encode_dialogue, turn
 from minillm.claims.lab import unfinished
 from minillm.claims.small_and_long import equal_steps, pays_off
-from minillm.claims.small_tuned_over_large import ANSWER, few_shot, points, polite_answers, wins
+from minillm.claims.small_tuned_over_large import few_shot, points, polite_answers, wins
+from minillm.measure.evaluate import ANSWER
 from minillm.tokenizer import Tokenizer
 from minillm.world.exam import Question
 from minillm.world.pairs import REFUSAL
@@ -53,9 +54,9 @@ def test_a_tie_is_half_a_win():
 def test_a_few_shot_prompt_leaves_room_for_the_answer(tokenizer):
     shots = [turn(f"What is the capital of place {i}?", f"City {i}") for i in range(8)]
     asked = few_shot(CAPITAL, shots, tokenizer, 160)
-    prompt = encode_dialogue([*asked.history, *turn(asked.text, "")[:1]], tokenizer).ids
+    prompt = encode_dialogue(asked.messages, tokenizer).ids
     assert 0 < len(asked.history) < 16 and len(asked.history) % 2 == 0
-    assert len(prompt) + ANSWER <= 160
+    assert len(prompt) + ANSWER.max_new_tokens <= 160
     assert few_shot(CAPITAL, shots, tokenizer, 1000).history == tuple(m for shot in shots for m in shot)
     assert few_shot(CAPITAL, shots, tokenizer, 20).history == ()  # a question that does not fit stays alone
 

@@ -9,13 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from minillm.assistant import Assistant
 from minillm.base_cache import CACHE, Base, cached_base, world_base
 from minillm.batching import packed_batch, rehearsal_rows, shuffled
-from minillm.chat import Dialogue, Message, encode_dialogue, turn
+from minillm.chat import Dialogue, Message, turn
 from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
+from minillm.measure.evaluate import ANSWER
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
@@ -163,16 +165,17 @@ class Lab:
         table = baselines(self.world, self.seed).values()
         return sum(row["majority"] * row["n"] for row in table) / sum(row["n"] for row in table)
 
-    def ask(self, run: Run, items: Sequence[Question], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+    def ask(self, run: Run, items: Sequence[Question], sampling: Sampling = ANSWER) -> Answers:
         """The answers to the items, asked in the dialogue format; greedy unless told otherwise."""
-        prompts = [encode_dialogue([*i.history, Message("user", i.text)], run.tokenizer).ids for i in items]
-        return self.complete(run, prompts, sampling)
+        return Assistant(run).answers([item.messages for item in items], self.shortened(sampling))
 
-    def complete(self, run: Run, prompts: list[list[int]], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+    def complete(self, run: Run, prompts: list[list[int]], sampling: Sampling = ANSWER) -> Answers:
         """What the model puts after each prompt."""
-        if self.size == "smoke":
-            sampling = replace(sampling, max_new_tokens=4)
-        return continuations(run.gpt, run.tokenizer, prompts, sampling)
+        return continuations(run.gpt, run.tokenizer, prompts, self.shortened(sampling))
+
+    def shortened(self, sampling: Sampling) -> Sampling:
+        """The same, but for four tokens in a smoke run."""
+        return replace(sampling, max_new_tokens=4) if self.size == "smoke" else sampling
 
     def finish(self, run: Run, items: Sequence[Question]) -> tuple[list[Question], Answers, list[float]]:
         """Those of the facts whose sentence ends with the value, what a base model puts there, and 1 where

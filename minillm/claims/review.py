@@ -9,7 +9,7 @@ from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
 from minillm.claims.tasks import TASKS
-from minillm.generate import Sampling, continuations
+from minillm.generate import Sampling
 from minillm.run_folder import Run
 from minillm.world.exam import Question
 
@@ -26,8 +26,8 @@ def encode(dialogues: list[list[Message]], run: Run) -> list[Dialogue]:
 def own_questions(lab: Lab, run: Run, number: int) -> list[list[Message]]:
     """Dialogues the model writes itself: questions sampled after `USER:`, its greedy answers to them."""
     start = [run.tokenizer.doc, *run.tokenizer.encode("USER:")]
-    sampling = Sampling(max_new_tokens=4 if lab.size == "smoke" else 48, temperature=1.0, top_k=20, seed=lab.seed)
-    written = continuations(run.gpt, run.tokenizer, [start] * (2 * number), sampling)
+    sampling = Sampling(max_new_tokens=48, temperature=1.0, top_k=20, seed=lab.seed)
+    written = lab.complete(run, [start] * (2 * number), sampling)
     questions = list(dict.fromkeys(text.split(" AI:")[0].strip() for text, _ in written if " AI:" in text))[:number]
     answers = lab.ask(run, [Question("", q, ()) for q in questions if q])
     return [turn(q, text) for q, (text, ended) in zip(filter(None, questions), answers, strict=True) if ended and text]

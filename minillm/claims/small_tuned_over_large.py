@@ -14,6 +14,7 @@ from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
 from minillm.gpt import count_parameters
 from minillm.material.corpus import token_stream
+from minillm.measure.evaluate import ANSWER
 from minillm.measure.loss import text_loss
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
@@ -24,7 +25,6 @@ from minillm.world.tables import LANGUAGES, Request, World, split_requests
 
 SMALL = dict(n_embd=64, n_head=1)  # half the base's width, heads as wide as its own: a third of the parameters
 SHOTS = 8  # dialogues to choose from for a few-shot prompt: more than fit
-ANSWER = 32  # tokens of the context kept free for the answer
 HAN = re.compile("[一-鿿]")
 
 Forms = dict[tuple[str, str], set[str]]
@@ -66,14 +66,13 @@ def request_items(lab: Lab, requests: Sequence[Request]) -> list[Question]:
 
 
 def few_shot(item: Question, shots: Sequence[Sequence[Message]], tokenizer: Tokenizer, n_ctx: int) -> Question:
-    """The question after as many of these dialogues as fit into the context beside it and its answer."""
-    history: list[Message] = []
+    """The question after as many of these dialogues as fit into the context with it and its answer."""
     for shot in shots:
-        longer = [*history, *shot]
-        if len(encode_dialogue([*longer, Message("user", item.text)], tokenizer).ids) + ANSWER > n_ctx:
+        longer = replace(item, history=(*item.history, *shot))
+        if len(encode_dialogue(longer.messages, tokenizer).ids) + ANSWER.max_new_tokens > n_ctx:
             break
-        history = longer
-    return replace(item, history=tuple(history))
+        item = longer
+    return item
 
 
 def with_examples(lab: Lab, items: Sequence[Question], run: Run) -> list[Question]:
