@@ -68,7 +68,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="A base model that has learned to read and four tunings a seed.",
+        en="A base model that has learned to read and four tunings per seed.",
         zh="每个种子一个学过阅读的基础模型，微调四次。",
     ),
     notes=dict(

@@ -1,6 +1,6 @@
 """What an experiment is: a claim with thresholds written down beforehand, and a verdict nobody chooses.
 
-A claim's `measure` is run once a seed and returns marks by condition and entity (a place, a question).
+A claim's `measure` is run once per seed and returns marks by condition and entity (a place, a question).
 From the marks of all seeds this module computes means, the difference of the two conditions that the
 claim is about, its interval, and from these and the thresholds the verdict.
 

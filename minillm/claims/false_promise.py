@@ -100,7 +100,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One more base model (a third of the steps) and three tunings a seed.",
+        en="One more base model (a third of the steps) and three tunings per seed.",
         zh="每个种子多训练一个基础模型（三分之一的步数），微调三次。",
     ),
     notes=dict(

@@ -50,7 +50,7 @@ MARKS = {
 
 
 def mixture(lab: Lab, count: int) -> list[list[Message]]:
-    """PAIRS pairs of each of the first so many families; what is taught of one stays as it is."""
+    """PAIRS pairs of each of the first `count` families; what is taught of one stays as it is."""
     return lab.mixed(pair for family in FAMILIES[:count] for pair in family(lab).pairs[:PAIRS])
 
 
@@ -126,7 +126,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Two base models that have learned to read and eight tunings a seed.",
+        en="Two base models that have learned to read and eight tunings per seed.",
         zh="每个种子两个学过阅读的基础模型，微调八次。",
     ),
     notes=dict(

@@ -60,7 +60,7 @@ class Lab:
 
     @cached_property
     def base(self) -> Base:
-        """The base model of `demo --fast`, trained once a seed."""
+        """The base model of `demo --fast`, trained once per seed."""
         if self.size == "smoke":
             return self.pretrain(list(Writer(self.world, self.seed).documents(self.config.documents)))
         return world_base(self.seed, folder=self.folder, bar=self.bar)
@@ -192,7 +192,7 @@ class Lab:
     # --------------------------------------------------------------------------------------- tuning
 
     def steps(self, steps: int) -> int:
-        """So many steps, or two in a smoke run."""
+        """`steps` steps, or two in a smoke run."""
         return 2 if self.size == "smoke" else steps
 
     def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings) -> SFTConfig:

@@ -108,7 +108,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="The whole demo's base model and ten tunings a seed, equal steps.",
+        en="The whole demo's base model and ten tunings per seed, equal steps.",
         zh="每个种子一个完整演示的基础模型，微调十次，步数相同。",
     ),
     notes=dict(

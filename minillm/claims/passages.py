@@ -52,8 +52,8 @@ def imagined(places: Sequence[Place], rng: random.Random) -> list[Place]:
 
 
 class PassageWriter(Writer):
-    """Half of the documents as ever, half about made-up places, which say everything twice: what stands
-    there the second time can only be known from the first. In one language alone, no document of two."""
+    """Half of the documents as ever, half about made-up places, which say everything twice: what is said
+    the second time can only be known from the first. In one language alone, no document of two."""
 
     def __init__(self, world: World, seed: int, languages: Sequence[str] = LANGUAGES):
         super().__init__(world, seed)
@@ -132,7 +132,7 @@ def passage(lab: Lab, place: Place, attributes: Sequence[str], language: str, rn
 
 
 def known(place: Place, rng: random.Random, count: int) -> list[str]:
-    """So many attributes the place has, in random order."""
+    """`count` of the attributes that the place has, in random order."""
     return rng.sample([a for a in ATTRIBUTES if place.value(a, "en")], count)
 
 

@@ -81,7 +81,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Three tunings a seed; DPO and SFT on the chosen take equal steps.",
+        en="Three tunings per seed; DPO and SFT on the chosen take equal steps.",
         zh="每个种子微调三次；DPO 与在较好的回答上 SFT 步数相同。",
     ),
     notes=dict(

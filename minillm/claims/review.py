@@ -13,7 +13,7 @@ from minillm.generate import Sampling
 from minillm.run_folder import Run
 from minillm.world.exam import Question
 
-SHARE = 0.3  # of review beside each new task; LAMOL takes 0.2
+SHARE = 0.3  # of review with each new task; LAMOL takes 0.2
 STEPS = 100
 
 
@@ -100,11 +100,11 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Ten tunings a seed: three tasks in a row in four ways, and all at once.",
+        en="Ten tunings per seed: three tasks in a row in four ways, and all at once.",
         zh="每个种子微调十次：三个任务依次学，四种方式；再加一起学。",
     ),
     notes=dict(
-        en='At first every question was learned as well and no text of stage 1 was rehearsed: the first task then reached only 58 %, joint training 33 %, and own questions brought back 19 % of what was forgotten (seed 101). Now the question is learned in every fourth dialogue, beside text of stage 1 (without: "no text"). The model answers its own questions greedily. With a fifth as many pairs of review as the new task, as in the source, own questions brought back 47 % on seed 102 (quick), with 0.3 63 %; without text of stage 1 beside them 25 and 21 %.',
+        en='At first every question was learned as well and no text of stage 1 was rehearsed: the first task then reached only 58 %, joint training 33 %, and own questions brought back 19 % of what was forgotten (seed 101). Now the question is learned in every fourth dialogue, together with text of stage 1 (without: "no text"). The model answers its own questions greedily. With a fifth as many pairs of review as the new task, as in the source, own questions brought back 47 % on seed 102 (quick), with 0.3 63 %; without text of stage 1 25 and 21 %.',
         zh="起初每个问题都一起学，也不复习第 1 阶段的文本：第一个任务只有 58 %，一起学 33 %，自己出题只挽回遗忘的 19 %（种子 101）。现在每四个对话学一个问题，并复习第 1 阶段的文本（不复习的见「没有文本」）。模型用贪心方式回答自己的题。复习的数量是新任务的五分之一（与原文相同）时，在种子 102 上挽回 47 %（快速版），十分之三时 63 %；不同时学第 1 阶段的文本时为 25 % 和 21 %。",
     ),
     measure=measure,

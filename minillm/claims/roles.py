@@ -1,7 +1,7 @@
 """USER and AI are needed: without roles a text does not say whose turn it is (the lecture, II).
 
 The lecture's pair: `USER: 台湾最高的山是哪座？ AI:` -> 玉山 [END]; but `台湾最高的山是哪座？玉山` -> 是的 [END].
-Users ask in both ways, with and without a guess. With roles the guess stands on the user's side and is
+Users ask in both ways, with and without a guess. With roles the guess is on the user's side and is
 confirmed; without them a guess and the model's own answer are the same text.
 """
 
@@ -98,7 +98,7 @@ CLAIM = Claim(
             at_least=0.3,
         ),
     ),
-    budget=dict(en="Two tunings a seed.", zh="每个种子微调两次。"),
+    budget=dict(en="Two tunings per seed.", zh="每个种子微调两次。"),
     notes=dict(
         en="Users ask half of the questions with a guess, which is to be confirmed; without that the roles would carry no information and would not be missed. Only right guesses occur. Nothing else was tried.",
         zh="用户有一半问题带着猜测，等待确认；不这样的话，角色不带任何信息，没有也不会缺什么。猜测都是对的。没有试过别的。",

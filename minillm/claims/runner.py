@@ -107,7 +107,7 @@ HEAD = {
     "en": """# The lecture's claims, measured
 
 Written by `python -m minillm claims all --seeds 3 --publish` from [claims.json](claims.json); not edited by hand.
-Each claim has thresholds that stand in its module under `minillm/claims/`, written down before this run, which uses
+Each claim has thresholds in its module under `minillm/claims/`, written down before this run, which uses
 seeds that no setting was tuned on. *Reproduced* means: every threshold holds, and the difference between the two
 conditions the claim is about has the same sign in all seeds and a 95 % interval (paired bootstrap over entities)
 above 0. *Partly*: the difference is clear, a threshold is missed. Marks are shares of right answers unless said

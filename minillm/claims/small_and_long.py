@@ -28,7 +28,7 @@ LITTLE, MUCH, LONG = 100, 400, 800
 
 
 def equal_steps(steps: int, large: int, small: int) -> int:
-    """Steps of the small model that cost what so many of the large one cost: compute is 6·N·D, for N
+    """Steps of the small model that cost what `steps` of the large one cost: compute is 6·N·D, for N
     parameters and D tokens (forward 2, backward 4), and a step has as many tokens in both."""
     return round(steps * large / small)
 
@@ -41,7 +41,7 @@ def pays_off(long: float, short: float, large: int, small: int) -> float:
 @torch.no_grad()
 def guess(run: Run, documents: Sequence[str]) -> tuple[Marks, float]:
     """For each document how many of its tokens are what the model held most probable there; and the mean
-    loss in nats a token."""
+    loss in nats per token."""
     tokenizer, most = run.tokenizer, run.gpt.config.n_ctx + 1
     marks, loss = {}, 0.0
     for i in range(0, len(documents), 50):
@@ -87,7 +87,7 @@ MODELS = {"small": dict(en="small", zh="小模型"), "large": dict(en="large", z
 
 
 def picture(axes, claim: Claim, result: dict, language: str) -> None:
-    """Quality over training compute, a line for each size; the two compared are ringed."""
+    """Quality over training compute, a line per size; the two compared are ringed."""
     found, seen = result["figures"], result["conditions"]
     lines = {}
     for name, text in MODELS.items():
@@ -146,7 +146,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Seven base models a seed, each with its own decay of the learning rate.",
+        en="Seven base models per seed, each with its own decay of the learning rate.",
         zh="每个种子训练七个基础模型，各有自己的学习率衰减。",
     ),
     notes=dict(

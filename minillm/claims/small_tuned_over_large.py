@@ -182,7 +182,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One more base model, a third as large, with the same text and steps, and two tunings of it a seed.",
+        en="One more base model, a third as large, with the same text and steps, and two tunings of it per seed.",
         zh="每个种子多训练一个三分之一大小的基础模型，文本和步数相同，再把它微调两次。",
     ),
     notes=dict(

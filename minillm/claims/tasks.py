@@ -34,7 +34,7 @@ def answering(lab: Lab) -> Task:
 
 
 def translation_items(lab: Lab, places: list[Place], templates: int) -> list[Question]:
-    """The places' names and the values of their facts into both languages, in so many wordings each."""
+    """The places' names and the values of their facts into both languages, in `templates` wordings each."""
     rng, items, seen = lab.random(), [], set()
     for place in places:
         names = [place.names, *({one: place.value(a, one) for one in LANGUAGES} for a in ATTRIBUTES if a != "height")]
@@ -64,8 +64,8 @@ def counted(before: list[str]) -> bool:
 
 def recombined(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
     """More sentences of the same kinds: the words before a row's mistake joined to the rest of `each` rows
-    with the same hint. "she | like tea" and "he | work here" give "she | work here". After a number word
-    nouns stand, which do not fit elsewhere: these rows stay as they are."""
+    with the same hint. "she | like tea" and "he | work here" give "she | work here". A number word is
+    followed by nouns, which do not fit elsewhere: these rows stay as they are."""
     parts = []
     for row in rows:
         wrong, right = row["wrong"].split(), row["right"].split()

@@ -54,7 +54,7 @@ def show(value: Any, most: int = 300) -> str:
 
 
 def feedback(result: Result, language: str) -> list[str]:
-    """Why points were lost, a line each; nothing for an exercise that is right or to do."""
+    """Why points were lost, one line per reason; nothing for an exercise that is right or to do."""
     failure, words = result.failure, WORDS[language]
     if failure is None:
         return []
