@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from minillm.checkpoint import newest, step_of
-from minillm.run_folder import load_run
+from minillm.run_folder import config_hash, load_run
 from minillm.world.tables import BUILT_IN
 from tests.support.commands import STAGES, prepare, run
 
@@ -82,9 +82,12 @@ RUNS = {
     "a config that is text": (lambda run: (run / "config.json").write_text("hello"), "config.json"),
     "a config that is a list": (lambda run: (run / "config.json").write_text("[]"), "config.json"),
     "a config without a model": (lambda run: (run / "config.json").write_text("{}"), "config.json"),
-    "another width": (lambda run: change(run / "config.json", "n_embd", 16), "model.safetensors"),
-    "another depth": (lambda run: change(run / "config.json", "n_layer", 2), "model.safetensors"),
-    "an odd head": (lambda run: change(run / "config.json", "n_head", 3), "config.json"),
+    "another width": (lambda run: change(run / "config.json", "n_embd", 16), "was changed"),
+    "another depth": (lambda run: change(run / "config.json", "n_layer", 2), "was changed"),
+    "an odd head": (lambda run: change(run / "config.json", "n_head", 3), "was changed"),
+    "another width and its hash": (lambda run: seal(change(run / "config.json", "n_embd", 16)), "model.safetensors"),
+    "another depth and its hash": (lambda run: seal(change(run / "config.json", "n_layer", 2)), "model.safetensors"),
+    "an odd head and its hash": (lambda run: seal(change(run / "config.json", "n_head", 3)), "n_head"),
     "a truncated tokenizer": (lambda run: cut(run / "tokenizer" / "ranks.tiktoken"), "tokenizer"),
     "a bad split pattern": (
         lambda run: (run / "tokenizer" / "tokenizer.json").write_text('{"pattern": "("}'),
@@ -198,10 +201,18 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
-def change(path: Path, name: str, value: int) -> None:
+def change(path: Path, name: str, value: int) -> Path:
     config = json.loads(path.read_text())
     config["model"][name] = value
     path.write_text(json.dumps(config))
+    return path
+
+
+def seal(path: Path) -> None:
+    """Give a changed config.json its right hash, so that the file passes for what was written."""
+    config = json.loads(path.read_text())
+    hashes = config.pop("sha256")
+    path.write_text(json.dumps(config | {"sha256": hashes | {"config": config_hash(config)}}))
 
 
 def fewer(path: Path) -> None:

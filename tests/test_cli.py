@@ -356,25 +356,100 @@ def test_ctrl_c_is_exit_code_130_and_resume_goes_on_to_the_same_bytes(home, runs
         assert (tmp_path / "run" / name).read_bytes() == (runs / "lora" / name).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [("base", "pretrain --text {home}/none.txt"), ("lora", "sft --base {home}/none --pairs {home}/none"),
-     ("tuned", "prefer --base {home}/none --preferences {home}/none")],
-)  # fmt: skip
-def test_resuming_a_finished_run_changes_nothing(home, runs, name, command, capsys):
+def again(home: Path, runs: Path, name: str) -> list:
+    """The command that a run of `runs` was made with."""
+    sft = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", *TRAIN]
+    commands = {
+        "base": ["pretrain", "--text", home / "text.txt", "--documents", "blank-line", *SHAPE, *TRAIN],
+        "lora": [*sft, "--lora", 2, "--lora-dropout", 0.1],
+        "tuned": ["prefer", "--preferences", home / "preferences.json", *TRAIN, "--base", runs / "sft"],
+    }
+    return [*commands[name], "--out", runs / name]
+
+
+@pytest.mark.parametrize("name", ["base", "lora", "tuned"])
+def test_resuming_a_finished_run_changes_nothing(home, runs, name, capsys):
     before = contents(runs / name)
-    assert run(*command.format(home=home).split(), "--out", runs / name, "--resume") == 0
-    assert "finished" in capsys.readouterr().out
+    assert run(*again(home, runs, name), "--resume", "--checkpoint-every", 3) == 0
+    assert "finished; nothing to do" in capsys.readouterr().out
     assert contents(runs / name) == before
 
 
-def test_what_a_kill_left_in_a_finished_run_is_removed(runs, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [("base", "--steps 9", "finished after 4 steps: to train it for longer, give it as --base"),
+     ("base", "--seed 7", "seed was 3 and is now 7"), ("base", "--text {home}/other.txt", "text differs"),
+     ("base", "--text {home}/other.txt --steps 9 --seed 7", "seed was 3 and is now 7"), ("lora", "--lora 3", "lora was 2 and is now 3"),
+     ("lora", "--pairs {home}/preferences.json.pairs.jsonl", "dialogues differs"), ("tuned", "--base {runs}/merged", "base differs")],
+)  # fmt: skip
+def test_resuming_a_finished_run_with_something_else_is_refused_and_names_it(home, runs, name, change, says, capsys):
+    (home / "other.txt").write_text("Quite another text about rivers and lakes.\n\nAnd more of it.")
+    (home / "preferences.json.pairs.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    before = contents(runs / name)
+    assert run(*again(home, runs, name), *change.format(home=home, runs=runs).split(), "--resume") == 2
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"error: [^\n]*{says}[^\n]*\n", output.err), output
+    assert contents(runs / name) == before
+
+
+def test_a_run_is_never_overwritten_unasked(home, runs, tmp_path, capsys):
+    """Neither a finished one nor the checkpoints of one that was stopped, and no flag means both."""
+    before = contents(runs / "base")
+    assert run(*again(home, runs, "base"), "--steps", 2) == 2
+    assert "holds a finished run" in capsys.readouterr().err and contents(runs / "base") == before
     shutil.copytree(runs / "base", tmp_path / "run")
-    for path in ("checkpoints/step-000004/run.json", "checkpoints/.step-000002.partial/x", "tokens/tokens.bin"):
+    command = [*again(home, runs, "base")[:-1], tmp_path / "run"]
+    assert run(*command, "--overwrite", "--resume") == 2
+    assert run(*command, "--overwrite", "--steps", 2) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["steps"] == 2
+    (tmp_path / "run" / "report.json").unlink()
+    assert run(*command) == 2 and "without its report" in capsys.readouterr().err
+
+
+def test_a_base_is_trained_further_on_another_text(home, runs, tmp_path, capsys):
+    (home / "rivers.txt").write_text("Quite another text about rivers and lakes.\n\nAnd more of it.")
+    command = [
+        "pretrain",
+        "--text",
+        home / "rivers.txt",
+        "--base",
+        runs / "base",
+        "--out",
+        tmp_path / "further",
+        *TRAIN,
+    ]
+    assert run(*command, "--tokenizer", runs / "base" / "tokenizer") == 2
+    assert run(*command, "--n-layer", 2) == 2
+    error = capsys.readouterr().err
+    assert "n_layer is 2, but the base has 1" in error and not (tmp_path / "further").exists()
+    assert run(*command[:-2], *TRAIN, "--out", runs / "base") == 2
+    assert "the base run itself" in capsys.readouterr().err
+    assert run(*command) == 0
+    about = [json.loads((folder / "config.json").read_text()) for folder in (runs / "base", tmp_path / "further")]
+    assert about[0]["model"] == about[1]["model"] and about[0]["sha256"]["tokenizer"] == about[1]["sha256"]["tokenizer"]
+    losses = [
+        json.loads((folder / "report.json").read_text())["train_loss"]
+        for folder in (runs / "base", tmp_path / "further")
+    ]
+    assert losses[1] != losses[0]
+
+
+def test_what_a_kill_left_in_a_finished_run_is_removed_and_nothing_of_the_users(home, runs, tmp_path):
+    shutil.copytree(runs / "base", tmp_path / "run")
+    ours = (
+        "checkpoints/step-000004/run.json",
+        "checkpoints/.step-000002.partial/x",
+        "tokens/tokens.bin",
+        "tokens/tokens.json",
+    )
+    theirs = ("checkpoints/step-7/weights", "tokens/my_tokens.txt", "notes.txt")
+    for path in ours + theirs:
         (tmp_path / "run" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / path).write_text("{}")
-    assert run("pretrain", "--text", "x", "--out", tmp_path / "run", "--resume") == 0
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (runs / "base").iterdir()}
+    assert run(*again(home, runs, "base")[:-1], tmp_path / "run", "--resume") == 0
+    left = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    before = {p.relative_to(runs / "base").as_posix() for p in (runs / "base").rglob("*") if p.is_file()}
+    assert left == before | set(theirs)
 
 
 CHANGES = {

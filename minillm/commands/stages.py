@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from minillm import checkpoint, run_folder
 from minillm import demo as demonstration
+from minillm import run_folder
 from minillm.commands.common import only, read_tokenizer
 from minillm.homework import pipeline
 from minillm.material import records
@@ -34,13 +34,17 @@ class Demo:
     """Folder with your homework (lessons): what passes takes the place of the framework's own."""
     seed: int = 0
     """Seed of everything random; it also decides which places are held out."""
+    resume: bool = False
+    """Go on with a demo that was broken off: what is finished is read, the rest is trained."""
+    overwrite: bool = False
+    """Replace a demo that is in the output folder already."""
     device: str = "auto"
     """cpu, cuda or mps; auto takes the best there is."""
 
     def run(self) -> None:
         make = demonstration.fast_config if self.fast else demonstration.DemoConfig
         pick_device(self.device)
-        config = make(seed=self.seed, device=self.device)
+        config = replace(make(seed=self.seed, device=self.device), resume=self.resume, overwrite=self.overwrite)
         if self.with_homework is None:
             demonstration.demo(config, self.out, self.world)
             return
@@ -70,14 +74,20 @@ class Pretrain(PretrainConfig):
     """A tokenizer folder, or gpt2; without it one is trained on the text."""
     documents: Documents = "file"
     """What is one document: a file, a paragraph or a line."""
+    base: Path | None = None
+    """Run folder of a model to train further, with its tokenizer; from random weights without."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
+        if self.base is not None and self.tokenizer is not None:
+            raise InputError("a base brings its own tokenizer: leave --tokenizer out")
+        base = run_folder.load_run(self.base) if self.base is not None else None
+        if base is not None:
+            run_folder.check_base(self.base, self.out, adapter=False)
         documents = TextFiles(self.text, self.documents)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
-            show_report(pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True), self.out)
+            tokenizer = read_tokenizer(self.tokenizer)
+            show_report(pretrain(config, documents, tokenizer, self.out, bar=True, base=base), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +104,6 @@ class Sft(SFTConfig):
     """Raw text to learn beside the dialogues (with --rehearse-rows)."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
         base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
@@ -117,22 +125,11 @@ class Prefer(PreferenceConfig):
     """Raw text to learn beside the pairs (with --rehearse-rows)."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
         base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PreferenceConfig, self), device=str(device))
             show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
-
-
-def skip_finished(out: Path, resume: bool) -> bool:
-    """Whether there is nothing to do: --resume on a run that has come to its end."""
-    if resume and run_folder.is_finished(out):
-        checkpoint.remove_helpers(out)  # a kill may have come between the report and this
-        print(f"{out}: this run is finished; nothing to do")
-        return True
-    return False
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HASH = "sha256:"  # begins a hash: a value to compare, not to show
@@ -78,3 +79,16 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be made a folder ({error.strerror}): choose another --out") from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """A folder to write into; if it was not there and is still empty at the end, nothing came of it and it goes."""
+    new = not path.exists()
+    make_folder(path)
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
