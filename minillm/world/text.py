@@ -9,6 +9,7 @@ its answer, and no document has roles: answering is left to stage 2.
 import random
 from collections.abc import Callable, Iterator
 
+from minillm.plumbing.files import InputError
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, Place, World
 
 JOIN = {"en": " ", "zh": ""}
@@ -67,9 +68,9 @@ class Writer:
         return kind(self.random.choice(LANGUAGES))
 
     def documents(self, count: int) -> Iterator[str]:
-        """The next `count` documents. Raises ValueError if that is below 0."""
+        """The next `count` documents. Raises InputError if that is below 0."""
         if count < 0:
-            raise ValueError(f"documents is {count}: it must be at least 0")
+            raise InputError(f"documents is {count}: it must be at least 0")
         return (self.document() for _ in range(count))
 
     def statement(self, language: str, place: Place | None = None, names: str | None = None) -> str:
