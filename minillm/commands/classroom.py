@@ -30,8 +30,6 @@ class Homework:
     """Make the inputs from this seed; from seed 0 and one never seen before if left out."""
     json: Path | None = None
     """Also write the results to this JSON file."""
-    junit: Path | None = None
-    """Also write the results to this JUnit XML file."""
     gradescope_results: Path | None = None
     """Also write Gradescope's results.json."""
     gradescope: Path | None = None
@@ -68,8 +66,6 @@ class Homework:
             print({"en": f"To try the newest inputs again: {again}", "zh": f"要再试最新的输入：{again}"}[language])
         if self.json is not None:
             reports.write_results(results, self.json, language)
-        if self.junit is not None:
-            reports.write_junit(results, self.junit, language)
         if self.gradescope_results is not None:
             write_json(self.gradescope_results, reports.gradescope_results(results, language))
 
