@@ -110,16 +110,14 @@ def explain(error: BaseException, command: object) -> tuple[int, str] | None:
         return 1 if full else 2, f"error: {place}{error.strerror or error}: {fix}\n"
     if isinstance(error, MemoryError) or re.search(NO_MEMORY, str(error)):
         return 1, "error: out of memory: take a smaller model or batch, or --accumulate 2 or more\n"
-    from minillm.training import TrainingError  # loaded already where it was raised
+    from minillm.checkpoint import TrainingError  # loaded already where it was raised
 
     return (1, f"error: {error}\n") if isinstance(error, TrainingError) else None
 
 
 def how_to_go_on(command: object) -> str:
     """What a training that was interrupted says of its newest checkpoint."""
-    from minillm.settings import TrainConfig
-
-    if not isinstance(command, TrainConfig):
+    if not hasattr(command, "resume"):
         return ""
     from minillm import checkpoint
 

@@ -114,7 +114,7 @@ def test_without_a_command_that_is_known_the_overview_is_shown_with_what_is_wron
 HEAVY = ("torch", "numpy", "matplotlib", "tiktoken")
 QUICK = {
     "import": "import minillm; minillm.InputError; dir(minillm)",
-    "import of a module": "import minillm; minillm.settings.TrainConfig(steps=1, batch_size=1, lr=1.0)",
+    "import of a module": "import minillm; minillm.commands.COMMANDS",
     "help": "main(['--help'])",
     "no command": "main([])",
     "unknown command": "main(['fly'])",

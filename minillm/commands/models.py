@@ -150,7 +150,7 @@ def announce_cut_dialogue(model: Assistant, messages: Sequence[chat.Message], sa
     """Say when a conversation has outgrown the context: old turns go first, then the beginning of the question."""
     n_ctx = model.gpt.config.n_ctx
     tokens = len(chat.encode_dialogue(messages, model.tokenizer).ids)
-    fitted = len(chat.fit_prompt(messages, model.tokenizer, n_ctx, min(sampling.max_new_tokens, n_ctx // 2)))
+    fitted = len(model.prompt(messages, sampling.max_new_tokens))
     if fitted < tokens:
         note(f"the conversation has {tokens} tokens; its oldest turns, {tokens - fitted} tokens, are left out")
     announce_cut(fitted, fitted - window_start(fitted, n_ctx))

@@ -79,9 +79,7 @@ class Pretrain(PretrainConfig):
         documents = TextFiles(self.text, self.documents)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
-            result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
-            if distributed.rank() == 0:
-                show_report(result, self.out)
+            show_report(pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,9 @@ class Sft(SFTConfig):
         announce_idle(self)
         base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
-        show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(SFTConfig, self), device=str(device))
+            show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,9 @@ class Prefer(PreferenceConfig):
         announce_idle(self)
         base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
-        show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(PreferenceConfig, self), device=str(device))
+            show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
 
 
 def skip_finished(out: Path, resume: bool) -> bool:
@@ -140,13 +142,15 @@ def skip_finished(out: Path, resume: bool) -> bool:
 def announce_idle(command: Sft | Prefer) -> None:
     """Say which options of tuning have no effect for want of another."""
     if not command.lora:
-        no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "merge")
+        no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "lora_targets", "merge")
     if not command.rehearse_rows:
         no_effect(command, "without --rehearse-rows", "rehearse", "rehearse_weight")
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:
-    """The report of a stage a line per figure."""
+    """The report of a stage, a line per figure; of several processes one speaks."""
+    if distributed.rank() > 0:
+        return
     for name, value in run.report.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     print(f"written to {out}")
