@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from minillm.lora import TARGETS, LoRAConfig, Target
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be, share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,8 @@ class TuneConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
+        above_0(self, "lora_alpha")  # here, so that the message names the option
+        share(self, "lora_dropout")
         _ = self.adapters  # checks the rest
 
     @property
