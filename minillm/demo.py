@@ -3,11 +3,10 @@
 World -> tokenizer -> stage 1 -> stage 2 (also from random weights, and with LoRA) -> stage 3 -> exam.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from minillm.assistant import Assistant
 from minillm.chat import Message
@@ -19,7 +18,7 @@ from minillm.plumbing import plots
 from minillm.plumbing.devices import Timer, pick_device
 from minillm.plumbing.files import InputError, new_folder, write_json
 from minillm.plumbing.lock import locked
-from minillm.plumbing.terminal import percent, table
+from minillm.plumbing.terminal import note, percent, table
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
@@ -114,7 +113,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
 
     def say(text: str) -> None:
         if bar:
-            tqdm.write(text)
+            note(text, sys.stdout)
 
     timer = Timer()
     world = load_world(world_folder)

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from minillm import checkpoint
 from minillm.checkpoint import Metrics, check_same, newest, optimizer_state, restore, restore_random_state
@@ -17,6 +16,7 @@ from minillm.plumbing import distributed
 from minillm.plumbing.distributed import whole
 from minillm.plumbing.files import read_json
 from minillm.plumbing.interrupts import Interrupted, Interrupts
+from minillm.plumbing.terminal import Progress
 from minillm.settings import TrainConfig
 
 NOT_FINITE = "the loss is no longer a finite number: lower the learning rate (the last checkpoint, if any, stays)"
@@ -61,7 +61,7 @@ class Session:
     def __enter__(self) -> "Session":
         with self.exits:  # closes what was opened if the rest fails
             newest = self.begin()
-            self.progress = self.exits.enter_context(tqdm(initial=self.first, **self.bar))
+            self.progress = self.exits.enter_context(Progress(initial=self.first, **self.bar))
             device = self.model.device
             self.exits.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
             torch.manual_seed(self.config.seed)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from minillm.lora import TARGETS, LoRAConfig, Target
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be
 from minillm.plumbing.files import InputError
 
 MAY_CHANGE = ("resume", "overwrite", "checkpoint_every", "device", "shard")  # nothing in the result depends on them
@@ -13,7 +13,7 @@ MAY_CHANGE = ("resume", "overwrite", "checkpoint_every", "device", "shard")  # n
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the loop needs to know. Raises ValueError for numbers out of range."""
+    """What the loop needs to know. Raises InputError for numbers out of range."""
 
     steps: int
     """Number of updates."""
@@ -49,8 +49,10 @@ class TrainConfig:
     """Replace a run that is in the output folder already."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least_1(self, "steps", "batch_size", "accumulate")
-        at_least_0(self, "warmup", "checkpoint_every", "weight_decay", "final_lr")
+        at_least_0(self, "warmup", "checkpoint_every", "weight_decay")
+        must_be("from 0 to 1", lambda v: 0 <= v <= 1, self, "final_lr")
         above_0(self, "lr", "clip", "muon_lr")
         a_seed(self, "seed")
         if self.resume and self.overwrite:
@@ -91,5 +93,5 @@ class TuneConfig(TrainConfig):
         """What LoRA is told; of rank 1 where no adapters are asked for."""
         try:
             return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)
-        except ValueError as error:  # by the names that these settings have here
+        except InputError as error:  # by the names that these settings have here
             raise InputError(f"lora_{error}") from None
