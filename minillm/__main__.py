@@ -5,12 +5,16 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from minillm.commands import COMMANDS
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import standard_streams
+
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry
 
 PROGRAM = "python -m minillm"
 NO_MEMORY = "out of memory|can't allocate memory|Storage size calculation overflowed"  # what PyTorch says
@@ -51,7 +55,7 @@ minillm: read, build and measure a large language model from scratch.
 The options of a command: {PROGRAM} COMMAND --help"""
 
 
-def parse(words: Sequence[str]) -> object:
+def parse(words: Sequence[str]) -> Any:
     """The command that is asked for, with its options. Raises InputError if there is none of this name; for wrong
     options tyro says what is wrong and raises SystemExit."""
     if not words or words[0] not in COMMANDS:
@@ -65,11 +69,12 @@ def parse(words: Sequence[str]) -> object:
         return tyro.cli(command, args=words[1:], prog=program, config=(tyro.conf.FlagCreatePairsOff,))
 
 
-def value_rules():
+def value_rules() -> "ConstructorRegistry":
     """How tyro reads paths and texts."""
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-    rules, readers = ConstructorRegistry(), {Path: as_path, str: as_text}
+    rules = ConstructorRegistry()
+    readers: dict[object, Callable[[str], object]] = {Path: as_path, str: as_text}
 
     @rules.primitive_rule
     def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
@@ -116,7 +121,7 @@ def explain(error: BaseException, command: object) -> tuple[int, str] | None:
     return (1, f"error: {error}\n") if isinstance(error, TrainingError) else None
 
 
-def how_to_go_on(command: object) -> str:
+def how_to_go_on(command: Any) -> str:
     """What a training that was interrupted says of its newest checkpoint."""
     if not hasattr(command, "resume"):
         return ""

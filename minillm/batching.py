@@ -3,9 +3,11 @@
 A batch is a pure function of (data, seed, step), so a resumed run sees what an uninterrupted one saw.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,16 +36,18 @@ class Batch:
     """(B, T) position of each token; 0, 1, 2, … if None."""
 
     def to(self, device: torch.device | str) -> "Batch":
-        return Batch(*(None if t is None else t.to(device) for t in self._tensors()))
+        return self.each(lambda t: t.to(device))
 
-    def split(self, pieces: int) -> Iterator["Batch"]:
-        """The same rows in at most `pieces` smaller batches."""
-        size = -(-len(self.ids) // pieces)
+    def split(self, n: int) -> Iterator["Batch"]:
+        """The same rows in at most `n` micro-batches."""
+        size = -(-len(self.ids) // n)
         for i in range(0, len(self.ids), size):
-            yield Batch(*(None if t is None else t[i : i + size] for t in self._tensors()))
+            yield self.each(itemgetter(slice(i, i + size)))
 
-    def _tensors(self) -> tuple[Tensor | None, ...]:
-        return self.ids, self.targets, self.weights, self.mask, self.positions
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same change made to all tensors."""
+        changed: dict[str, Any] = {name: t if t is None else change(t) for name, t in vars(self).items()}
+        return Batch(**changed)
 
 
 @lru_cache(maxsize=4)
@@ -93,8 +97,8 @@ class TextRows:
             yield self._rows([r * self.width for r in range(i, min(i + batch_size, n))])
 
     def _rows(self, starts: list[int]) -> Batch:
-        rows = np.stack([np.asarray(self.tokens[s : s + self.width + 1], np.int64) for s in starts])  # (B, T + 1)
-        rows = torch.from_numpy(rows)
+        cut = [np.asarray(self.tokens[s : s + self.width + 1], np.int64) for s in starts]
+        rows = torch.from_numpy(np.stack(cut))  # (B, T + 1)
         return Batch(rows[:, :-1], rows[:, 1:], torch.ones(len(starts), self.width))
 
 

@@ -74,7 +74,8 @@ def checkpoints(out: Path) -> list[Path]:
 
 def newest(out: Path) -> Path | None:
     """The newest complete checkpoint of a run, if any."""
-    return (checkpoints(out) or [None])[-1]
+    found = checkpoints(out)
+    return found[-1] if found else None
 
 
 def partial_name(folder: Path) -> Path:
@@ -184,7 +185,7 @@ def read_metrics(folder: Path) -> list[Metrics]:
 
 def optimizer_state(optimizer: Optimizer, model: GPT) -> dict[str, Tensor]:
     """What an optimizer keeps for each parameter, as `parameter.kind`: `norm.weight.exp_avg`."""
-    names = {p: name for name, p in model.named_parameters()}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
     return {f"{names[p]}.{kind}": whole(t) for p, kept in optimizer.state.items() for kind, t in kept.items()}
 
 
@@ -195,7 +196,7 @@ def load_optimizer_state(optimizer: Optimizer, model: GPT, path: Path) -> None:
     for name, tensor in read_tensors(path).items():
         parameter, _, kind = name.rpartition(".")
         p = parameters.get(parameter)
-        if p not in own or tensor.shape not in (p.shape, ()):
+        if p is None or p not in own or tensor.shape not in (p.shape, ()):
             raise InputError(f"{path}: {name} does not belong to this model: remove this checkpoint")
         optimizer.state[p][kind] = spread_like(tensor, p) if tensor.shape == p.shape else tensor.to(p.device)
 

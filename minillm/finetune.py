@@ -64,12 +64,7 @@ def finetune(
                                    "tokenizer": tokenizer.sha256()}  # fmt: skip
         if (done := finished_run(out, config, data)) is not None:
             return done
-        model = copy.deepcopy(base.gpt).to(pick_device(config.device))
-        lora.merge(model)
-        if adapt is not None:
-            adapt(model)
-        elif config.lora:
-            lora.inject(model, config.adapters, config.seed)
+        model = copy_to_tune(base.gpt, config, adapt)
         text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
         before = measure(model) if measure else None
         with distributed.spread(model, config.shard) as worker:
@@ -98,3 +93,14 @@ def finetune(
         if out is not None and distributed.rank() == 0:
             save_run(out, run, config.recipe(), base.folder, data)
     return run
+
+
+def copy_to_tune(base: GPT, config: TuneConfig, adapt: Callable[[GPT], None] | None) -> GPT:
+    """A copy of the base with its adapters merged, and adapted as the stage says, or by LoRA if `config` does."""
+    model = copy.deepcopy(base).to(pick_device(config.device))
+    lora.merge(model)
+    if adapt is not None:
+        adapt(model)
+    elif config.lora:
+        lora.inject(model, config.adapters, config.seed)
+    return model

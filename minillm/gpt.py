@@ -192,6 +192,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """The model: `gpt(ids) -> logits`, (B, T) -> (B, T, V). With no seed (None) its weights wait for a loader."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, config: GPTConfig, seed: int | None = 0):
         super().__init__()
         self.config = config
@@ -259,7 +262,8 @@ class GPT(nn.Module):
         if self.pos_emb is not None:
             x = x + self.pos_emb(positions)  # (B, T) -> (B, T, C)
         else:  # (B, T) -> 2 x (B, T, D/2) -> 2 x (B, 1, T, D/2)
-            turn = tuple(table[positions].unsqueeze(1).to(self.dtype) for table in (self.cos, self.sin))
+            cos, sin = (table[positions].unsqueeze(1).to(self.dtype) for table in (self.cos, self.sin))
+            turn = cos, sin
         context = Context(mask, turn, cache, trace, fused)
         for context.layer, block in enumerate(self.blocks):
             x = block(x, context)

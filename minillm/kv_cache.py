@@ -12,7 +12,14 @@ class KVCache:
     `dtype` is best the number format that the model computes in (`GPT.dtype`).
     """
 
-    def __init__(self, config: GPTConfig, batch: int, room: int | None = None, device="cpu", dtype=torch.float32):
+    def __init__(
+        self,
+        config: GPTConfig,
+        batch: int,
+        room: int | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
         self.room = min(room or config.n_ctx, config.n_ctx)
         shape = (config.n_layer, batch, config.kv_heads, self.room, config.head_dim)
         self.keys = torch.empty(shape, device=device, dtype=dtype)

@@ -94,15 +94,15 @@ def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:
     """
     if adapters(model):
         raise ValueError("the model has LoRA adapters already: merge them first")
-    names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and n.split(".")[-1] in config.targets]
-    if not names:
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    chosen = {name: layer for name, layer in linear.items() if name.split(".")[-1] in config.targets}
+    if not chosen:
         raise InputError(f"no linear layer is called {' or '.join(config.targets)}")
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
-    for name in names:
+    for name, layer in chosen.items():
         parent, _, child = name.rpartition(".")
-        layer = LoRALinear(model.get_submodule(name), config, generator).train(model.training)
-        setattr(model.get_submodule(parent), child, layer)
+        setattr(model.get_submodule(parent), child, LoRALinear(layer, config, generator).train(model.training))
 
 
 def merge(model: GPT, trainable: bool = True) -> None:

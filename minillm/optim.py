@@ -47,7 +47,7 @@ class Muon(Optimizer):
                 raise ValueError(f"Muon takes matrices, not a parameter of shape {tuple(p.shape)}")
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # PyTorch's takes a closure, ours none
         """One update; parameters without a gradient stay."""
         for group in self.param_groups:
             by_shape: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
@@ -65,6 +65,7 @@ class Muon(Optimizer):
 
     def direction(self, p: Tensor, momentum: float) -> Tensor:
         """The gradient averaged with those before it, looked at one step ahead (Nesterov); (m, n)."""
+        assert p.grad is not None
         velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
         velocity.lerp_(p.grad, 1 - momentum)
         return p.grad.lerp(velocity, momentum)
@@ -88,7 +89,7 @@ def make_optimizers(
     groups = [{"params": [p for p in rest if p.dim() >= 2], "weight_decay": weight_decay},
               {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
     adamw = AdamW(groups, lr, betas=(0.9, 0.95), fused=True)
-    return [adamw, Muon(taken.values(), muon_lr, low_precision=low_precision)] if taken else [adamw]
+    return [adamw, Muon(taken.values(), muon_lr, low_precision=low_precision)] if muon_lr and taken else [adamw]
 
 
 def set_learning_rate(optimizers: Iterable[Optimizer], scale: float) -> None:

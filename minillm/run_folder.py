@@ -69,8 +69,10 @@ def save_run(
     `settings` and `data` say what the run was made with. Raises InputError if an adapter has no base folder.
     """
     hashes = {"tokenizer": run.tokenizer.sha256()}
+    written: tuple[str, ...]
     if adapters := lora.adapters(run.gpt):
         check_base(base, folder, adapter=True)
+        assert base is not None
         write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
         config = asdict(next(iter(adapters.values())).config)
         about = {"base": path_to(base, folder), "base_sha256": file_hash(base / "model.safetensors"), "lora": config}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,12 @@ class Session:
         self.history: list[Metrics] = []
         self.first = 0
         self.interrupts = Interrupts()
-        self.bar = {"total": config.steps, "desc": label, "unit": "step", "disable": not (bar and self.main)}
+        self.bar: dict[str, Any] = {
+            "total": config.steps,
+            "desc": label,
+            "unit": "step",
+            "disable": not (bar and self.main),
+        }
         self.exits = ExitStack()
 
     def __enter__(self) -> "Session":

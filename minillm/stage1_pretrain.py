@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -74,10 +74,11 @@ class PretrainConfig(TrainConfig):
 
     def model_config(self, n_vocab: int) -> GPTConfig:
         """The GPT that these settings describe."""
-        make = {"minillm": GPTConfig, "gpt2": gpt2_config, "llama": llama_config}[self.arch]
+        makers: dict[str, Callable[..., GPTConfig]]
+        makers = {"minillm": GPTConfig, "gpt2": gpt2_config, "llama": llama_config}
         extra = {"n_hidden": None} if self.arch == "llama" else {}
         shape = dict(n_ctx=self.n_ctx, n_layer=self.n_layer, n_head=self.n_head, n_embd=self.n_embd)
-        return make(n_vocab=n_vocab, **shape, **extra)
+        return makers[self.arch](n_vocab=n_vocab, **shape, **extra)
 
 
 def pretrain(
@@ -125,7 +126,7 @@ def pretrain(
 
             history = train(worker, objective, config, out, "pretrain", bar, on_step, data)
         model.eval()
-        report = {
+        report: dict[str, Any] = {
             "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "documents": text.documents,
             "text_tokens": len(training), "parameters": count_parameters(model),
             "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,

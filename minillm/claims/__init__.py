@@ -25,6 +25,7 @@ A result is a plain dict, the same that `python -m minillm claims SLUG` writes t
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minillm.base_cache import CACHE
 from minillm.claims import (
@@ -53,6 +54,9 @@ from minillm.claims import (
 )
 from minillm.claims.experiment import Claim
 from minillm.plumbing.files import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CLAIMS: dict[str, Claim] = {
     module.CLAIM.slug: module.CLAIM
@@ -105,7 +109,7 @@ def published(slug: str) -> dict:
     return results[slug]
 
 
-def draw(result: dict, target, language: str = "en") -> None:
+def draw(result: dict, target: "Axes | Path | str", language: str = "en") -> None:
     """Draw a result into a PNG file (a path) or on matplotlib axes."""
     figures.draw(find(result["slug"]), result, target, language)
 

@@ -1,7 +1,8 @@
 """What is taught in one language helps in another (Hsu et al. 2019, 1909.09587): with the text given, as in
 the source, and from memory, where the facts come from stage 1."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +16,9 @@ from minillm.claims.passages import reader, reading, worlds
 from minillm.run_folder import Run
 from minillm.stage3_preference import sequence_log_probs
 from minillm.world.exam import Question
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FEW, MANY = 16, 512
 GIVEN = ("before", "given-monolingual", "given-english", "given-chinese")
@@ -91,12 +95,12 @@ def measure(lab: Lab) -> Observation:
     return Observation(given | memory, 0.0, figures, examples + more)
 
 
-def share_of_gain(f: dict[str, float]) -> float:
+def share_of_gain(f: Mapping[str, float]) -> float:
     """What tuning in English brings, as a share of what tuning in Chinese brings."""
     return (f["given-english"] - f["before"]) / max(1e-9, f["given-chinese"] - f["before"])
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     bars(axes, claim, result, language, GIVEN + MEMORY)
     for patch in axes.patches[: len(GIVEN)]:
         patch.set_facecolor(COLOURS[1])

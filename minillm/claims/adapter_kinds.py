@@ -5,6 +5,7 @@ Sources: Houlsby et al. 2019 (1902.00751, bottleneck); Liu et al. 2022 (2205.056
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Bottleneck(nn.Module):
         self.widen = nn.Linear(width, channels, bias=False)
         nn.init.zeros_(self.widen.weight)
 
-    def forward(self, x: Tensor, *context) -> Tensor:
+    def forward(self, x: Tensor, *context: Context) -> Tensor:
         y = self.layer(x, *context)
         return y + self.widen(F.relu(self.narrow(y)))  # (…, C) -> (…, width) -> (…, C)
 
@@ -52,8 +53,8 @@ class PrefixedCache:
         """(B, Hkv, T, D) keys and values of new tokens -> those of prefix, past and new ones, (B, Hkv, P + S, D)."""
         if self.cache is not None:
             k, v = self.cache.extend(layer, k, v)  # (B, Hkv, T, D) -> (B, Hkv, S, D)
-        prefix = (p.to(k.dtype).expand(len(k), -1, -1, -1) for p in (self.keys, self.values))  # 2 x (B, Hkv, P, D)
-        return tuple(torch.cat(pair, dim=2) for pair in zip(prefix, (k, v), strict=True))
+        keys, values = (p.to(k.dtype).expand(len(k), -1, -1, -1) for p in (self.keys, self.values))  # (B, Hkv, P, D)
+        return torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)  # (B, Hkv, P + S, D)
 
 
 class Prefix(nn.Module):
@@ -70,15 +71,20 @@ class Prefix(nn.Module):
         mask = context.mask
         if mask is not None:  # every query may look at the prefix: (…, T, S) -> (…, T, P + S)
             mask = torch.cat((mask.new_ones(*mask.shape[:-1], self.keys.shape[1]), mask), dim=-1)
-        cache = PrefixedCache(self.keys, self.values, context.cache)
+        cache: Any = PrefixedCache(self.keys, self.values, context.cache)  # has all that attention asks of a cache
         return self.attn(x, replace(context, mask=mask, cache=cache))
+
+
+def blocks_of(model: GPT) -> list[Any]:
+    """The blocks of a model, whose layers may be exchanged for layers of any type."""
+    return list(model.blocks)
 
 
 def add_bottlenecks(model: GPT, width: int, seed: int) -> None:
     """Freeze the model and put a bottleneck behind every attention and every MLP."""
     torch.manual_seed(seed)
     model.requires_grad_(False)
-    for block in model.blocks:
+    for block in blocks_of(model):
         block.attn = Bottleneck(block.attn, model.config.n_embd, width)
         block.mlp = Bottleneck(block.mlp, model.config.n_embd, width)
 
@@ -86,7 +92,7 @@ def add_bottlenecks(model: GPT, width: int, seed: int) -> None:
 def add_rescaling(model: GPT) -> None:
     """Freeze the model and rescale keys, values and the MLP's hidden channels (IA³)."""
     model.requires_grad_(False)
-    for block in model.blocks:
+    for block in blocks_of(model):
         block.attn.key = Rescale(block.attn.key, inputs=False)
         block.attn.value = Rescale(block.attn.value, inputs=False)
         block.mlp.down = Rescale(block.mlp.down, inputs=True)
@@ -96,5 +102,5 @@ def add_prefixes(model: GPT, length: int, seed: int) -> None:
     """Freeze the model and put learned keys and values before those of every attention."""
     torch.manual_seed(seed)
     model.requires_grad_(False)
-    for block in model.blocks:
+    for block in blocks_of(model):
         block.attn = Prefix(block.attn, length)

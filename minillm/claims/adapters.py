@@ -4,8 +4,9 @@ Sources: the lecture, II; LoRA (2106.09685); AdapterHub's bottleneck (1902.00751
 (2101.00190) and IA³ (2205.05638).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from minillm.chat import encode_dialogue
 from minillm.claims.adapter_kinds import add_bottlenecks, add_prefixes, add_rescaling
@@ -14,6 +15,9 @@ from minillm.claims.figures import wrap
 from minillm.claims.lab import Lab
 from minillm.gpt import count_parameters
 from minillm.run_folder import Run, state_hash
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RANKS = (1, 4, 8, 16)
 PREFIX = 64  # learned positions in each layer
@@ -45,12 +49,12 @@ def measure(lab: Lab) -> Observation:
     return Observation(marks, lab.constant_answer, figures)
 
 
-def best(f: dict[str, float]) -> str:
+def best(f: Mapping[str, float]) -> str:
     """The best adapter with at most 7 % of the parameters."""
     return max((n for n in NAMES if n in f and f[f"share of {n}"] <= 0.07), key=lambda n: f[n])
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     names = ["full", *(n for n in NAMES if n in result["conditions"])]
     for i, name in enumerate(names):
         condition = result["conditions"][name]

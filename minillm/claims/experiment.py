@@ -10,6 +10,7 @@ Source of the interval: Efron and Tibshirani 1993, An Introduction to the Bootst
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Check:
 
     def threshold(self) -> str:
         """The threshold as text: `≥ 95 %`."""
-        sign, bound = ("≥", self.at_least) if self.at_most is None else ("≤", self.at_most)
+        sign, bound = ("≥", self.at_least or 0.0) if self.at_most is None else ("≤", self.at_most)
         return f"{sign} {100 * bound:g} %" if self.percent else f"{sign} {bound:g}"
 
 
@@ -136,16 +137,16 @@ def verdict(holds: Sequence[bool], differences: Sequence[float], interval: tuple
 def conclude(claim: Claim, observations: Mapping[int, Observation]) -> dict:
     """The result of a claim from the observations of its seeds: what claims.json holds of it."""
     seeds, seen = list(observations), list(observations.values())
-    conditions = {}
+    conditions: dict[str, dict[str, Any]] = {}
     for name in seen[0].marks:
         values = [mean(o.marks[name]) for o in seen]
         n = sum(int(count) for o in seen for _, count in o.marks[name].values())
         conditions[name] = {"mean": float(np.mean(values)), "values": values, "n": n}
     figures = {name: [o.figures[name] for o in seen] for name in seen[0].figures}
     chance = float(np.mean([o.chance for o in seen]))
-    numbers = {name: c["mean"] for name, c in conditions.items()} | {"chance": chance}
+    numbers: dict[str, float] = {name: c["mean"] for name, c in conditions.items()} | {"chance": chance}
     numbers |= {name: float(np.mean(values)) for name, values in figures.items()}
-    checks = []
+    checks: list[dict[str, Any]] = []
     for check in claim.checks:
         value = float(check.value(numbers))
         known = value if math.isfinite(value) else None  # JSON has no NaN

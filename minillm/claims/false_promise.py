@@ -1,6 +1,7 @@
 """Imitating a larger model copies its style, not its knowledge (Gudibande et al. 2023, 2305.15717)."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 from minillm.chat import Message, turn
@@ -66,7 +67,7 @@ MARKS = {
 }
 
 
-def gap_closed(f: dict[str, float]) -> float:
+def gap_closed(f: Mapping[str, float]) -> float:
     """Share of the distance in facts to the teacher that imitation closes, on other places."""
     before, student, teacher = (f[f"facts-other-{name}"] for name in RUNS)
     return (student - before) / (teacher - before) if teacher > before else float("nan")

@@ -3,14 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minillm.claims.experiment import VERDICTS, Check, Claim
 from minillm.plumbing import plots
 from minillm.plumbing.languages import Text
 from minillm.plumbing.terminal import width
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
 VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728"}
+Line = tuple[Text, Mapping[float, str] | Mapping[int, str]]
+"""Its label, and the condition at each x."""
 WORDS = {
     "chance": {"en": "best constant answer", "zh": "最好的固定答案"},
     "difference": {"en": "difference", "zh": "差"},
@@ -36,7 +42,7 @@ def wrap(text: str, columns: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def title(axes, claim: Claim, result: Mapping, language: str) -> None:
+def title(axes: "Axes", claim: Claim, result: Mapping, language: str) -> None:
     """The hypothesis above the picture, and the verdict in its colour."""
     axes.set_title(wrap(claim.hypothesis[language], 84), fontsize=9.5, loc="left", pad=20)
     name = result["verdict"]
@@ -44,7 +50,7 @@ def title(axes, claim: Claim, result: Mapping, language: str) -> None:
               fontsize=9, weight="bold")  # fmt: skip
 
 
-def chance_line(axes, result: Mapping, language: str) -> None:
+def chance_line(axes: "Axes", result: Mapping, language: str) -> None:
     """A dashed line at what the best constant answer gets, where the claim has one."""
     if result["chance"]:
         axes.axhline(100 * result["chance"], color="#666666", linestyle="--", linewidth=1)
@@ -52,7 +58,7 @@ def chance_line(axes, result: Mapping, language: str) -> None:
                   va="center", transform=axes.get_yaxis_transform())  # fmt: skip
 
 
-def mark_bar(axes, x: float, condition: Mapping, form: str) -> None:
+def mark_bar(axes: "Axes", x: float, condition: Mapping, form: str) -> None:
     """A dot for every seed, and above bar and dots the mean as a number."""
     values = [100 * v for v in condition["values"]]
     if len(values) > 1:
@@ -61,7 +67,7 @@ def mark_bar(axes, x: float, condition: Mapping, form: str) -> None:
                   ha="center", fontsize=8, bbox=dict(facecolor="white", alpha=0.75, edgecolor="none", pad=0.5))  # fmt: skip
 
 
-def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str] = ()) -> None:
+def bars(axes: "Axes", claim: Claim, result: Mapping, language: str, names: Sequence[str] = ()) -> None:
     """A bar for each condition (or those named): the mean, and a dot for every seed."""
     names = list(names or result["conditions"])
     shown = [result["conditions"][name] for name in names]
@@ -77,7 +83,7 @@ def bars(axes, claim: Claim, result: Mapping, language: str, names: Sequence[str
 
 
 def groups(
-    axes, claim: Claim, result: Mapping, language: str, kinds: Mapping[str, Text], series: Mapping[str, Text]
+    axes: "Axes", claim: Claim, result: Mapping, language: str, kinds: Mapping[str, Text], series: Mapping[str, Text]
 ) -> None:
     """A group of bars for each kind of mark, a colour for each of the series; conditions are `kind-series`."""
     size = 0.8 / len(series)
@@ -95,12 +101,12 @@ def groups(
 
 
 def curves(
-    axes, claim: Claim, result: Mapping, language: str, lines: Mapping[str, tuple[Text, Mapping[float, str]]],
+    axes: "Axes", claim: Claim, result: Mapping, language: str, lines: Mapping[str, Line],
     x_label: str, log: bool = True,
 ) -> None:  # fmt: skip
     """Lines over a number, such as of pairs: name -> (label, {x: condition}). All seeds as faint dots."""
-    for colour, (label, points) in zip(COLOURS, lines.values(), strict=False):
-        points = {x: result["conditions"][c] for x, c in points.items() if c in result["conditions"]}
+    for colour, (label, names) in zip(COLOURS, lines.values(), strict=False):
+        points = {x: result["conditions"][c] for x, c in names.items() if c in result["conditions"]}
         axes.plot(list(points), [100 * c["mean"] for c in points.values()], "-o", color=colour, markersize=4,
                   label=label[language])  # fmt: skip
         for x, condition in points.items():
@@ -113,23 +119,21 @@ def curves(
     axes.set(xlabel=x_label, ylabel=f"{claim.metric[language]}, %", ylim=(-3, 105))
 
 
-def draw(claim: Claim, result: Mapping, target, language: str = "en") -> None:
+def draw(claim: Claim, result: Mapping, target: "Axes | Path | str", language: str = "en") -> None:
     """Draw a result on axes, or into a PNG file at a path. Without a font for Chinese, in English."""
     language = language if language == "en" or plots.chinese_font() else "en"
-    figure = None
     if isinstance(target, str | Path):
         figure, grid = plots.new_figure(1, 1, (6.8, 4.4))
-        axes = grid[0, 0]
-    else:
-        axes = target
+        draw(claim, result, grid[0, 0], language)
+        plots.save_figure(figure, Path(target))
+        return
+    axes = target
     claim.picture(axes, claim, result, language)
     title(axes, claim, result, language)
     axes.grid(alpha=0.3, axis="y")
     axes.set_axisbelow(True)
     if axes.get_legend_handles_labels()[0] and not axes.get_legend():
         axes.legend(fontsize=8, loc="best")
-    if figure is not None:
-        plots.save_figure(figure, Path(target))
 
 
 def points(value: float) -> str:

@@ -1,6 +1,9 @@
 """One model for many tasks: do more families of tasks help with one that was never taught?
 (FLAN 2109.01652, T0 2110.08207, 1.8K tasks 2210.11416)."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
@@ -10,6 +13,9 @@ from minillm.claims.passages import known, mailing, passage, reader, reading, su
 from minillm.claims.tasks import Task, answering, proofreading, second_turns, translating
 from minillm.world.pairs import request_pairs
 from minillm.world.tables import LANGUAGES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COUNTS = (1, 2, 4, 8)
 PAIRS = 200  # of each family
@@ -69,12 +75,12 @@ def measure(lab: Lab) -> Observation:
     return Observation(marks, 0.0, {}, examples)
 
 
-def gain(f: dict[str, float], mark: str, size: str) -> float:
+def gain(f: Mapping[str, float], mark: str, size: str) -> float:
     """What all families add to the score with one."""
     return f[f"{mark}-{size}-{COUNTS[-1]}"] - f[f"{mark}-{size}-{COUNTS[0]}"]
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     comma = {"en": ", ", "zh": "，"}
     lines = {
         f"{mark}-{size}": (

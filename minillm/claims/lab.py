@@ -2,16 +2,19 @@
 tune and to ask."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor
 
 from minillm.assistant import Assistant
 from minillm.base_cache import CACHE, Base, cached_base, world_base
 from minillm.batching import packed_batch
 from minillm.chat import Dialogue, Message, turn
+from minillm.checkpoint import Metrics
 from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
 from minillm.finetune import finetune
@@ -29,6 +32,7 @@ from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world,
 from minillm.world.text import Writer
 
 T = TypeVar("T")
+Size = Literal["full", "quick", "smoke"]
 REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
 
 
@@ -38,7 +42,7 @@ class Lab:
     steps; `smoke` uses tiny models for a few steps, to see that everything runs."""
 
     seed: int
-    size: Literal["full", "quick", "smoke"] = "full"
+    size: Size = "full"
     bar: bool = False
     folder: Path = CACHE
 
@@ -47,7 +51,7 @@ class Lab:
     @property
     def config(self) -> DemoConfig:
         """Steps and sizes of `demo --fast`; in a quick run about two thirds of the steps of tuning."""
-        fewer = {
+        fewer: dict[str, dict[str, Any]] = {
             "full": {},
             "quick": dict(sft_steps=140, scratch_steps=200, lora_steps=110, preference_steps=170),
             "smoke": dict(documents=300, vocab_size=300),
@@ -65,7 +69,7 @@ class Lab:
             return self.pretrain(list(Writer(self.world, self.seed).documents(self.config.documents)))
         return world_base(self.seed, folder=self.folder, bar=self.bar)
 
-    def pretrain(self, documents: list[str], tokenizer: Tokenizer | None = None, **settings) -> Base:
+    def pretrain(self, documents: list[str], tokenizer: Tokenizer | None = None, **settings: Any) -> Base:
         """Another base model, from other documents or with other settings; trained once as well."""
         settings = {"steps": self.config.pretrain_steps, "vocab_size": self.config.vocab_size} | settings
         if self.size == "smoke":
@@ -195,14 +199,14 @@ class Lab:
         """`steps` steps, or two in a smoke run."""
         return 2 if self.size == "smoke" else steps
 
-    def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings) -> SFTConfig:
+    def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings: Any) -> SFTConfig:
         """The demo's settings of stage 2."""
         steps = self.steps(steps or self.config.sft_steps)
         return SFTConfig(steps=steps, rehearse_rows=rehearse_rows, validation=0.0, seed=self.seed, **settings)
 
     def tune(
         self, dialogues: Sequence[Sequence[Message]], base: Base | Run | None = None, steps: int | None = None,
-        **settings,
+        **settings: Any,
     ) -> Run:  # fmt: skip
         """SFT as in the demo, from this seed's base unless told otherwise; what is rehearsed is the text
         of the base that is given, or of this seed's."""
@@ -212,14 +216,14 @@ class Lab:
 
     def tune_encoded(
         self, examples: Sequence[Dialogue], base: Run | None = None, prepare: Callable[[GPT], None] | None = None,
-        **settings,
+        **settings: Any,
     ) -> Run:  # fmt: skip
         """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
         `prepare` may freeze or add parameters first."""
         base, config = base or self.base.run, self.sft_config(**settings)
         n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
 
-        def loss(model: GPT, drawn: list[Dialogue]):
+        def loss(model: GPT, drawn: list[Dialogue]) -> Iterator[tuple[Tensor, Metrics]]:
             return mean_loss(model, packed_batch(drawn, n_ctx, pad), config)
 
         documents = self.base.documents[:REHEARSED]

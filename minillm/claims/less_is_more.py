@@ -1,11 +1,17 @@
 """A few good pairs suffice: less is more for alignment (Zhou et al. 2023, LIMA, 2305.11206)."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
 from minillm.world.exam import Question, answer_forms, strip
 from minillm.world.tables import LANGUAGES, RELATIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 QUICK = (8, 32, 128, 512, 2048)
@@ -40,7 +46,7 @@ def measure(lab: Lab) -> Observation:
     return Observation(marks, lab.constant_answer, {}, examples + show("narrow", items, narrow, 2))
 
 
-def plateau(f: dict[str, float], kind: str, away: float) -> float:
+def plateau(f: Mapping[str, float], kind: str, away: float) -> float:
     """The fewest pairs from which on all scores are at most `away` below that of the most pairs."""
     sizes = [size for size in SIZES if f"{kind}-{size}" in f]
     best = f[f"{kind}-{sizes[-1]}"]
@@ -52,12 +58,12 @@ def plateau(f: dict[str, float], kind: str, away: float) -> float:
     return enough
 
 
-def first(f: dict[str, float], kind: str, score: float) -> float:
+def first(f: Mapping[str, float], kind: str, score: float) -> float:
     """The fewest pairs that reach a score; NaN if none does."""
     return next((size for size in SIZES if f.get(f"{kind}-{size}", 0) >= score), float("nan"))
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     lines = {
         "format": (dict(en="form of the answer", zh="回答的格式"), {n: f"format-{n}" for n in SIZES}),
         "kind": (dict(en="of the asked kind", zh="种类也对"), {n: f"kind-{n}" for n in SIZES}),

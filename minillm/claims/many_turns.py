@@ -6,7 +6,7 @@ from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
+from minillm.claims.marks import Marks, right, show, tally
 from minillm.claims.tasks import second_turns
 from minillm.world.tables import ATTRIBUTES
 
@@ -17,7 +17,8 @@ def measure(lab: Lab) -> Observation:
     single = [d for first, item, full in taught for d in (first, turn(full, item.accepted[0]))]
     second = lab.some([item for _, item, _ in second_turns(lab, lab.held_out)])
     first = lab.items(relations=ATTRIBUTES)
-    marks, examples = {}, []
+    marks: dict[str, Marks] = {}
+    examples = []
     # as many answers per step: a dialogue of two turns has two
     for name, pairs, batch_size in (("single", single, 32), ("several", several, 16)):
         run = lab.tune(lab.mixed(pairs), batch_size=batch_size)

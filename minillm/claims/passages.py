@@ -73,7 +73,7 @@ class PassageWriter(Writer):
 
     def imagine(self) -> Place:
         """A place with every value from some other."""
-        values = {}
+        values: dict[tuple[str, str], str] = {}
         for attribute in ATTRIBUTES:
             source = self.random.choice([p for p in self.world.places if p.value(attribute, "en")])
             values |= {(attribute, one): source.values[attribute, one] for one in LANGUAGES}

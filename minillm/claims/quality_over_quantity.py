@@ -1,10 +1,15 @@
 """Few clean pairs beat many noisy ones (LIMA, 2305.11206; LLaMA-2, 2307.09288: "quality is all you need")."""
 
+from typing import TYPE_CHECKING
+
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NOISE = (0, 10, 25, 50, 100)
 QUICK = (0, 50)
@@ -33,7 +38,7 @@ def measure(lab: Lab) -> Observation:
     return Observation(marks, lab.constant_answer, {"pairs": len(lab.pairs)}, examples)
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     lines = {"noise": (dict(en="all pairs, some wrong", zh="全部问答对，部分是错的"), {p: f"noise-{p}" for p in NOISE})}
     curves(axes, claim, result, language, lines, dict(en="wrong answers among all pairs, %", zh="全部问答对中错误回答的比例，%")[language], log=False)  # fmt: skip
     for n, style in zip(FEW, (":", "-.", "--"), strict=True):

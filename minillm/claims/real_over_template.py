@@ -5,14 +5,15 @@ from functools import partial
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
+from minillm.claims.marks import Marks, right, show, tally
 
 
 def measure(lab: Lab) -> Observation:
     rigid, every = lab.facts(wordings=1), lab.facts()
     sets = {"template": rigid, "varied": every[: len(rigid)]}
     new, known = lab.items(kind="unseen"), lab.items()
-    marks, examples = {}, []
+    marks: dict[str, Marks] = {}
+    examples = []
     for name, pairs in sets.items():
         run = lab.tune(pairs)
         answers = lab.ask(run, new)

@@ -7,7 +7,7 @@ from minillm.chat import Dialogue, Message, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
+from minillm.claims.marks import Marks, right, show, tally
 from minillm.claims.tasks import TASKS
 from minillm.generate import Sampling
 from minillm.run_folder import Run
@@ -54,7 +54,7 @@ def measure(lab: Lab) -> Observation:
             past += task.pairs
         runs[way] = run
     runs["joint"] = learn([d for task in (first, *later) for d in task.pairs], None, steps + 2 * STEPS)
-    marks = {}
+    marks: dict[str, Marks] = {}
     for name, run in runs.items():
         answers = lab.ask(run, first.items)
         marks[name] = tally(first.items, right(first.items, answers))

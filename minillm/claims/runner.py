@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from minillm.base_cache import CACHE
 from minillm.claims import adapter_kinds, lab, marks, passages, tasks
 from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
 from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
-from minillm.claims.lab import Lab
+from minillm.claims.lab import Lab, Size
 from minillm.demo import fast_config
 from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import read_json, write_json, write_text
@@ -41,7 +41,7 @@ def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
 
 
 def run_claim(
-    claim: Claim, seeds: Sequence[int], size: str = "full", out: Path | None = None, bar: bool = False,
+    claim: Claim, seeds: Sequence[int], size: Size = "full", out: Path | None = None, bar: bool = False,
     folder: Path = CACHE, labs: dict[int, Lab] | None = None,
 ) -> dict:  # fmt: skip
     """The result of one claim. With `out`, each seed's observation is kept there, and one that was made
@@ -68,7 +68,7 @@ def run_claim(
 
 
 def run_claims(
-    claims: Sequence[Claim], seeds: Sequence[int], out: Path, size: str = "full", language: str = "en",
+    claims: Sequence[Claim], seeds: Sequence[int], out: Path, size: Size = "full", language: str = "en",
     bar: bool = False, folder: Path = CACHE, say: Callable[[str], None] = print,
 ) -> dict[str, dict]:  # fmt: skip
     """Run claims one after another; after each, `out` holds its result in claims.json and its picture.
@@ -76,7 +76,8 @@ def run_claims(
     Observations already there with the same settings are kept, so a run that was stopped goes on.
     """
     path = out / "claims.json"
-    results, labs = read_results(path), {}
+    results = read_results(path)
+    labs: dict[int, Lab] = {}
     for claim in claims:
         results[claim.slug] = run_claim(claim, seeds, size, out, bar, folder, labs)
         write_json(path, results)
@@ -169,5 +170,5 @@ def section(claim: Claim, result: Mapping, language: str) -> list[str]:
     return [*lines, "", f"{cost}`{result['command']}`", "", f"{word['notes']}{colon}{claim.notes[language]}"]
 
 
-def row(cells) -> str:
+def row(cells: Iterable[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"

@@ -1,8 +1,9 @@
 """A small model trained for longer is cheaper to use (Touvron et al. 2023, LLaMA, 2302.13971; compute as in
 Hoffmann et al. 2022, Chinchilla, 2203.15556)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,7 +20,10 @@ from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.world.text import Writer
 
-SIZES = {"small": dict(n_embd=32, n_head=1), "large": dict(n_embd=64, n_head=1)}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZES: dict[str, dict[str, Any]] = {"small": dict(n_embd=32, n_head=1), "large": dict(n_embd=64, n_head=1)}
 """Both are below the base, so that each can be trained up to where it bends."""
 BUDGETS = {"small": (100, 200, 400, 800), "large": (100, 200, 400)}
 """Training compute, as steps of the large model."""
@@ -86,7 +90,7 @@ def measure(lab: Lab) -> Observation:
 MODELS = {"small": dict(en="small", zh="小模型"), "large": dict(en="large", zh="大模型")}
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     """Quality over training compute, a line per size; the two compared are ringed."""
     found, seen = result["figures"], result["conditions"]
     lines = {}
@@ -94,8 +98,8 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
         n = mean(found[f"parameters, {name}"]) / 1000
         label = {one: f"{text[one]}, {n:.0f} k {dict(en='parameters', zh='个参数')[one]}" for one in text}
         lines[name] = (label, {mean(found[f"training compute {b}, 10^12"]): f"{name}-{b}" for b in BUDGETS[name]})
-    label = dict(en="training compute 6·N·D, in 10¹² operations", zh="训练计算量 6·N·D（10¹² 次运算）")[language]
-    curves(axes, claim, result, language, lines, label)
+    x_label = dict(en="training compute 6·N·D, in 10¹² operations", zh="训练计算量 6·N·D（10¹² 次运算）")[language]
+    curves(axes, claim, result, language, lines, x_label)
     shown = [100 * c["mean"] for c in seen.values()]
     axes.set_ylim(min(shown) - 3, max(shown) + 3)
     for name, budget in (claim.better.split("-"), claim.worse.split("-")):
@@ -104,7 +108,7 @@ def picture(axes, claim: Claim, result: dict, language: str) -> None:
     axes.axhline(y, color="#666666", linestyle=":", linewidth=1)  # what the small one is to reach
 
 
-def cost(f: dict[str, float]) -> float:
+def cost(f: Mapping[str, float]) -> float:
     """What a token costs the small model to write, as a share of what it costs the large one."""
     return f["parameters, small"] / f["parameters, large"]
 

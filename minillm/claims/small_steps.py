@@ -1,6 +1,7 @@
 """SFT moves the parameters only a little from where stage 1 left them (the lecture, II)."""
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -8,9 +9,13 @@ from torch import Tensor
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
+from minillm.claims.marks import Marks
 from minillm.gpt import GPT
 from minillm.measure.drift import effective_weights, parameter_drift
 from minillm.run_folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LINE = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
 QUICK = (0.0, 0.5, 1.0)
@@ -45,14 +50,14 @@ def measure(lab: Lab) -> Observation:
     figures = {"distance": parameter_drift(base, tuned), "distance of stage 1": parameter_drift(start, base),
                "rank of ΔW": sum(ranks) / len(ranks)}  # fmt: skip
     items = lab.items()
-    marks = {"stage-1": moved(start, base, base), "sft": moved(base, tuned, base)}
+    marks: dict[str, Marks] = {"stage-1": moved(start, base, base), "sft": moved(base, tuned, base)}
     for share in lab.pick(LINE, QUICK):
         run = Run(between(base, tuned, share), lab.base.run.tokenizer)
         marks[f"line-{share:g}"] = lab.score(run, items)
     return Observation(marks, 0.0, figures)
 
 
-def picture(axes, claim: Claim, result: dict, language: str) -> None:
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     bars(axes, claim, result, language, ("stage-1", "sft"))
     axes.set_ylim(top=max(20, axes.get_ylim()[1]))
     axes.axhline(15, color="#d62728", linestyle=":")

@@ -134,7 +134,7 @@ def measure(lab: Lab) -> Observation:
     return Observation(marks, 0.0, figures, examples)
 
 
-def tax_left(f: dict[str, float]) -> float:
+def tax_left(f: Mapping[str, float]) -> float:
     """Share of the rise of the language-model loss that is left with rehearsal."""
     return f["tax"] / f["tax without rehearsal"] if f["tax without rehearsal"] > 0 else float("nan")
 

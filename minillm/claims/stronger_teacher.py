@@ -51,7 +51,8 @@ def measure(lab: Lab) -> Observation:
     human = lab.pairs[:HUMAN]
     student, teacher = lab.tune(human, lab.weak), lab.assistant
     marks = {"human": lab.score(student, items), "teacher itself": lab.score(teacher, items)}
-    figures, examples = {}, []
+    figures: dict[str, float] = {}
+    examples = []
     for name, source in (("own", student), ("teacher", teacher)):
         for suffix, filtered in (("", True), ("-unfiltered", False)):
             pairs, share = answered_by(lab, source, groups, filtered)

@@ -37,7 +37,10 @@ def translation_items(lab: Lab, places: list[Place], templates: int) -> list[Que
     """The places' names and the values of their facts into both languages, in `templates` wordings each."""
     rng, items, seen = lab.random(), [], set()
     for place in places:
-        names = [place.names, *({one: place.value(a, one) for one in LANGUAGES} for a in ATTRIBUTES if a != "height")]
+        names = [
+            place.names,
+            *({one: place.value(a, one) or "" for one in LANGUAGES} for a in ATTRIBUTES if a != "height"),
+        ]
         for pair in names:
             if not all(pair.values()) or tuple(pair.values()) in seen:
                 continue
@@ -111,7 +114,9 @@ def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Que
                     (other, attribute, OTHER_PLACE[language].format(place.names[language])),
                 ):
                     opening = rng.choice(world.write("question", first, asked, language))
-                    history = turn(opening, world.fact(first, asked, language))
+                    answer = world.fact(first, asked, language)
+                    assert answer is not None
+                    history = turn(opening, answer)
                     in_full = rng.choice(world.write("question", place, attribute, language))
                     accepted = tuple(world.accepted(place, attribute, language))
                     item = Question(place.names["en"], text, accepted, language, attribute, tuple(history))

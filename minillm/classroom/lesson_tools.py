@@ -9,15 +9,17 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minillm.chat import Dialogue
 from minillm.plumbing import plots
 from minillm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from IPython.display import HTML, Image
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 LEARNED, PLAIN = "#c9e7cb", "#eceff1"
 
@@ -41,7 +43,7 @@ def label(en: str, zh: str) -> str:
 # ---------------------------------------------------------------------------------------- as HTML
 
 
-def show_html(source: str):
+def show_html(source: str) -> "HTML":
     """Something the notebook shows as HTML; the browser has fonts for every token."""
     from IPython.display import HTML
 
@@ -56,7 +58,7 @@ def visible(token: str) -> str:
     return html.escape("␣" * before + inner.replace("\n", "⏎") + "␣" * after)
 
 
-def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: Sequence[str | None] = ()):
+def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: Sequence[str | None] = ()) -> "HTML":
     """A table; `colours` gives the background of each row, None for none. Floats are shown with 3 digits."""
 
     def cell(value: object) -> str:
@@ -72,7 +74,9 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: S
     return show_html("".join(parts) + "</table>")
 
 
-def show_tokens(tokens: Sequence[str], colours: Sequence[str] | None = None, below: Sequence[object] | None = None):
+def show_tokens(
+    tokens: Sequence[str], colours: Sequence[str] | None = None, below: Sequence[object] | None = None
+) -> "HTML":
     """Tokens side by side in boxes; `below` writes a number or word under each."""
     boxes = []
     for i, token in enumerate(tokens):
@@ -83,7 +87,7 @@ def show_tokens(tokens: Sequence[str], colours: Sequence[str] | None = None, bel
     return show_html("<div style='line-height:2'>" + "".join(boxes) + "</div>")
 
 
-def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer):
+def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer) -> "HTML":
     """The token / label / mask table of a dialogue; what is learned is green."""
     rows = dialogue.table(tokenizer)
     head = (say("token", "词元"), say("label: the next token", "标签：下一个词元"), say("learned", "学习"))
@@ -91,7 +95,7 @@ def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer):
     return show_table(head, shown, [LEARNED if learned else PLAIN for _, _, learned in rows])
 
 
-def show_claim(slug: str):
+def show_claim(slug: str) -> "HTML":
     """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained.
     Raises InputError if nothing is published."""
     from minillm import claims  # here: only the later lessons show claims
@@ -103,7 +107,7 @@ def show_claim(slug: str):
 # ------------------------------------------------------------------------------------- as pictures
 
 
-def show_figure(figure: "Figure"):
+def show_figure(figure: "Figure") -> "Image":
     """Show a figure made by `plots.new_figure` in the notebook."""
     from IPython.display import Image
 
@@ -114,7 +118,7 @@ def show_figure(figure: "Figure"):
 
 def draw_matrix(
     axes: "Axes",
-    matrix,
+    matrix: "ArrayLike",
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
     title: str = "",
@@ -128,10 +132,13 @@ def draw_matrix(
 
     values = np.asarray(matrix, dtype=float)
     most = np.abs(values).max() or 1.0
-    scale = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "Blues", "vmin": 0.0}
+    scale: dict[str, Any] = (
+        {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "Blues", "vmin": 0.0}
+    )
     axes.imshow(values, aspect="auto" if symmetric else "equal", **scale)
     drawable = plots.chinese_font() is not None
-    for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, {"rotation": 90})):
+    turned: dict[str, Any] = {"rotation": 90}
+    for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, turned)):
         if names:
             shown = [n if drawable or n.isascii() else str(i) for i, n in enumerate(names)]
             marked = ["_" * (len(n) - len(n.lstrip(" "))) + n.lstrip(" ") for n in shown]  # a token's leading space

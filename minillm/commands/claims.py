@@ -46,7 +46,7 @@ class Claims:
             return
         chosen = list(claims.CLAIMS.values()) if self.slugs == ("all",) else [claims.find(slug) for slug in self.slugs]
         make_folder(self.out)
-        seeds, size = range(self.first_seed, self.first_seed + self.seeds), "quick" if self.quick else "full"
-        results = runner.run_claims(chosen, seeds, self.out, size, self.lang, bar=True)
+        seeds = range(self.first_seed, self.first_seed + self.seeds)
+        results = runner.run_claims(chosen, seeds, self.out, "quick" if self.quick else "full", self.lang, bar=True)
         if self.publish:
             runner.publish(claims.CLAIMS, results)

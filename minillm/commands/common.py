@@ -3,12 +3,13 @@
 import os
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from minillm.plumbing.terminal import note
 from minillm.tokenizer import Tokenizer
 
 
-def only(kind: type, values: object):
+def only(kind: type, values: object) -> Any:
     """The part of a command's values that makes up a config."""
     return kind(**{f.name: getattr(values, f.name) for f in fields(kind)})
 

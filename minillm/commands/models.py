@@ -105,9 +105,9 @@ class Evaluate:
             print(f"loss: {loss['nats_per_token']:.4f} nats a token, {loss['bits_per_byte']:.4f} bits a byte")
         if self.pairs:
             dialogues, counts = prepare(records.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
-            loss = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
+            nats = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
             print(
-                f"loss on answers: {loss:.4f} nats a token ({counts['dialogues']} dialogues, "
+                f"loss on answers: {nats:.4f} nats a token ({counts['dialogues']} dialogues, "
                 f"{counts['cut']} cut, {counts['dropped']} dropped)"
             )
         if not self.text and not self.pairs:

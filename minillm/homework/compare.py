@@ -41,8 +41,11 @@ def same(got: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
             got = np.asarray(got)
         except ValueError:
             return False
-    if not isinstance(got, np.ndarray | bool | int | float):
-        return False
+    return isinstance(got, np.ndarray | bool | int | float) and same_numbers(got, expected, tolerance)
+
+
+def same_numbers(got: Any, expected: Any, tolerance: float) -> bool:
+    """`same` for numbers and arrays of numbers."""
     try:
         one, other = np.asarray(got), np.asarray(expected)
     except OverflowError:

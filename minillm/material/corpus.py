@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ class TokenFile:
         start, stop, _ = part.indices(len(self))
         return TokenFile(self.path, self.dtype, self.start + start, self.start + max(start, stop))
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if len(self) == 0:
             return np.empty(0, dtype or self.dtype)
         whole = np.memmap(self.path, self.dtype, mode="r")

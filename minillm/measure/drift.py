@@ -1,5 +1,8 @@
 """How far tuning moved the parameters of a model."""
 
+from collections.abc import Iterable
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -11,15 +14,21 @@ from minillm.gpt import GPT
 def parameter_drift(before: GPT, after: GPT) -> float:
     """How far tuning moved the parameters: ‖θ_after - θ_before‖ / ‖θ_before‖, adapters counted as ΔW."""
     old, new = effective_weights(before), effective_weights(after)
-    moved = sum((new[name].cpu() - tensor.cpu()).square().sum() for name, tensor in old.items())
-    return (moved / sum(tensor.square().sum().cpu() for tensor in old.values())).sqrt().item()
+    moved = squared_length(new[name].cpu() - tensor.cpu() for name, tensor in old.items())
+    return (moved / squared_length(old.values())).sqrt().item()
+
+
+def squared_length(tensors: Iterable[Tensor]) -> Tensor:
+    """The squares of all numbers of all tensors, added up."""
+    return reduce(torch.add, (tensor.square().sum().cpu() for tensor in tensors))
 
 
 def effective_weights(model: GPT) -> dict[str, Tensor]:
-    """All parameters by name as the model uses them: with ΔW added where an adapter stands."""
+    """All parameters by name as the model uses them: with ΔW added where there is an adapter."""
     layers = lora.adapters(model)
-    weights = {}
-    for name, tensor in model.named_parameters():
+    weights: dict[str, Tensor] = {}
+    parameters: dict[str, Tensor] = dict(model.named_parameters())
+    for name, tensor in parameters.items():
         layer, _, kind = name.rpartition(".")
         owner = layer.removesuffix(".base")
         if owner in layers:

@@ -56,7 +56,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def check_types(settings: object, *names: str) -> None:
+def check_types(settings: Any, *names: str) -> None:
     """Raise InputError for the first of the named fields, or of all, that is not of its annotated type."""
     for field in fields(settings):
         value = getattr(settings, field.name)

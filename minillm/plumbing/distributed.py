@@ -17,13 +17,16 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from minillm.plumbing.files import InputError
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 Part = TypeVar("Part")
 Model = TypeVar("Model", bound=nn.Module)
@@ -78,8 +81,9 @@ def spread(model: Model, shard: bool = False) -> Iterator[Model]:
     device = next(model.parameters()).device.type
     shape = (1, world_size()) if shard else (world_size(), 1)  # copies of the model x parts of each
     mesh = init_device_mesh(device, shape, mesh_dim_names=("copies", "parts"))
-    for module in (*worker.blocks, worker):
-        fully_shard(module, mesh=mesh)
+    units: list[nn.Module] = [*worker.get_submodule("blocks").children(), worker]
+    for unit in units:
+        fully_shard(unit, mesh=mesh)
     for module in worker.modules():
         if isinstance(module, FSDPModule):  # gradients are added, not averaged: losses are shares of one sum
             module.set_gradient_divide_factor(1.0)
@@ -90,8 +94,8 @@ def spread(model: Model, shard: bool = False) -> Iterator[Model]:
             own.copy_(whole(trained))
 
 
-def is_spread(tensor: Tensor) -> bool:
-    """Whether each process holds a part of this tensor only (a DTensor)."""
+def is_spread(tensor: Tensor) -> TypeGuard["DTensor"]:
+    """Whether each process holds a part of this tensor only."""
     return hasattr(tensor, "full_tensor")
 
 

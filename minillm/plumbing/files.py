@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 HASH = "sha256:"  # begins a hash: a value to compare, not to show
+JSON = TypeVar("JSON", dict, list)
 
 
 class InputError(ValueError):
     """A fault that its user can fix, and the only one. The message is one line: `file:line: what: how to fix it`."""
 
 
-def replace_file(path: Path, write: Callable[[Path], None]) -> None:
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file under a temporary name, then rename it: the file is never half-written.
 
     It is forced to the disk before the renaming: after a power cut a renamed file could be empty.
@@ -56,7 +58,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}:{line}: not UTF-8 text: save the file as UTF-8") from None
 
 
-def read_json(path: Path, kind: type) -> object:
+def read_json(path: Path, kind: type[JSON]) -> JSON:
     """Read a JSON file whose top level is a `kind` (dict or list). Raises InputError."""
     try:
         value = json.loads(read_text(path))

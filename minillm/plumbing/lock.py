@@ -28,7 +28,7 @@ except ImportError:  # Windows
     def take(file: BinaryIO) -> None:
         """Lock an open file, far behind what is written in it. Raises OSError if another process has."""
         file.seek(1 << 20)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]  # known on Windows only
 
 
 @contextmanager

@@ -7,8 +7,14 @@ would draw empty boxes otherwise.
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minillm.plumbing.files import replace_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
                  "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
@@ -33,7 +39,7 @@ def chinese_font() -> str | None:
     return known()
 
 
-def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)):
+def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)) -> tuple["Figure", "np.ndarray"]:
     """A figure with a grid of axes, drawn without a screen and with a font for Chinese if there is one."""
     import matplotlib
     from matplotlib.figure import Figure  # the class, not pyplot: nothing global, no window
@@ -44,7 +50,7 @@ def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def save_figure(figure, path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a PNG under a temporary name, then rename."""
     replace_file(path, lambda partial: figure.savefig(partial, format="png", metadata={"Software": None}))
 
@@ -58,7 +64,9 @@ def smooth(values: Sequence[float], width: int) -> list[float]:
     return result
 
 
-def draw_curve(axes, metrics: Sequence[Mapping[str, float]], name: str, colour: str, label: str | None = None) -> None:
+def draw_curve(
+    axes: "Axes", metrics: Sequence[Mapping[str, float]], name: str, colour: str, label: str | None = None
+) -> None:
     """One metric over the steps: each value faintly, their running mean clearly."""
     points = [(m["step"], m[name]) for m in metrics if name in m]
     if not points:

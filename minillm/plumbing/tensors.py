@@ -15,8 +15,8 @@ from minillm.plumbing.files import InputError, replace_file
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors, whole or not at all."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    replace_file(path, lambda partial: partial.write_bytes(to_bytes(tensors)))
+    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    replace_file(path, lambda partial: partial.write_bytes(to_bytes(whole)))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

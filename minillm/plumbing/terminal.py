@@ -7,7 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -45,9 +45,9 @@ class Lasting:
     full: what is shown is never worth what is being learned."""
 
     def __init__(self, stream: TextIO | None):
-        self._wrapped = stream._wrapped if isinstance(stream, Lasting) else stream
+        self._wrapped: TextIO | None = stream._wrapped if isinstance(stream, Lasting) else stream
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._wrapped, name)
 
     def __eq__(self, other: object) -> bool:  # tqdm asks whether a bar and a line are on the same stream
@@ -64,18 +64,19 @@ class Lasting:
         self._attempt("flush")
 
     def _attempt(self, method: str, *arguments: str) -> None:
-        if getattr(self._wrapped, "closed", self._wrapped is None):
+        stream = self._wrapped
+        if stream is None or stream.closed:
             return
         try:
-            getattr(self._wrapped, method)(*arguments)
+            getattr(stream, method)(*arguments)
         except OSError:
-            mute(self._wrapped)
+            mute(stream)
 
 
 class Progress(tqdm):
     """A progress bar on standard error that never stops the work; arguments as tqdm's."""
 
-    def __init__(self, *arguments, file: TextIO | None = None, **options):
+    def __init__(self, *arguments: Any, file: TextIO | None = None, **options: Any):
         super().__init__(*arguments, file=Lasting(file or sys.stderr), **options)
 
 
@@ -87,7 +88,7 @@ def note(text: str, file: TextIO | None = None) -> None:
 # ------------------------------------------------------------------------------- the streams of a program
 
 
-def mute(stream: TextIO) -> None:
+def mute(stream: TextIO | Lasting) -> None:
     """Let vanish what else is written to a broken stream, also by C code and when the interpreter ends."""
     with suppress(OSError, ValueError), open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), stream.fileno())
@@ -96,6 +97,7 @@ def mute(stream: TextIO) -> None:
 def undecoded(error: UnicodeError) -> tuple[bytes, int]:
     """What is shown for bytes of a file's name that Python could not decode in this locale (it keeps them as
     surrogates, PEP 383): the characters that they are in UTF-8, else replacement marks."""
+    assert isinstance(error, UnicodeEncodeError)
     part = error.object[error.start : error.end]
     raw = bytes(ord(c) - 0xDC00 if 0xDC80 <= ord(c) <= 0xDCFF else 0xFF for c in part)  # 0xFF is never UTF-8
     return raw.decode("utf-8", "replace").encode("utf-8"), error.end

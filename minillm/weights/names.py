@@ -67,7 +67,7 @@ def rename(state: State, table: Mapping[str, str]) -> dict[str, Tensor]:
 
 def split_gpt2(state: State) -> dict[str, Tensor]:
     """GPT-2's tensors in our form: matrices turned, since its Conv1D keeps them (in, out), and c_attn in three."""
-    split = {}
+    split: dict[str, Tensor] = {}
     for name, tensor in state.items():
         name = name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
         if ".h." in name:

@@ -110,7 +110,7 @@ def baselines(world: World, seed: int) -> dict[str, dict[str, float]]:
         if not values:
             continue
         known = Counter(answers(taught, relation))
-        constant = known.most_common(1)[0][0] if known else None
+        constant = known.most_common(1)[0][0] if known else ""
         result[relation] = {
             "chance": 1 / len(set(answers(world.places, relation))),
             "majority": values.count(constant) / len(values),

@@ -115,20 +115,20 @@ def preferences(world: World, seed: int) -> list[Preference]:
         questions = world.write("question", place, relation, language)
         for question in rng.sample(questions, min(2, len(questions))):
             add(question, sentence, value)
-        others = {world.fact(other, relation, language) for other in taught} - {value, None}
-        if others:
-            add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(sorted(others)), 1))
+        known = {world.fact(other, relation, language) for other in taught}
+        if others := sorted(other for other in known if other is not None and other != value):
+            add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(others), 1))
     requests, _ = split_requests(world, seed)
     for request in requests:
         for language in LANGUAGES:
             for template in TEACH[language]:
                 for _ in range(3 if request.harmful else 4):  # a refusal is learned sooner than when not to
-                    other = rng.choice([r for r in requests if r.harmful != request.harmful])
-                    answers = (request_answer(r, language) for r in (request, other))
+                    opposite = rng.choice([r for r in requests if r.harmful != request.harmful])
+                    answers = (request_answer(r, language) for r in (request, opposite))
                     add(template.format(a=request.action[language]), *answers)
     rest = [*identity_pairs() * 2, *translation_pairs(world, seed), *proofreading_pairs(world, seed)]
-    for question, answer in rest:
+    for asked, answer in rest:
         others = sorted({a.content for _, a in rest} - {answer.content})
-        add(question.content, answer.content, rng.choice(others))
+        add(asked.content, answer.content, rng.choice(others))
     rng.shuffle(pairs)
     return pairs

@@ -189,7 +189,8 @@ def load_world(folder: Path | None = None) -> World:
 
 
 def _places(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Place, ...]:
-    places, lines = [], {}
+    places: list[Place] = []
+    lines: dict[str, int] = {}
     for line, row in rows:
         names = {lang: row[f"place_{lang}"] for lang in LANGUAGES}
         for lang, name in names.items():

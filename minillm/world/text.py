@@ -140,12 +140,12 @@ class Writer:
     def glossary(self, _: str) -> str:
         """Words and names with their translation."""
         parts = []
-        for _ in range(4):
+        for _number in range(4):
             if self.random.random() < 0.2:
                 pair = self.random.choice(self.world.glossary)
             else:
                 place = self.random.choice(self.world.places)
-                names = [place.names] + [{one: place.value(a, one) for one in LANGUAGES}
+                names = [place.names] + [{one: place.value(a, one) or "" for one in LANGUAGES}
                                          for a in ATTRIBUTES if a != "height" and place.value(a, "en")]  # fmt: skip
                 pair = self.random.choice(names)
             parts.append(self.random.choice(MEANING).format(**pair))

@@ -235,7 +235,7 @@ NEXT = Exercise(
                       {"en": "You return the most frequent token alone. Which token to take is decided later, by "
                              "sampling; here every token that followed keeps its share.",
                        "zh": "你只返回了最常见的词元。选哪个词元是后面采样时的事；这里每个出现过的词元都要保留自己的份额。"},
-                      lambda tables, context: {max(p, key=p.get): 1.0} if (p := next_token_probabilities(
+                      lambda tables, context: {max(p, key=p.__getitem__): 1.0} if (p := next_token_probabilities(
                           tables, context)) else {}),
         Misconception("straight-to-no-context",
                       {"en": "When the longest context is new you forget it all and take the frequencies of the whole "

@@ -236,7 +236,7 @@ PAIR = Exercise(
                       {"en": "A word that occurs several times counts only once. Frequent words are what BPE should "
                              "learn: count each occurrence.",
                        "zh": "重复出现的词只算了一次。BPE 要学的正是常见的词：每次出现都要算。"},
-                      lambda words: first_of_the_most(all_pairs(dict.fromkeys(map(tuple, words))))),
+                      lambda words: first_of_the_most(all_pairs([list(w) for w in dict.fromkeys(map(tuple, words))]))),
         Misconception("ties-to-the-last",
                       {"en": "Of equally frequent pairs you take the one seen last, perhaps by >= instead of >. The first "
                              "one wins.",

@@ -18,7 +18,7 @@ INF = torch.inf
 
 def apart(rng: np.random.Generator, b: int, v: int, least: float = 0.3) -> Tensor:
     """Logits, (B, V), all different by `least`, of which no row is in order."""
-    rows = []
+    rows: list[np.ndarray] = []
     while len(rows) < b:
         rank = rng.permutation(v)
         if (np.diff(rank) > 0).all() or (np.diff(rank) < 0).all():

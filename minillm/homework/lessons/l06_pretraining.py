@@ -55,7 +55,13 @@ def word_grams(text: str, n: int) -> set:
 
 
 def without_short(a: str, b: str, n: int) -> tuple[set, set]:
-    return tuple({t[i : i + n] for i in range(len(t) - n + 1)} for t in (folded(a), folded(b)))
+    first, second = ({t[i : i + n] for i in range(len(t) - n + 1)} for t in (folded(a), folded(b)))
+    return first, second
+
+
+def never_alike(a: str, b: str, n: int) -> float:
+    first, second = without_short(a, b, n)
+    return len(first & second) / len(first | second) if first | second else 0.0
 
 
 def letters(rng: np.random.Generator, first: int, length: int, order=None) -> str:
@@ -146,7 +152,7 @@ SIMILARITY = Exercise(
         Misconception("short-texts-never-alike",
                       {"en": "Short texts get 0 even when they are equal. A text shorter than n should have one n-gram, itself.",
                        "zh": "短文本即使完全相同也得 0。比 n 短的文本应该有一个 n 元组，就是它自己。"},
-                      lambda a, b, n: (lambda x, y: len(x & y) / len(x | y) if x | y else 0.0)(*without_short(a, b, n))),
+                      never_alike),
         Misconception("distance-instead-of-similarity",
                       {"en": "You return 1 - similarity, a distance: equal texts get 0. They should get 1.",
                        "zh": "你返回的是 1 - 相似度，也就是距离：相同的文本得 0。它们应该得 1。"},

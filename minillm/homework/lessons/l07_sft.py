@@ -153,9 +153,9 @@ def lay_out(dialogues, pad, *, take=lambda mask: mask[1:], shift=1, beyond=0.0, 
         rest = [value] * (width - len(row))
         return rest + row if left else row + rest
 
-    inputs, targets, weights = ([fill(row[k], value) for row in rows] for k, value in enumerate((pad, pad, beyond)))
-    inputs, targets, weights = torch.tensor(inputs), torch.tensor(targets), torch.tensor(weights)
-    return inputs, targets, weights * (targets != pad) if searched else weights
+    columns = [[fill(row[k], value) for row in rows] for k, value in enumerate((pad, pad, beyond))]
+    a, b, w = map(torch.tensor, columns)
+    return a, b, w * (b != pad) if searched else w
 
 
 def dialogue_of(rng: np.random.Generator, question: int, answer: int, end: int) -> tuple[list[int], list[bool]]:

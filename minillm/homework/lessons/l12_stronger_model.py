@@ -176,7 +176,7 @@ def no_pool(c: int) -> np.ndarray:
 def chance(rng: np.random.Generator, c: int, p: int) -> tuple:
     """Similarities in odd twentieths, never at a threshold of tenths."""
     half = rng.integers(8, size=(c, c))
-    among = np.triu(half, 1)
+    among: np.ndarray = np.triu(half, 1)
     among = (2 * (among + among.T) + 1) / 20
     np.fill_diagonal(among, 1.0)
     return (2 * rng.integers(7, size=(c, p)) + 1) / 20, among, 0.7

@@ -1,5 +1,7 @@
 """Exercises of lesson 14: into every home."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Tensor:
 # -------------------------------------------------------------------------------------- rename_weights
 
 State = dict[str, Tensor]
-Rules = list[tuple[str, str | None, bool]]
+Rules = Sequence[tuple[str, str | None, bool]]
 
 
 def rename_weights(state: State, rules: Rules) -> tuple[State, list[str]]:
