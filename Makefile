@@ -20,6 +20,7 @@ notebooks: $(VENV)/lab # written anew from the lessons
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 $(VENV)/ready: requirements.txt
 	$(PYTHON) -m venv $(VENV)

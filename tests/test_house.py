@@ -1,6 +1,8 @@
 """The rules of the house: who may import whom, read from the code without running it."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -135,6 +137,24 @@ def test_what_is_extra_can_be_deleted(graph):
 def test_only_the_command_line_imports_the_commands(graph):
     rest = {*rooms_at_the_top()} - {"commands", "__main__"}
     assert breaches(graph, rest, rest) == []
+
+
+def test_the_training_loop_can_be_read_aloud():
+    nodes = ast.parse((PACKAGE / "training.py").read_text(encoding="utf-8")).body
+    (loop,) = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "train"]
+    assert loop.end_lineno - loop.lineno + 1 <= 40
+
+
+def test_lint_checks_style_complexity_layout_and_types():
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (PACKAGE.parent / "Makefile").read_text(), re.MULTILINE)[1]
+    assert [line.split("/")[1] for line in recipe.splitlines()] == ["ruff check .", "ruff format --check .", "mypy"]
+    tool = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    assert "C901" in tool["ruff"]["lint"]["select"] and tool["ruff"]["lint"]["mccabe"]["max-complexity"] <= 10
+    places = tool["ruff"]["lint"]["per-file-ignores"]
+    assert all("lessons/" in place or "graders/" in place for place, codes in places.items() if "C901" in codes)
+    assert tool["mypy"]["files"] == ["minillm"] and tool["mypy"]["disallow_untyped_defs"]
+    untyped = [o["module"] for o in tool["mypy"]["overrides"] if not o.get("disallow_untyped_defs", True)]
+    assert untyped == ["minillm.homework.*"] and not any("ignore_errors" in o for o in tool["mypy"]["overrides"])
 
 
 # --------------------------------------------------------------------------------------- the measure itself
