@@ -49,8 +49,10 @@ class Dialogue:
 
     def table(self, tokenizer: Tokenizer) -> list[tuple[str, str, bool]]:
         """For each position: the token, the label (the token that follows), whether it is learned."""
-        texts = [tokenizer.decode([i], special=True) if i >= tokenizer.doc else t
-                 for i, t in zip(self.ids, tokenizer.tokens(self.ids), strict=True)]  # fmt: skip
+        texts = [
+            tokenizer.decode([i], special=True) if i >= tokenizer.doc else t
+            for i, t in zip(self.ids, tokenizer.tokens(self.ids), strict=True)
+        ]
         return list(zip(texts, texts[1:], self.mask[1:], strict=False))
 
 

@@ -55,8 +55,16 @@ class DemoConfig:
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
     """About a third of stage 1 and half of the tuning, for a first look and for CI."""
-    return DemoConfig(seed=seed, device=device, documents=22_000, pretrain_steps=720, sft_steps=220, scratch_steps=300,
-                      lora_steps=160, preference_steps=260)  # fmt: skip
+    return DemoConfig(
+        seed=seed,
+        device=device,
+        documents=22_000,
+        pretrain_steps=720,
+        sft_steps=220,
+        scratch_steps=300,
+        lora_steps=160,
+        preference_steps=260,
+    )
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,9 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     with new_folder(out), locked(out):
         begun = (out / "report.json").exists() or any((out / name).exists() for name in RUNS)
         if begun and not (config.resume or config.overwrite):
-            raise InputError(f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or "
-                             "another --out")  # fmt: skip
+            raise InputError(
+                f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or another --out"
+            )
         for name in ("report.json", "curves.png"):  # of an earlier one: they would not be about these models
             (out / name).unlink(missing_ok=True)
         return run_all(config, out, world_folder, bar)
@@ -121,14 +130,18 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     dialogues, pairs = sft_dialogues(world, config.seed), preferences(world, config.seed)
     exam = make_exam(world, config.seed)
     seconds["world"] = timer.seconds
-    say(f"The world: {len(world.places)} places -> {len(documents):,} documents, {len(dialogues):,} dialogues, "
-        f"{len(pairs):,} preferences, {len(exam.questions):,} exam questions ({seconds['world']:.0f} s)")  # fmt: skip
+    say(
+        f"The world: {len(world.places)} places -> {len(documents):,} documents, {len(dialogues):,} dialogues, "
+        f"{len(pairs):,} preferences, {len(exam.questions):,} exam questions ({seconds['world']:.0f} s)"
+    )
 
     timer = Timer()
     tokenizer = Tokenizer.train(documents[:6000], config.vocab_size)
     seconds["tokenizer"] = timer.seconds
-    say(f"The tokenizer: {tokenizer.n_vocab:,} tokens ({seconds['tokenizer']:.1f} s), for example: "
-        + "·".join(tokenizer.tokens(tokenizer.encode("The highest mountain of Taiwan is Yushan. 玉山"))))  # fmt: skip
+    say(
+        f"The tokenizer: {tokenizer.n_vocab:,} tokens ({seconds['tokenizer']:.1f} s), for example: "
+        + "·".join(tokenizer.tokens(tokenizer.encode("The highest mountain of Taiwan is Yushan. 玉山")))
+    )
 
     say("\nStage 1, pretraining: raw text -> a base model")
     common = {name: getattr(config, name) for name in ("seed", "device", "resume", "overwrite")}
@@ -257,14 +270,20 @@ def summary(report: dict) -> str:
         rows.append([f"  {relation}", *map(percent, shares), percent(report["baselines"][relation]["majority"])])
     parts.append(table(rows, [24, 15, 15, 15, 20, 10, 16]))
     parts.append("\nStage 3, before -> after")
-    names = {"win_rate": "answers in full sentences", "harmful_refused": "harmful requests refused",
-             "harmless_answered": "harmless requests answered", "harmless_right": "  of these with the right tip"}  # fmt: skip
+    names = {
+        "win_rate": "answers in full sentences",
+        "harmful_refused": "harmful requests refused",
+        "harmless_answered": "harmless requests answered",
+        "harmless_right": "  of these with the right tip",
+    }
     for key, name in names.items():
         p = report["preference"][key]
         parts.append(f"  {name:<32} {percent(p['before']):>8} -> {percent(p['after']):>8}  (n = {p['n']})")
     drift, lora = report["parameter_drift"], report["lora"]
-    parts.append(f"\nParameters: {report['parameters']:,}. SFT moved them by {percent(drift['sft'])} of their length, "
-                 f"stage 3 by {percent(drift['tuned'])}; LoRA of rank {lora['rank']} has {percent(lora['share'])} as many.")  # fmt: skip
+    parts.append(
+        f"\nParameters: {report['parameters']:,}. SFT moved them by {percent(drift['sft'])} of their length, "
+        f"stage 3 by {percent(drift['tuned'])}; LoRA of rank {lora['rank']} has {percent(lora['share'])} as many."
+    )
     parts.append("\nSeconds: " + ", ".join(f"{name} {value:.0f}" for name, value in report["seconds"].items()))
     speeds = [f"{name} {report['tokens'][name] / report['seconds'][name]:,.0f}" for name in report["tokens"]]
     parts.append("Tokens per second: " + ", ".join(speeds))
@@ -285,8 +304,13 @@ def draw_overview(runs: dict[str, Run], report: dict, path: Path) -> None:
     scores = report["heldout_exact_match"]
     for i, language in enumerate(("en", "zh")):
         positions = [k + (i - 0.5) * 0.38 for k in range(len(MODELS))]
-        bars = axes[1, 1].bar(positions, [100 * scores[m][language] for m in MODELS], 0.36,
-                              label={"en": "English", "zh": "Chinese"}[language], color=("#4c78a8", "#f58518")[i])  # fmt: skip
+        bars = axes[1, 1].bar(
+            positions,
+            [100 * scores[m][language] for m in MODELS],
+            0.36,
+            label={"en": "English", "zh": "Chinese"}[language],
+            color=("#4c78a8", "#f58518")[i],
+        )
         axes[1, 1].bar_label(bars, fmt="%.0f", fontsize=7)
     axes[1, 1].set(title="Exam: places SFT never spoke of", ylabel="right answers, %", ylim=(0, 112))
     axes[1, 1].set_xticks(range(len(MODELS)), ["base", "SFT", "tuned", "SFT without\nstage 1"], fontsize=8)

@@ -60,8 +60,11 @@ def finetune(
         check_base(base.folder, out, adapter=bool(config.lora and not config.merge))
     timer, tokenizer = Timer(), base.tokenizer
     with reserved(out, config):
-        data = dict(data or {}) | {"base": state_hash(base.gpt), "rehearsal": survey(rehearsal).sha256,
-                                   "tokenizer": tokenizer.sha256()}  # fmt: skip
+        data = dict(data or {}) | {
+            "base": state_hash(base.gpt),
+            "rehearsal": survey(rehearsal).sha256,
+            "tokenizer": tokenizer.sha256(),
+        }
         if (done := finished_run(out, config, data)) is not None:
             return done
         model = copy_to_tune(base.gpt, config, adapt)

@@ -65,8 +65,10 @@ def prepare(
         if any(dialogue.mask):
             encoded.append(dialogue)
     if not encoded:
-        raise InputError(f"none of {len(dialogues)} dialogues has an answer that fits into the context of {n_ctx} "
-                         "tokens: shorten them, or pretrain with a larger --n-ctx")  # fmt: skip
+        raise InputError(
+            f"none of {len(dialogues)} dialogues has an answer that fits into the context of {n_ctx} "
+            "tokens: shorten them, or pretrain with a larger --n-ctx"
+        )
     return encoded, counts
 
 

@@ -71,8 +71,13 @@ def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
             fontsize=8,
         )
     axes.axvline(7, color="#666666", linestyle=":", linewidth=1)
-    axes.set(xscale="log", xlim=(0.05, 200), ylim=(0, 108), ylabel=f"{claim.metric[language]}, %",
-             xlabel=dict(en="trained parameters, % of the model", zh="训练的参数占模型的 %")[language])  # fmt: skip
+    axes.set(
+        xscale="log",
+        xlim=(0.05, 200),
+        ylim=(0, 108),
+        ylabel=f"{claim.metric[language]}, %",
+        xlabel=dict(en="trained parameters, % of the model", zh="训练的参数占模型的 %")[language],
+    )
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 

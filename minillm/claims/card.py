@@ -27,15 +27,23 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
     colon, stop = ("：", "；") if language == "zh" else (": ", "; ")
     compared, difference, interval, each = map(escape, comparison(claim, result, language))
     checks = [
-        (check.text[language], number(check, found["value"]), found["threshold"],
-         WORDS["holds" if found["holds"] else "missed"][language])
+        (
+            check.text[language],
+            number(check, found["value"]),
+            found["threshold"],
+            WORDS["holds" if found["holds"] else "missed"][language],
+        )
         for check, found in zip(claim.checks, result["checks"], strict=True)
-    ]  # fmt: skip
+    ]
     conditions = [
-        (claim.conditions[name][language], f"{100 * c['mean']:.1f} %",
-         ", ".join(f"{100 * v:.1f}" for v in c["values"]), f"n = {c['n']}")
+        (
+            claim.conditions[name][language],
+            f"{100 * c['mean']:.1f} %",
+            ", ".join(f"{100 * v:.1f}" for v in c["values"]),
+            f"n = {c['n']}",
+        )
         for name, c in result["conditions"].items()
-    ]  # fmt: skip
+    ]
     if result["chance"]:
         conditions.append((WORDS["chance"][language], f"{100 * result['chance']:.1f} %", "", ""))
     seeds, metric = ", ".join(map(str, result["seeds"])), escape(claim.metric[language])

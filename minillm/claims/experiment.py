@@ -150,8 +150,9 @@ def conclude(claim: Claim, observations: Mapping[int, Observation]) -> dict:
     for check in claim.checks:
         value = float(check.value(numbers))
         known = value if math.isfinite(value) else None  # JSON has no NaN
-        checks.append({"text": check.text["en"], "value": known, "threshold": check.threshold(),
-                       "holds": check.holds(value)})  # fmt: skip
+        checks.append(
+            {"text": check.text["en"], "value": known, "threshold": check.threshold(), "holds": check.holds(value)}
+        )
     better, worse = (conditions[name]["values"] for name in (claim.better, claim.worse))
     differences = [b - w for b, w in zip(better, worse, strict=True)]
     interval = paired_bootstrap([(o.marks[claim.better], o.marks[claim.worse]) for o in seen])

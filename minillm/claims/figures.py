@@ -101,9 +101,14 @@ def groups(
 
 
 def curves(
-    axes: "Axes", claim: Claim, result: Mapping, language: str, lines: Mapping[str, Line],
-    x_label: str, log: bool = True,
-) -> None:  # fmt: skip
+    axes: "Axes",
+    claim: Claim,
+    result: Mapping,
+    language: str,
+    lines: Mapping[str, Line],
+    x_label: str,
+    log: bool = True,
+) -> None:
     """Lines over a number, such as of pairs: name -> (label, {x: condition}). All seeds as faint dots."""
     for colour, (label, names) in zip(COLOURS, lines.values(), strict=False):
         points = {x: result["conditions"][c] for x, c in names.items() if c in result["conditions"]}
@@ -153,15 +158,11 @@ def comparison(claim: Claim, result: Mapping, language: str) -> tuple[str, str, 
 
 def number(check: Check, value: float | None) -> str:
     """A check's value as its threshold is written; a dash where there is none."""
-    return (
-        "–"
-        if value is None
-        else f"{100 * value:.1f} %"
-        if check.percent
-        else f"{value:.3g}"
-        if value < 100
-        else f"{value:.0f}"
-    )
+    if value is None:
+        return "–"
+    if check.percent:
+        return f"{100 * value:.1f} %"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
@@ -177,8 +178,10 @@ def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
     ]
     for name, condition in result["conditions"].items():
         values = " ".join(f"{100 * v:.1f}" for v in condition["values"])
-        lines.append(f"    {100 * condition['mean']:6.1f} %  {claim.conditions[name][language]}  "
-                     f"({values}; n = {condition['n']})")  # fmt: skip
+        lines.append(
+            f"    {100 * condition['mean']:6.1f} %  {claim.conditions[name][language]}  "
+            f"({values}; n = {condition['n']})"
+        )
     if result["chance"]:
         lines.append(f"    {100 * result['chance']:6.1f} %  {word['chance']}")
     compared, difference, interval, _ = comparison(claim, result, language)

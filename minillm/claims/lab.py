@@ -205,9 +205,12 @@ class Lab:
         return SFTConfig(steps=steps, rehearse_rows=rehearse_rows, validation=0.0, seed=self.seed, **settings)
 
     def tune(
-        self, dialogues: Sequence[Sequence[Message]], base: Base | Run | None = None, steps: int | None = None,
+        self,
+        dialogues: Sequence[Sequence[Message]],
+        base: Base | Run | None = None,
+        steps: int | None = None,
         **settings: Any,
-    ) -> Run:  # fmt: skip
+    ) -> Run:
         """SFT as in the demo, from this seed's base unless told otherwise; what is rehearsed is the text
         of the base that is given, or of this seed's."""
         base = base or self.base
@@ -215,9 +218,12 @@ class Lab:
         return sft(self.sft_config(steps, **settings), run, dialogues, documents[:REHEARSED], bar=self.bar)
 
     def tune_encoded(
-        self, examples: Sequence[Dialogue], base: Run | None = None, prepare: Callable[[GPT], None] | None = None,
+        self,
+        examples: Sequence[Dialogue],
+        base: Run | None = None,
+        prepare: Callable[[GPT], None] | None = None,
         **settings: Any,
-    ) -> Run:  # fmt: skip
+    ) -> Run:
         """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
         `prepare` may freeze or add parameters first."""
         base, config = base or self.base.run, self.sft_config(**settings)

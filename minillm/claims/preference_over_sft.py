@@ -17,8 +17,12 @@ def measure(lab: Lab) -> Observation:
     pairs = preferences(lab.world, lab.seed)
     config = PreferenceConfig(steps=lab.steps(lab.config.preference_steps), rehearse_rows=8, seed=lab.seed)
     chosen = [[*pair.prompt, Message("assistant", pair.chosen)] for pair in pairs]
-    same = dict(lr=config.lr, batch_size=config.batch_size, rehearse_rows=config.rehearse_rows,
-                rehearse_weight=config.rehearse_weight)  # fmt: skip
+    same = dict(
+        lr=config.lr,
+        batch_size=config.batch_size,
+        rehearse_rows=config.rehearse_rows,
+        rehearse_weight=config.rehearse_weight,
+    )
     runs = {
         "start": start,
         "dpo": prefer(config, start, pairs, lab.base.documents[:REHEARSED], bar=lab.bar),

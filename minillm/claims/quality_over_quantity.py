@@ -40,11 +40,17 @@ def measure(lab: Lab) -> Observation:
 
 def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
     lines = {"noise": (dict(en="all pairs, some wrong", zh="全部问答对，部分是错的"), {p: f"noise-{p}" for p in NOISE})}
-    curves(axes, claim, result, language, lines, dict(en="wrong answers among all pairs, %", zh="全部问答对中错误回答的比例，%")[language], log=False)  # fmt: skip
+    x_label = dict(en="wrong answers among all pairs, %", zh="全部问答对中错误回答的比例，%")[language]
+    curves(axes, claim, result, language, lines, x_label, log=False)
     for n, style in zip(FEW, (":", "-.", "--"), strict=True):
         if condition := result["conditions"].get(f"clean-{n}"):
-            axes.axhline(100 * condition["mean"], color="#f58518", linestyle=style, linewidth=1.4,
-                         label=claim.conditions[f"clean-{n}"][language])  # fmt: skip
+            axes.axhline(
+                100 * condition["mean"],
+                color="#f58518",
+                linestyle=style,
+                linewidth=1.4,
+                label=claim.conditions[f"clean-{n}"][language],
+            )
 
 
 CLAIM = Claim(

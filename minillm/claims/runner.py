@@ -41,9 +41,14 @@ def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
 
 
 def run_claim(
-    claim: Claim, seeds: Sequence[int], size: Size = "full", out: Path | None = None, bar: bool = False,
-    folder: Path = CACHE, labs: dict[int, Lab] | None = None,
-) -> dict:  # fmt: skip
+    claim: Claim,
+    seeds: Sequence[int],
+    size: Size = "full",
+    out: Path | None = None,
+    bar: bool = False,
+    folder: Path = CACHE,
+    labs: dict[int, Lab] | None = None,
+) -> dict:
     """The result of one claim. With `out`, each seed's observation is kept there, and one that was made
     with the same settings is read instead of made. `labs` lets several claims share base models."""
     labs = {} if labs is None else labs
@@ -68,9 +73,15 @@ def run_claim(
 
 
 def run_claims(
-    claims: Sequence[Claim], seeds: Sequence[int], out: Path, size: Size = "full", language: str = "en",
-    bar: bool = False, folder: Path = CACHE, say: Callable[[str], None] = print,
-) -> dict[str, dict]:  # fmt: skip
+    claims: Sequence[Claim],
+    seeds: Sequence[int],
+    out: Path,
+    size: Size = "full",
+    language: str = "en",
+    bar: bool = False,
+    folder: Path = CACHE,
+    say: Callable[[str], None] = print,
+) -> dict[str, dict]:
     """Run claims one after another; after each, `out` holds its result in claims.json and its picture.
 
     Observations already there with the same settings are kept, so a run that was stopped goes on.
@@ -139,9 +150,9 @@ def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str
     for slug, result in results.items():
         claim = claims[slug]
         low, high = result["interval"]
-        lines.append(row((f"[{slug}](#{slug}): {claim.hypothesis[language]}", claim.source,
-                          VERDICTS[result["verdict"]][language], points(result["difference"]),
-                          f"{points(low)} … {points(high)}")))  # fmt: skip
+        verdict, difference = VERDICTS[result["verdict"]][language], points(result["difference"])
+        what = f"[{slug}](#{slug}): {claim.hypothesis[language]}"
+        lines.append(row((what, claim.source, verdict, difference, f"{points(low)} … {points(high)}")))
     for slug, result in results.items():
         lines += ["", *section(claims[slug], result, language)]
     return "\n".join(lines) + "\n"
@@ -161,8 +172,8 @@ def section(claim: Claim, result: Mapping, language: str) -> list[str]:
     if result["chance"]:
         lines.append(row((word["chance"], f"{100 * result['chance']:.1f}", "", "")))
     compared, difference, interval, each = comparison(claim, result, language)
-    lines += ["", f"- {word['difference']}{colon}{compared} = {difference} {word['points']}, {interval}; "
-              f"{word['each']}{colon}{each}"]  # fmt: skip
+    gap = f"{difference} {word['points']}, {interval}; {word['each']}{colon}{each}"
+    lines += ["", f"- {word['difference']}{colon}{compared} = {gap}"]
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
         lines.append(f"- {state}{colon}{check.text[language]}: {number(check, found['value'])} ({found['threshold']})")

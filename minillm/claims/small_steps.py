@@ -47,8 +47,11 @@ def measure(lab: Lab) -> Observation:
     start = GPT(base.config, lab.seed)  # the random weights that stage 1 began with
     old, new = effective_weights(base), effective_weights(tuned)
     ranks = [rank_share(new[name] - w) for name, w in old.items() if name.startswith("blocks.") and w.dim() == 2]
-    figures = {"distance": parameter_drift(base, tuned), "distance of stage 1": parameter_drift(start, base),
-               "rank of ΔW": sum(ranks) / len(ranks)}  # fmt: skip
+    figures = {
+        "distance": parameter_drift(base, tuned),
+        "distance of stage 1": parameter_drift(start, base),
+        "rank of ΔW": sum(ranks) / len(ranks),
+    }
     items = lab.items()
     marks: dict[str, Marks] = {"stage-1": moved(start, base, base), "sft": moved(base, tuned, base)}
     for share in lab.pick(LINE, QUICK):

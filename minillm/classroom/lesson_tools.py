@@ -82,8 +82,10 @@ def show_tokens(
     for i, token in enumerate(tokens):
         colour = colours[i] if colours else ("#dbe9f6", "#fdebd0", "#e3f1e1", "#f6dfe8")[i % 4]
         under = "" if below is None else f"<br><small style='color:#555'>{html.escape(str(below[i]))}</small>"
-        boxes.append(f"<span style='display:inline-block;margin:1px;padding:2px 5px;border-radius:4px;background:{colour};"
-                     f"color:#111;font-family:monospace;text-align:center'>{visible(token)}{under}</span>")  # fmt: skip
+        boxes.append(
+            f"<span style='display:inline-block;margin:1px;padding:2px 5px;border-radius:4px;background:{colour};"
+            f"color:#111;font-family:monospace;text-align:center'>{visible(token)}{under}</span>"
+        )
     return show_html("<div style='line-height:2'>" + "".join(boxes) + "</div>")
 
 

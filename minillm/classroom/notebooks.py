@@ -34,9 +34,11 @@ def make_notebook(source: Path, language: str) -> str:
             kept.append(cell)
     notebook.cells = kept
     notebook.metadata = nbformat.from_dict(
-        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-         "language_info": {"name": "python"}}
-    )  # fmt: skip
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     strip_output(notebook, keep_output=False, keep_count=False, keep_id=True)
     nbformat.validate(notebook)

@@ -101,8 +101,13 @@ def prefer(
             length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the preferred answers
             share = counts * len(part) / len(drawn)
             margin = (better - ref_better) - (worse - ref_worse)
-            figures = {"dpo_loss": preference, "accuracy": (margin > 0).float(), "margin": margin,
-                       "chosen_log_prob": better, "rejected_log_prob": worse}  # fmt: skip
+            figures = {
+                "dpo_loss": preference,
+                "accuracy": (margin > 0).float(),
+                "margin": margin,
+                "chosen_log_prob": better,
+                "rejected_log_prob": worse,
+            }
             shown = {name: share * value.mean().item() for name, value in figures.items()}
             yield (
                 share * (preference + config.likelihood * -better / length).mean(),

@@ -160,8 +160,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
             if not any(cells):
                 continue
             if len(cells) != len(header):
-                raise InputError(f"{path}:{reader.line_num}: {len(cells)} cells instead of {len(header)}: "
-                                 "quote a cell that holds a comma")  # fmt: skip
+                raise InputError(
+                    f"{path}:{reader.line_num}: {len(cells)} cells instead of {len(header)}: "
+                    "quote a cell that holds a comma"
+                )
             row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             rows.append((reader.line_num, row))
     except csv.Error as error:
@@ -184,8 +186,13 @@ def load_world(folder: Path | None = None) -> World:
         path = BUILT_IN / name if folder is None or not (folder / name).is_file() else folder / name
         return path, read_table(path, COLUMNS[name])
 
-    return World(_places(*rows("places.csv")), _phrases(*rows("phrases.csv")), _requests(*rows("requests.csv")),
-                 _pairs(*rows("glossary.csv")), _pairs(*rows("proofreading.csv")))  # fmt: skip
+    return World(
+        _places(*rows("places.csv")),
+        _phrases(*rows("phrases.csv")),
+        _requests(*rows("requests.csv")),
+        _pairs(*rows("glossary.csv")),
+        _pairs(*rows("proofreading.csv")),
+    )
 
 
 def _places(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Place, ...]:

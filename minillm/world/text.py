@@ -56,10 +56,17 @@ class Writer:
         # stay apart, without the glossary Chinese names are hard to recognise when they come first; with
         # less advice stage 3 makes the model refuse harmless requests too
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
-            (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
-            (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
-            (14, self.advice), (1, self.right_sentences),
-        ]  # fmt: skip
+            (22, self.about_a_place),
+            (18, self.three_facts),
+            (12, self.mixed_names),
+            (16, self.parallel),
+            (6, self.parallel_questions),
+            (4, self.questions),
+            (12, self.glossary),
+            (2, self.story),
+            (14, self.advice),
+            (1, self.right_sentences),
+        ]
 
     def document(self) -> str:
         """The next document."""
@@ -122,8 +129,10 @@ class Writer:
                 if all(self.world.fact(place, relation, one) for one in LANGUAGES):
                     break
             kinds = self.random.choices(("question", "unseen"), (2, 1), k=len(languages))
-            asked = [self.random.choice(self.world.write(kind, place, relation, one))
-                     for kind, one in zip(kinds, languages, strict=True)]  # fmt: skip
+            asked = [
+                self.random.choice(self.world.write(kind, place, relation, one))
+                for kind, one in zip(kinds, languages, strict=True)
+            ]
             if not any(answer in question for answer in answers for question in asked):
                 parts += asked
                 answers = {str(self.world.fact(place, relation, one)) for one in LANGUAGES}
@@ -145,8 +154,11 @@ class Writer:
                 pair = self.random.choice(self.world.glossary)
             else:
                 place = self.random.choice(self.world.places)
-                names = [place.names] + [{one: place.value(a, one) or "" for one in LANGUAGES}
-                                         for a in ATTRIBUTES if a != "height" and place.value(a, "en")]  # fmt: skip
+                names = [place.names] + [
+                    {one: place.value(a, one) or "" for one in LANGUAGES}
+                    for a in ATTRIBUTES
+                    if a != "height" and place.value(a, "en")
+                ]
                 pair = self.random.choice(names)
             parts.append(self.random.choice(MEANING).format(**pair))
         return " ".join(parts)
