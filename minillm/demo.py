@@ -42,7 +42,7 @@ class DemoConfig:
     vocab_size: int = 2048
     pretrain_steps: int = 2000
     sft_steps: int = 400
-    """With 240, Chinese fell below 95 % on two of three seeds."""
+    """Chinese answers need more steps than English ones."""
     scratch_steps: int = 400
     lora_steps: int = 400
     preference_steps: int = 280
@@ -165,8 +165,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     scratch = sft(scratch_config, blank, dialogues, (), out / "scratch", bar)
 
     say("\nStage 3, preference tuning: better and worse answers -> an assistant people like more")
-    # a heavy likelihood term: with 4 instead of 10 DPO's push against short answers cost half a point of facts
-    # and a point of style on a tuning seed
+    # a heavy likelihood term: DPO's push against short answers costs facts and style
     preference_config = PreferenceConfig(steps=config.preference_steps, likelihood=10.0, rehearse_rows=8, **common)
     tuned = prefer(preference_config, assistant, pairs, documents, out / "tuned", bar)
 
@@ -215,7 +214,7 @@ def show_growth(say: Callable[[str], None], steps: int) -> Callable[[int, Metric
 
     def on_step(step: int, metrics: Metrics) -> None:
         if step in (1, 10, 100) or step % max(1, steps // 4) == 0:
-            say(f"  step {step:>5}: loss {metrics['loss']:.2f} nats a token")
+            say(f"  step {step:>5}: loss {metrics['loss']:.2f} nats per token")
 
     return on_step
 

@@ -43,7 +43,7 @@ class PretrainConfig(TrainConfig):
     """Settings of stage 1."""
 
     steps: int = 1000
-    batch_size: int = 16  # with 12 rows the optimizers took a sixth of each step; their cost does not grow with rows
+    batch_size: int = 16  # what the optimizers cost does not grow with rows
     lr: float = 0.012
     muon_lr: float | None = 0.012
     warmup: int = 50

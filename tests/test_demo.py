@@ -14,6 +14,7 @@ from minillm import demo as demonstration
 from minillm.measure import evaluate
 from minillm.plumbing import terminal
 from minillm.run_folder import Run, load_run
+from minillm.stage1_pretrain import PretrainConfig
 from minillm.world.exam import make_exam
 from minillm.world.tables import load_world
 
@@ -130,6 +131,20 @@ def test_requirements_and_pyproject_agree():
         for operator, bound in re.findall(r"(>=|<)([\d.]+)", entry):
             have, limit = (tuple(map(int, v.split(".")[:2])) for v in (pinned[name], bound + ".0"))
             assert have >= limit if operator == ">=" else have < limit, entry
+
+
+def test_the_recipe_names_the_values_of_the_code():
+    for name in ("RECIPE.md", "RECIPE.zh.md"):
+        text = (ROOT / "lessons" / name).read_text(encoding="utf-8")
+        rows = re.findall(r"^\| `(\w+)\.(\w+)` \| (\d+) \|", text, re.MULTILINE)
+        assert len(rows) == 3
+        for config, field, value in rows:
+            assert getattr(
+                {"PretrainConfig": PretrainConfig, "DemoConfig": demonstration.DemoConfig}[config], field
+            ) == int(value)
+        code = "".join((ROOT / "minillm" / path).read_text(encoding="utf-8") for path in ("demo.py", "world/text.py"))
+        assert re.search(r"`PreferenceConfig\.likelihood`.*\| 10 \|", text) and "likelihood=10.0" in code
+        assert re.search(r"`world/text\.py`.*\| 14 \|", text) and "(14, self.advice)" in code
 
 
 def test_the_readme_names_every_module_and_no_other():
