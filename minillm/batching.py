@@ -103,7 +103,7 @@ class TextRows:
 
 
 def rehearsal_rows(n: int, documents: Documents, tokenizer: Tokenizer, n_ctx: int, seed: int) -> TextRows | None:
-    """Text of stage 1 to learn beside each batch of a later stage; None for 0 rows. Raises InputError if
+    """Text of stage 1 to learn with each batch of a later stage; None for 0 rows. Raises InputError if
     there is no text."""
     if not n:
         return None
@@ -132,13 +132,13 @@ def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def packed_batch(dialogues: Sequence[Dialogue], n_ctx: int, pad: int) -> Batch:
-    """Several dialogues a row, none of which sees another; positions begin at 0 in each."""
+    """Several dialogues per row, none of which sees another; positions begin at 0 in each."""
     lengths = [len(d.ids) - 1 for d in dialogues]
     return _rows_of_dialogues(dialogues, pack(lengths, n_ctx), pad)
 
 
 def padded_batch(dialogues: Sequence[Dialogue], pad: int) -> Batch:
-    """One dialogue a row, in the given order."""
+    """One dialogue per row, in the given order."""
     return _rows_of_dialogues(dialogues, [[i] for i in range(len(dialogues))], pad)
 
 
@@ -147,7 +147,7 @@ def _rows_of_dialogues(dialogues: Sequence[Dialogue], rows: list[list[int]], pad
     ids = torch.full((len(rows), width), pad)
     targets = torch.full((len(rows), width), pad)
     weights = torch.zeros(len(rows), width)
-    segments = torch.zeros(len(rows), width, dtype=torch.long)  # 0 = padding, then 1, 2, … a row
+    segments = torch.zeros(len(rows), width, dtype=torch.long)  # 0 = padding, then 1, 2, … in each row
     positions = torch.zeros(len(rows), width, dtype=torch.long)
     for r, row in enumerate(rows):
         begin = 0

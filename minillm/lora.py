@@ -1,4 +1,4 @@
-"""LoRA: leave a weight matrix W as it is and learn a small difference ΔW = (alpha / rank) B A beside it.
+"""LoRA: leave a weight matrix W as it is and learn a small difference ΔW = (alpha / rank) B A next to it.
 
 W is (out, in); A is (rank, in), B is (out, rank). With rank far below both, ΔW has few parameters.
 B starts at zero, so the model with fresh adapters is exactly the base model.

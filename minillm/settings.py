@@ -18,7 +18,7 @@ class TrainConfig:
     steps: int
     """Number of updates."""
     batch_size: int
-    """Rows of text, dialogues or preference pairs a step."""
+    """Rows of text, dialogues or preference pairs per step."""
     lr: float
     """Learning rate of AdamW."""
     muon_lr: float | None = None
@@ -42,7 +42,7 @@ class TrainConfig:
     shard: bool = False
     """Under torchrun: cut the parameters over the processes instead of a copy in each, for a model too large for one."""
     checkpoint_every: int = 100
-    """Write a checkpoint every so many steps; 0 for none."""
+    """Write a checkpoint every N steps; 0 for none."""
     resume: bool = False
     """Go on from the newest checkpoint in the output folder."""
     overwrite: bool = False
@@ -69,7 +69,7 @@ class TuneConfig(TrainConfig):
     """What stages 2 and 3 share: rehearsal against forgetting, and LoRA."""
 
     rehearse_rows: int = 0
-    """Rows of pretraining text learned beside each batch, against forgetting."""
+    """Rows of pretraining text learned with each batch, against forgetting."""
     rehearse_weight: float = 1.0
     """Weight of the loss on those rows."""
     lora: int = 0

@@ -307,7 +307,7 @@ def test_a_bad_file_is_named_with_its_line(home, tmp_path, kind, name):
 
 
 def damaged(home: Path, tmp_path: Path, name: str, damage: Callable[[Path], object]) -> Path:
-    """A copy of a run, with those beside it, that is damaged."""
+    """A copy of a run, with those next to it, that is damaged."""
     shutil.copytree(home, tmp_path / "home")
     damage(tmp_path / "home" / name)
     return tmp_path / "home" / name

@@ -256,15 +256,15 @@ def test_padding_never_counts(make_gpt, name):
     assert losses == pytest.approx([losses[0]] * len(losses), rel=1e-5)
 
 
-# ------------------------------------------------------------------------------------------- in pieces
+# ------------------------------------------------------------------------------------------- in micro-batches
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 3, 4, 5, 6, 100])
+@pytest.mark.parametrize("micro_batches", [1, 2, 3, 4, 5, 6, 100])
 @pytest.mark.parametrize("kind", ["text", "dialogues"])
-def test_pieces_of_a_batch_hold_all_rows_in_order(kind, pieces):
+def test_micro_batches_hold_all_rows_in_order(kind, micro_batches):
     batch = TextRows(np.arange(50), 8).batch(0, 5) if kind == "text" else padded_batch(random_dialogues(5), PAD)
-    parts = list(batch.split(pieces))
-    assert 1 <= len(parts) <= pieces
+    parts = list(batch.split(micro_batches))
+    assert 1 <= len(parts) <= micro_batches
     for name, whole in vars(batch).items():
         tensors = [getattr(part, name) for part in parts]
         assert all(t is None for t in tensors) if whole is None else torch.equal(torch.cat(tensors), whole)

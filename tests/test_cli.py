@@ -252,7 +252,7 @@ def test_a_chat_may_outgrow_the_context(runs, monkeypatch, capsys):
 def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
     assert run("evaluate", "--run", runs / "base", "--text", home / "text.txt", "--device", "cpu") == 0
     shown = capsys.readouterr().out
-    nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats a token, (\S+) bits a byte\n", shown).groups())
+    nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats per token, (\S+) bits per byte\n", shown).groups())
     model = load_run(runs / "base")
     stream = minillm.material.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
     expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
@@ -262,7 +262,7 @@ def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
 def test_evaluate_measures_the_loss_on_answers(home, runs, capsys):
     assert run("evaluate", "--run", runs / "lora", "--pairs", home / "pairs.jsonl", home / "pairs.jsonl") == 0
     assert re.fullmatch(
-        r"loss on answers: \d\.\d{4} nats a token \(18 dialogues, 0 cut, 0 dropped\)\n", capsys.readouterr().out
+        r"loss on answers: \d.\d{4} nats per token \(18 dialogues, 0 cut, 0 dropped\)\n", capsys.readouterr().out
     )
 
 

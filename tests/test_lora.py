@@ -1,4 +1,4 @@
-"""LoRA: a small difference beside frozen weights. B is random throughout: with B = 0 nothing would be shown."""
+"""LoRA: a small difference next to frozen weights. B is random throughout: with B = 0 nothing would be shown."""
 
 import copy
 

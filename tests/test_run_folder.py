@@ -56,7 +56,7 @@ def saved(folder: Path, name: str = "tied", seed: int = 0, metrics: Sequence[dic
 
 
 def adapted(base: Run, folder: Path, seed: int = 0) -> Run:
-    """The base with LoRA adapters that make a difference, saved beside it."""
+    """The base with LoRA adapters that make a difference, saved next to it."""
     model = copy.deepcopy(base.gpt)
     lora.inject(model, lora.LoRAConfig(rank=2, alpha=3.0, dropout=0.25, targets=("query", "down")))
     with torch.no_grad():
@@ -604,7 +604,7 @@ def test_a_run_that_would_replace_its_own_base_is_refused(tmp_path, stage):
     assert contents(tmp_path) == before
 
 
-def test_what_a_user_keeps_beside_the_checkpoints_stays(base, tmp_path):
+def test_what_a_user_keeps_next_to_the_checkpoints_stays(base, tmp_path):
     kept = [
         tmp_path / "checkpoints" / "step-by-step.txt",
         tmp_path / "checkpoints" / "mine" / "x",

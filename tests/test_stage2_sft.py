@@ -53,7 +53,7 @@ def learned_ids(batch) -> list[int]:
 
 
 def as_ids(answers: list[str]) -> list[int]:
-    """What should be learned of these answers: their bytes as they stand after `AI:`, and [END]."""
+    """What should be learned of these answers: their bytes as they are after `AI:`, and [END]."""
     return [i for a in answers for i in (*a.encode(), BYTES.end)]
 
 
@@ -246,12 +246,12 @@ def test_with_lora_only_the_adapters_are_trained():
 
 def test_merging_gives_a_plain_model_with_the_same_logits():
     options = dict(lora=2, lora_alpha=6.0, lr=0.05)
-    beside, merged = (sft(settings(merge=m, **options), make_base(), PAIRS) for m in (False, True))
+    unmerged, merged = (sft(settings(merge=m, **options), make_base(), PAIRS) for m in (False, True))
     assert not lora.adapters(merged.gpt)
     ids = torch.tensor([encode_prompt("1+1?", BYTES)])
-    torch.testing.assert_close(merged.gpt(ids), beside.gpt(ids), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(merged.gpt(ids), unmerged.gpt(ids), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(merged.gpt(ids), make_base().gpt(ids), atol=1e-3)
-    assert merged.report["parameter_drift"] == pytest.approx(beside.report["parameter_drift"], rel=1e-4)
+    assert merged.report["parameter_drift"] == pytest.approx(unmerged.report["parameter_drift"], rel=1e-4)
 
 
 def test_a_base_with_adapters_is_merged_in_the_copy_and_left_alone_itself():
@@ -350,7 +350,7 @@ def test_with_lora_a_model_that_can_say_the_answers_learns_when():
 
 def test_accumulation_does_not_change_what_is_learned():
     dialogues = [*PAIRS, *LONGER, turn("long?", "a long answer of many words")]
-    whole, pieces = (sft(settings(accumulate=k, batch_size=7), make_base(), copy.deepcopy(dialogues)) for k in (1, 3))
+    whole, in_parts = (sft(settings(accumulate=k, batch_size=7), make_base(), copy.deepcopy(dialogues)) for k in (1, 3))
     for name, w in weights(whole.gpt).items():
-        torch.testing.assert_close(weights(pieces.gpt)[name], w, rtol=0, atol=1e-4)
-    assert pieces.metrics[0]["answer_loss"] == pytest.approx(whole.metrics[0]["answer_loss"], rel=1e-5)
+        torch.testing.assert_close(weights(in_parts.gpt)[name], w, rtol=0, atol=1e-4)
+    assert in_parts.metrics[0]["answer_loss"] == pytest.approx(whole.metrics[0]["answer_loss"], rel=1e-5)

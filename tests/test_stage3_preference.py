@@ -59,7 +59,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def answer_ids(text: str) -> list[int]:
-    """An answer as it stands after `AI:`, with its [END]."""
+    """An answer as it is after `AI:`, with its [END]."""
     return [*(text if text[0] in "台玉" else f" {text}").encode(), BYTES.end]
 
 
@@ -227,15 +227,15 @@ def test_rehearsal_adds_the_weighted_loss_on_old_text():
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 9])
-def test_pieces_give_the_same_model_and_the_same_metrics(accumulate):
+def test_micro_batches_give_the_same_model_and_the_same_metrics(accumulate):
     pairs = [*PAIRS, LATER]
-    config = settings(batch_size=5, clip=0.1)  # 5 pairs in 2 pieces: 3 and 2
+    config = settings(batch_size=5, clip=0.1)  # 5 pairs in 2 micro-batches: 3 and 2
     whole = prefer(config, make_base(), pairs)
-    pieces = prefer(dataclasses.replace(config, accumulate=accumulate), make_base(), pairs)
+    in_parts = prefer(dataclasses.replace(config, accumulate=accumulate), make_base(), pairs)
     for name, w in weights(whole.gpt).items():
-        torch.testing.assert_close(weights(pieces.gpt)[name], w, rtol=0, atol=5e-4)
+        torch.testing.assert_close(weights(in_parts.gpt)[name], w, rtol=0, atol=5e-4)
     for name in ("loss", "dpo_loss", "accuracy", "margin", "chosen_log_prob", "gradient_norm"):
-        assert pieces.metrics[0][name] == pytest.approx(whole.metrics[0][name], rel=1e-4, abs=1e-6), name
+        assert in_parts.metrics[0][name] == pytest.approx(whole.metrics[0][name], rel=1e-4, abs=1e-6), name
 
 
 @pytest.mark.parametrize("options", [{"likelihood": 0.0}, {"likelihood": 1.0}, {"likelihood": 0.0, "lora": 4}])
@@ -273,12 +273,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(options):
 
 def test_with_lora_only_the_adapters_are_trained_and_merging_keeps_the_logits():
     base = make_base()
-    beside, merged = (prefer(settings(lora=2, lr=0.03, merge=m), base, PAIRS) for m in (False, True))
-    left = {n.replace(".base", ""): w for n, w in weights(beside.gpt).items() if not n.endswith((".A", ".B"))}
+    unmerged, merged = (prefer(settings(lora=2, lr=0.03, merge=m), base, PAIRS) for m in (False, True))
+    left = {n.replace(".base", ""): w for n, w in weights(unmerged.gpt).items() if not n.endswith((".A", ".B"))}
     assert same(left, weights(base.gpt))
     assert not lora.adapters(merged.gpt)
     ids = torch.tensor([encode_prompt("1+1?", BYTES)])
-    torch.testing.assert_close(merged.gpt(ids), beside.gpt(ids), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(merged.gpt(ids), unmerged.gpt(ids), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(merged.gpt(ids), base.gpt(ids), atol=1e-2)
 
 

@@ -32,7 +32,7 @@ def settings(**options) -> TrainConfig:
 
 
 def random_batch(rows: int, seed: int = 0, lengths: list[int] | None = None) -> Batch:
-    """Rows in which only the first so many targets count."""
+    """Rows in which only the first targets count, as many as `lengths` says."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(13, (rows, 9), generator=generator)
     lengths = lengths or [8] * rows
@@ -80,19 +80,19 @@ def test_the_weight_scales_the_loss_but_not_the_figure_that_is_shown():
     assert facts["rehearsal_loss"] == pytest.approx(plain.item())
 
 
-@pytest.mark.parametrize("pieces", [2, 3, 4, 5, 9])
-def test_pieces_of_uneven_token_counts_give_the_gradient_of_the_whole_batch(pieces):
+@pytest.mark.parametrize("micro_batches", [2, 3, 4, 5, 9])
+def test_micro_batches_of_uneven_token_counts_give_the_gradient_of_the_whole_batch(micro_batches):
     model, lengths = tiny().double(), [8, 7, 1, 1, 2]
     batch = random_batch(5, lengths=lengths)
     whole = gradients(model, [loss for loss, _ in mean_loss(model, batch, settings())])
-    parts = list(mean_loss(model, batch, settings(accumulate=pieces), "x"))
+    parts = list(mean_loss(model, batch, settings(accumulate=micro_batches), "x"))
     added = gradients(model, [loss for loss, _ in parts])
     for name in whole:
         torch.testing.assert_close(added[name], whole[name], rtol=1e-5, atol=1e-8)
     assert sum(facts["tokens"] for _, facts in parts) == 5 * 8
 
     # the mistake this guards against: these data tell a mean of means from the mean
-    rows = [F.cross_entropy(model(p.ids)[p.weights > 0], p.targets[p.weights > 0]) for p in batch.split(pieces)]
+    rows = [F.cross_entropy(model(p.ids)[p.weights > 0], p.targets[p.weights > 0]) for p in batch.split(micro_batches)]
     naive = gradients(model, [loss / len(rows) for loss in rows])
     assert max((naive[n] - whole[n]).abs().max() for n in whole) > 1e-3
 
@@ -144,14 +144,14 @@ def test_metrics_have_one_line_a_step_and_on_step_sees_each():
     assert history[0]["loss"] == pytest.approx(math.log(13), abs=0.1)
 
 
-def test_the_loss_of_a_step_is_the_sum_of_its_pieces():
+def test_the_loss_of_a_step_is_the_sum_of_its_micro_batches():
     model = tiny()
 
-    def three_pieces(step):
+    def three_micro_batches(step):
         for value in (1.0, 2.0, 4.0):
             yield model.tok_emb.weight.sum() * 0 + value, {"pairs": 1}
 
-    (metrics,) = train(model, three_pieces, settings(steps=1))
+    (metrics,) = train(model, three_micro_batches, settings(steps=1))
     assert metrics["loss"] == 7.0
     assert metrics["pairs"] == 3
 
@@ -472,7 +472,7 @@ def test_parameter_drift_counts_adapters_as_the_change_they_make(make):
         adapter.B.normal_(generator=torch.Generator().manual_seed(i))
     moved = sum(a.delta().square().sum() for a in lora.adapters(after).values())
     whole = sum(p.square().sum() for p in before.parameters())
-    beside = parameter_drift(before, after)
-    assert beside == pytest.approx((moved / whole).sqrt().item(), rel=1e-5)
+    unmerged = parameter_drift(before, after)
+    assert unmerged == pytest.approx((moved / whole).sqrt().item(), rel=1e-5)
     lora.merge(after)
-    assert parameter_drift(before, after) == pytest.approx(beside, rel=1e-5)
+    assert parameter_drift(before, after) == pytest.approx(unmerged, rel=1e-5)

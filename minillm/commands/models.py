@@ -102,12 +102,12 @@ class Evaluate:
         if self.text:
             stream = token_stream(TextFiles(self.text), run.tokenizer)
             loss = text_loss(run.gpt, stream, config, run.tokenizer)
-            print(f"loss: {loss['nats_per_token']:.4f} nats a token, {loss['bits_per_byte']:.4f} bits a byte")
+            print(f"loss: {loss['nats_per_token']:.4f} nats per token, {loss['bits_per_byte']:.4f} bits per byte")
         if self.pairs:
             dialogues, counts = prepare(records.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
             nats = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
             print(
-                f"loss on answers: {nats:.4f} nats a token ({counts['dialogues']} dialogues, "
+                f"loss on answers: {nats:.4f} nats per token ({counts['dialogues']} dialogues, "
                 f"{counts['cut']} cut, {counts['dropped']} dropped)"
             )
         if not self.text and not self.pairs:

@@ -17,9 +17,9 @@ from minillm.training import mean_loss
 
 @torch.no_grad()
 def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
-    """Mean loss on a token stream, of a long one on its first 1,000 rows: nats a token, and bits a byte.
+    """Mean loss on a token stream, of a long one on its first 1,000 rows: nats per token, and bits per byte.
 
-    Bits a byte can be compared across tokenizers; nats a token cannot: longer tokens are harder.
+    Bits per byte can be compared across tokenizers; nats per token cannot: longer tokens are harder.
     """
     model.eval()
     total, count, n_bytes = 0.0, 0, 0

@@ -71,7 +71,7 @@ def run(
 ) -> Result:
     """Run a command to its end.
 
-    `file_limit`: no file may grow beyond so many bytes, as on a full disk. `ctrl_c_when`: press Ctrl-C as
+    `file_limit`: no file may grow beyond this many bytes, as on a full disk. `ctrl_c_when`: press Ctrl-C as
     soon as this is true.
     """
     words = command.split() if isinstance(command, str) else [str(word) for word in command]
