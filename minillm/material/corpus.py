@@ -74,7 +74,7 @@ def encode(documents: Documents, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
     text ends."""
     begins = True
     for run in batches(pieces(documents)):
-        bodies = tokenizer.encoding.encode_ordinary_batch([text for text, _ in run], num_threads=2)
+        bodies = tokenizer.encode_batch(text for text, _ in run)
         ids: list[int] = []
         for body, (_, ends) in zip(bodies, run, strict=True):
             if begins:
