@@ -26,6 +26,8 @@ class Message:
     role: str
     """system, user or assistant."""
     content: str
+    learn: bool = True
+    """Whether an answer is learned; one that is not is only what the next turns follow."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,17 @@ def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialog
 
     Raises ValueError if the roles are not in order.
     """
-    return Dialogue(*join_turns(encode_turns(messages, tokenizer), tokenizer.doc, tokenizer.end))
+    turns = encode_turns(messages, tokenizer)
+    ids, mask = join_turns(turns, tokenizer.doc, tokenizer.end)
+    if not all(m.learn for m in messages):
+        answers, at = [m for m in messages if m.role == "assistant"], 1
+        for (question, answer), message in zip(turns, answers):
+            at += len(question)
+            size = len(answer or ()) + 1  # its [END]
+            if not message.learn:
+                mask[at : at + size] = [False] * size
+            at += size
+    return Dialogue(ids, mask)
 
 
 def encode_prompt(question: str, tokenizer: Tokenizer) -> list[int]:

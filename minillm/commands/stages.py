@@ -63,18 +63,24 @@ class Pretrain(PretrainConfig):
     """Stage 1: train a base model on raw text."""
 
     text: tuple[Path, ...]
-    """Text files, folders of .txt and .md files, or - for standard input."""
+    """Text files, folders of .txt and .md files, JSON lines with a field text, or - for standard input."""
     out: Path
     """Run folder to write."""
     tokenizer: str | None = None
     """A tokenizer folder, or gpt2; without it one is trained on the text."""
     documents: Documents = "file"
-    """What is one document: a file, a paragraph or a line."""
+    """What is one document: a file (a record of JSON lines), a paragraph or a line."""
+    separator: str | None = None
+    """A text that separates documents, such as "<|endoftext|>"; \\n is a line end."""
+    encoding: str | None = None
+    """Encoding of text files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        documents = TextFiles(self.text, self.documents)
+        documents = TextFiles(self.text, self.documents, self.separator, self.encoding, self.clean, self.strict)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
             result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
@@ -89,17 +95,22 @@ class Sft(SFTConfig):
     base: Path
     """Run folder of the base model."""
     pairs: tuple[Path, ...]
-    """JSON or JSON-lines files of dialogues (Alpaca, prompt/completion, messages, ShareGPT)."""
+    """Files of dialogues (Alpaca, prompt/completion, messages, ShareGPT, …) in JSON, JSON lines or CSV."""
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn beside the dialogues (with --rehearse-rows)."""
+    encoding: str | None = None
+    """Encoding of files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
-        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        base = run_folder.load_run(self.base)
+        dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
+        rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
@@ -110,17 +121,22 @@ class Prefer(PreferenceConfig):
     base: Path
     """Run folder of the assistant to start from."""
     preferences: tuple[Path, ...]
-    """JSON or JSON-lines files with prompt, chosen, rejected."""
+    """Files of prompt, chosen, rejected, as texts or as messages, in JSON, JSON lines or CSV."""
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn beside the pairs (with --rehearse-rows)."""
+    encoding: str | None = None
+    """Encoding of files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
-        base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
-        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        base = run_folder.load_run(self.base)
+        found = records.read_preferences(self.preferences, self.strict, self.encoding)
+        rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
 
 
