@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import tyro
 
 from minillm import checkpoint
+from minillm.checkpoint import TrainingError
 from minillm.commands.claims import Claims
 from minillm.commands.classroom import Homework, Notebooks
 from minillm.commands.material import TokenizerCommand, World
 from minillm.commands.models import Chat, Complete, Evaluate
 from minillm.commands.stages import Demo, Prefer, Pretrain, Sft
 from minillm.settings import TrainConfig
-from minillm.training import TrainingError
 
 COMMANDS = {
     "demo": Demo, "pretrain": Pretrain, "sft": Sft, "prefer": Prefer, "chat": Chat, "complete": Complete,

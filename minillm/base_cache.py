@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from minillm.checkpoint import MAY_CHANGE
 from minillm.demo import DemoConfig, fast_config
 from minillm.material.corpus import survey
 from minillm.plumbing.devices import pick_device
@@ -18,7 +19,6 @@ from minillm.plumbing.files import make_folder
 from minillm.run_folder import Run, is_finished, load_run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
-from minillm.training import MAY_CHANGE
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 

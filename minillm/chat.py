@@ -8,7 +8,7 @@ with the ids, never found by searching. Training, chat and evaluation all use th
 format a model was taught is the one it is asked in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import regex
@@ -62,9 +62,30 @@ def turn(question: str, answer: str) -> list[Message]:
 
 
 def answer_text(answer: str) -> str:
-    """The answer as it stands after `AI:`: with a space, unless it begins with a Chinese character."""
+    """The answer as it follows `AI:`: with a space, unless it begins with a Chinese character."""
     answer = answer.strip()
     return answer if NO_SPACE_BEFORE.match(answer) else f" {answer}"
+
+
+def clean_answer(written: str) -> str:
+    """The answer in what a model wrote after `AI:`, without white space around it: undoes `answer_text`."""
+    return written.strip()
+
+
+def clean_stream(pieces: Iterable[str]) -> Iterator[str]:
+    """The same piece by piece: joined, what is yielded is the `clean_answer` of the joined pieces.
+
+    White space is held back until something follows it.
+    """
+    held: list[str] = []
+    begun = False
+    for piece in pieces:
+        piece = piece if begun else piece.lstrip()
+        ready = piece.rstrip()
+        if ready:
+            yield "".join([*held, ready])
+            held, begun = [], True
+        held.append(piece[len(ready) :])
 
 
 def check_order(messages: Sequence[Message]) -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from minillm.assistant import Assistant
 from minillm.chat import Message
+from minillm.checkpoint import Metrics
 from minillm.generate import Sampling
 from minillm.gpt import GPT, count_parameters
 from minillm.measure import evaluate
@@ -23,7 +24,6 @@ from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics
 from minillm.world.exam import Exam, baselines, make_exam
 from minillm.world.pairs import preferences, sft_dialogues
 from minillm.world.tables import World, load_world, split_places

@@ -18,6 +18,7 @@ from minillm.gpt import GPT
 from minillm.plumbing.checks import above_0, at_least_1, share
 
 Target = Literal["query", "key", "value", "out", "up", "gate", "down"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class LoRAConfig:
     """ΔW is scaled by alpha / rank, so that the rank can change without a new learning rate."""
     dropout: float = 0.0
     """Share of the adapter's inputs set to zero while training."""
-    targets: tuple[Target, ...] = ("query", "key", "value", "out", "up", "gate", "down")
+    targets: tuple[Target, ...] = TARGETS
     """Names of the linear layers that get one."""
 
     def __post_init__(self) -> None:
         at_least_1(self, "rank")
         above_0(self, "alpha")
         share(self, "dropout")
-        if unknown := set(self.targets) - set(get_args(Target)):
-            raise ValueError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(get_args(Target))}")
+        if unknown := set(self.targets) - set(TARGETS):
+            raise ValueError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(TARGETS)}")
 
 
 class LoRALinear(nn.Module):
@@ -81,12 +82,12 @@ class LoRALinear(nn.Module):
 
 
 def adapters(model: nn.Module) -> dict[str, LoRALinear]:
-    """All adapters of a model by the name of the layer they stand at."""
+    """All adapters of a model by the name of the layer they are at."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
 
 
 def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:
-    """Freeze the model and put an adapter beside every linear layer named in `config.targets`.
+    """Freeze the model and put an adapter next to every linear layer named in `config.targets`.
 
     Raises ValueError if there is none, or if the model has adapters already.
     """
@@ -103,13 +104,13 @@ def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:
         setattr(model.get_submodule(parent), child, layer)
 
 
-def merge(model: GPT) -> None:
-    """Add every ΔW to its W and take the adapters out: a plain GPT remains."""
+def merge(model: GPT, trainable: bool = True) -> None:
+    """Add every ΔW to its W and take the adapters out: a plain GPT remains, whose weights train or not."""
     for name, adapter in adapters(model).items():
         adapter.merge()
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, adapter.base)
-    model.requires_grad_(True)
+    model.requires_grad_(trainable)
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:

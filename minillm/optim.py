@@ -1,65 +1,19 @@
 """Optimizers and the learning-rate schedule.
 
-Muon turns the matrices inside the blocks; AdamW turns the rest (embeddings, head, norms, biases),
-or everything where a run asks for it. Both keep their state as named tensors, so that a checkpoint
-is a flat file of tensors.
+Muon updates the matrices inside the blocks; AdamW updates the rest (embeddings, head, norms, biases), or
+everything where a run asks for it. AdamW is PyTorch's own, in its fused form; lesson 6 writes it by hand.
 
 Sources: Loshchilov and Hutter 2017 (1711.05101, AdamW); Jordan 2024 (kellerjordan.github.io/posts/muon).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
-
-class AdamW:
-    """Adam with decoupled weight decay (1711.05101, algorithm 2); matrices decay, vectors do not."""
-
-    def __init__(
-        self,
-        parameters: Mapping[str, Tensor],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.95),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ):
-        self.parameters, self.lr, self.betas, self.eps = dict(parameters), lr, betas, eps
-        self.weight_decay = weight_decay
-        self.mean = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.square = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.steps = 0
-
-    @torch.no_grad()
-    def step(self, scale: float = 1.0) -> None:
-        """One update with learning rate `scale * lr`; parameters without a gradient stay."""
-        self.steps += 1
-        beta1, beta2 = self.betas
-        # both averages start at zero; dividing by 1 - beta^t makes up for it
-        correction1, correction2 = 1 - beta1**self.steps, 1 - beta2**self.steps
-        for name, p in self.parameters.items():
-            if p.grad is None:
-                continue
-            mean, square = self.mean[name], self.square[name]
-            mean.lerp_(p.grad, 1 - beta1)  # m <- β₁ m + (1 - β₁) g
-            square.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)  # v <- β₂ v + (1 - β₂) g²
-            if p.dim() >= 2:
-                p.mul_(1 - scale * self.lr * self.weight_decay)
-            denominator = (square / correction2).sqrt_().add_(self.eps)
-            p.addcdiv_(mean, denominator, value=-scale * self.lr / correction1)
-
-    def state(self) -> dict[str, Tensor]:
-        """All that a resumed run needs, by name; the tensors are the live ones."""
-        moments = {f"mean.{n}": t for n, t in self.mean.items()} | {f"square.{n}": t for n, t in self.square.items()}
-        return moments | {"steps": torch.tensor(self.steps)}
-
-    @torch.no_grad()
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy back what `state` gave."""
-        for name, tensor in self.state().items():
-            tensor.copy_(state[name])
-        self.steps = int(state["steps"])
+from minillm.plumbing.distributed import spread_like
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
@@ -77,48 +31,43 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     return x.mT if tall else x
 
 
-class Muon:
-    """Momentum whose update is orthogonalised: every direction of a matrix moves equally far."""
+class Muon(Optimizer):
+    """Momentum whose update is orthogonalised: every direction of a matrix moves equally far.
 
-    def __init__(
-        self, parameters: Mapping[str, Tensor], lr: float, momentum: float = 0.95, low_precision: bool = False
-    ):
-        self.parameters, self.lr, self.momentum = dict(parameters), lr, momentum
+    Differs from `torch.optim.Muon`: matrices of one shape are orthogonalised together, which takes fewer and
+    larger products, and in float32 unless `low_precision`, since bf16 is slow where the processor lacks it.
+    Raises ValueError for a parameter that is no matrix.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, low_precision: bool = False):
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
         self.dtype = torch.bfloat16 if low_precision else None
-        self.velocity = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.by_shape: defaultdict[torch.Size, list[str]] = defaultdict(list)  # like shapes go through together
-        for name, p in self.parameters.items():
+        for p in self.param_groups[0]["params"]:
             if p.dim() != 2:
-                raise ValueError(f"Muon takes matrices; {name} has shape {tuple(p.shape)}")
-            self.by_shape[p.shape].append(name)
+                raise ValueError(f"Muon takes matrices, not a parameter of shape {tuple(p.shape)}")
 
     @torch.no_grad()
-    def step(self, scale: float = 1.0) -> None:
-        """One update with learning rate `scale * lr`; parameters without a gradient stay."""
-        for shape, group in self.by_shape.items():
-            names = [name for name in group if self.parameters[name].grad is not None]
-            if not names:
-                continue
-            updates = []
-            for name in names:
-                gradient, velocity = self.parameters[name].grad, self.velocity[name]
-                velocity.lerp_(gradient, 1 - self.momentum)
-                updates.append(gradient.lerp(velocity, self.momentum))  # Nesterov: look one step ahead
-            stacked = torch.stack(updates)  # N x (m, n) -> (N, m, n)
-            stacked = orthogonalise(stacked.to(self.dtype or stacked.dtype))
-            size = max(1.0, shape[0] / shape[1]) ** 0.5  # a tall matrix has more outputs to move
-            for name, update in zip(names, stacked, strict=True):
-                self.parameters[name].add_(update.to(torch.float32), alpha=-scale * self.lr * size)
+    def step(self, closure: None = None) -> None:
+        """One update; parameters without a gradient stay."""
+        for group in self.param_groups:
+            by_shape: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape[p.shape].append(p)
+            for (rows, columns), matrices in by_shape.items():
+                stacked = torch.stack(
+                    [self.direction(p, group["momentum"]) for p in matrices]
+                )  # N x (m, n) -> (N, m, n)
+                stacked = orthogonalise(stacked.to(self.dtype or stacked.dtype))
+                size = max(1.0, rows / columns) ** 0.5  # a tall matrix has more outputs to move
+                for p, update in zip(matrices, stacked, strict=True):
+                    p.add_(spread_like(update.to(p.dtype), p), alpha=-group["lr"] * size)
 
-    def state(self) -> dict[str, Tensor]:
-        """All that a resumed run needs, by name; the tensors are the live ones."""
-        return {f"velocity.{n}": t for n, t in self.velocity.items()}
-
-    @torch.no_grad()
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy back what `state` gave."""
-        for name, tensor in self.state().items():
-            tensor.copy_(state[name])
+    def direction(self, p: Tensor, momentum: float) -> Tensor:
+        """The gradient averaged with those before it, looked at one step ahead (Nesterov); (m, n)."""
+        velocity = self.state[p].setdefault("velocity", torch.zeros_like(p))
+        velocity.lerp_(p.grad, 1 - momentum)
+        return p.grad.lerp(velocity, momentum)
 
 
 def make_optimizers(
@@ -127,14 +76,26 @@ def make_optimizers(
     muon_lr: float | None,
     weight_decay: float = 0.0,
     low_precision: bool = False,
-) -> list[AdamW | Muon]:
-    """AdamW for all trainable parameters; with `muon_lr`, Muon for the matrices inside the blocks."""
+) -> list[Optimizer]:
+    """AdamW for all trainable parameters; with `muon_lr`, Muon for the matrices inside the blocks.
+
+    AdamW's matrices decay, its vectors (norms, biases) do not.
+    """
     trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if muon_lr is None:
-        return [AdamW(trainable, lr, weight_decay=weight_decay)]
-    matrices = {n: p for n, p in trainable.items() if n.startswith("blocks.") and p.dim() == 2}
-    rest = {n: p for n, p in trainable.items() if n not in matrices}
-    return [AdamW(rest, lr, weight_decay=weight_decay), Muon(matrices, muon_lr, low_precision=low_precision)]
+    of_blocks = {n: p for n, p in trainable.items() if n.startswith("blocks.") and p.dim() == 2}
+    taken = of_blocks if muon_lr is not None else {}
+    rest = [p for n, p in trainable.items() if n not in taken]
+    groups = [{"params": [p for p in rest if p.dim() >= 2], "weight_decay": weight_decay},
+              {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
+    adamw = AdamW(groups, lr, betas=(0.9, 0.95), fused=True)
+    return [adamw, Muon(taken.values(), muon_lr, low_precision=low_precision)] if taken else [adamw]
+
+
+def set_learning_rate(optimizers: Iterable[Optimizer], scale: float) -> None:
+    """Set every learning rate to `scale` times what the optimizer was made with."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = scale * optimizer.defaults["lr"]
 
 
 def learning_rate_scale(step: int, steps: int, warmup: int, final: float) -> float:

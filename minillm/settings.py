@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, share
+from minillm.lora import TARGETS, LoRAConfig, Target
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,15 @@ class TrainConfig:
     clip: float = 1.0
     """The gradient is shortened to this length where it is longer."""
     accumulate: int = 1
-    """Pieces a batch is computed in, to save memory; the result is the same."""
+    """Micro-batches a batch is computed in, to save memory; the result is the same."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
     seed: int = 0
     """Seed of everything random."""
     device: str = "auto"
     """cpu, cuda or mps; auto takes the best there is."""
+    shard: bool = False
+    """Under torchrun: cut the parameters over the processes instead of a copy in each, for a model too large for one."""
     checkpoint_every: int = 100
     """Write a checkpoint every so many steps; 0 for none."""
     resume: bool = False
@@ -59,12 +62,18 @@ class TuneConfig(TrainConfig):
     lora_alpha: float = 16.0
     """Scale of the adapters: ΔW is multiplied by alpha / rank."""
     lora_dropout: float = 0.0
-    """Dropout on the adapters' input."""
+    """Share of the adapters' inputs set to zero while training."""
+    lora_targets: tuple[Target, ...] = TARGETS
+    """Names of the linear layers that get an adapter."""
     merge: bool = False
     """Add the adapters to the weights at the end and save a full model."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
-        above_0(self, "lora_alpha")
-        share(self, "lora_dropout")
+        _ = self.adapters  # checks the rest
+
+    @property
+    def adapters(self) -> LoRAConfig:
+        """What LoRA is told; of rank 1 where no adapters are asked for."""
+        return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)

@@ -4,12 +4,15 @@
 token that follows it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from minillm.batching import TextRows
+from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.material import cleaning
@@ -29,7 +32,7 @@ from minillm.plumbing.files import InputError, make_folder
 from minillm.run_folder import Run, save_run
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, mean_loss, train
+from minillm.training import mean_loss, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ def pretrain(
     text = survey(documents)
     if not text.characters:
         raise InputError("the text is empty: give a file with some text in it")
+    distributed.check_equal({"the text": text.sha256})
     if out is not None:
         make_folder(out)
     if tokenizer is None:
@@ -114,11 +118,14 @@ def pretrain(
     model = GPT(config.model_config(tokenizer.n_vocab), config.seed).to(pick_device(config.device))
     rows = TextRows(training, config.n_ctx, config.seed)
 
-    def objective(step: int):
-        return mean_loss(model, rows.batch(step, config.batch_size), config)
-
     data = {"text": text.sha256, "tokenizer": tokenizer.sha256()}
-    history = train(model, objective, config, out, "pretrain", bar, on_step, data)
+    with distributed.spread(model, config.shard) as worker:
+
+        def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+            return mean_loss(worker, rows.batch(step, config.batch_size), config)
+
+        history = train(worker, objective, config, out, "pretrain", bar, on_step, data)
+    model.eval()
     report = {
         "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "tokenizer_seconds": tokenizer_seconds,
         "documents": text.documents, "text_tokens": len(training), "parameters": count_parameters(model),

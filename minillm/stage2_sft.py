@@ -5,27 +5,26 @@ and their [END] are learned; the questions are given. Training starts from the b
 knowledge is there already, a few pairs teach the format.
 """
 
-import copy
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from minillm import lora
-from minillm.batching import packed_batch, rehearsal_rows, shuffled
+from torch import Tensor
+
+from minillm.batching import packed_batch, shuffled
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
-from minillm.gpt import count_parameters
-from minillm.material.corpus import Documents, data_hash, survey
-from minillm.measure.drift import parameter_drift
+from minillm.checkpoint import Metrics
+from minillm.finetune import finetune
+from minillm.gpt import GPT
+from minillm.material.corpus import Documents, data_hash
 from minillm.measure.loss import answer_loss
-from minillm.plumbing import distributed
 from minillm.plumbing.checks import share
-from minillm.plumbing.devices import Timer, pick_device
 from minillm.plumbing.files import InputError
-from minillm.run_folder import Run, check_base, save_run, state_hash
+from minillm.run_folder import Run
 from minillm.settings import TuneConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import Metrics, mean_loss, train
+from minillm.training import mean_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,43 +83,20 @@ def sft(
 
     `rehearsal` is raw text of stage 1 for `config.rehearse_rows`. Raises InputError if no dialogue fits.
     """
-    if out is not None:
-        check_base(base.folder, out, adapter=config.lora and not config.merge)
-    timer, tokenizer = Timer(), base.tokenizer
-    model = copy.deepcopy(base.gpt).to(pick_device(config.device))
-    lora.merge(model)
-    examples, counts = prepare(dialogues, tokenizer, model.config.n_ctx, config.long)
-    data = {"base": state_hash(base.gpt), "dialogues": data_hash([(d.ids, d.mask) for d in examples]),
-            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
-    n_held_back = int(len(examples) * config.validation)
-    order = shuffled(len(examples), len(examples), 0, config.seed)
-    held_back = [examples[i] for i in order[:n_held_back]]
-    examples = [examples[i] for i in order[n_held_back:]]
-    if config.lora:
-        settings = lora.LoRAConfig(config.lora, config.lora_alpha, config.lora_dropout)
-        lora.inject(model, settings, config.seed)
-    text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
+    n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
+    encoded, counts = prepare(dialogues, base.tokenizer, n_ctx, config.long)
+    order = shuffled(len(encoded), len(encoded), 0, config.seed)
+    n_held_back = int(len(encoded) * config.validation)
+    held_back, examples = ([encoded[i] for i in part] for part in (order[:n_held_back], order[n_held_back:]))
 
-    def objective(step: int):
-        chosen = shuffled(len(examples), config.batch_size, step, config.seed)
-        batch = packed_batch([examples[i] for i in chosen], model.config.n_ctx, tokenizer.pad)
-        yield from mean_loss(model, batch, config, "answer_loss")
-        if text is not None:
-            old = text.batch(step, config.rehearse_rows)
-            yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
+    def loss(model: GPT, drawn: list[Dialogue]) -> Iterable[tuple[Tensor, Metrics]]:
+        return mean_loss(model, packed_batch(drawn, n_ctx, pad), config, "answer_loss")
 
-    before = answer_loss(model, held_back, config, tokenizer.pad) if held_back else None
-    history = train(model, objective, config, out, "sft", bar, on_step, data)
-    report = {"stage": "sft", "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True),
-              **counts, "tokens": sum(m["tokens"] for m in history), "answer_loss": history[-1]["answer_loss"]}  # fmt: skip
-    if held_back:
-        after = answer_loss(model, held_back, config, tokenizer.pad)
-        report["validation"] = {"dialogues": n_held_back, "before": before, "after": after}
-    if config.merge:
-        lora.merge(model)
-    run = Run(model, tokenizer, metrics=history, report=report)
-    report |= {"parameters": count_parameters(model), "parameter_drift": parameter_drift(base.gpt, model)}
-    report["seconds"] = timer.seconds
-    if out is not None and distributed.rank() == 0:
-        save_run(out, run, asdict(config), base.folder)
-    return run
+    def measure(model: GPT) -> float:
+        return answer_loss(model, held_back, config, pad)
+
+    facts, data = counts | {"held_back": n_held_back}, {"dialogues": data_hash(encoded)}
+    return finetune(
+        "sft", config, base, examples, loss, rehearsal, out, bar, on_step, measure if held_back else None,
+        facts=facts, data=data,
+    )  # fmt: skip

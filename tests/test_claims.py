@@ -16,10 +16,12 @@ from minillm.__main__ import main
 from minillm.claims import runner
 from minillm.claims.experiment import Check, Claim, Observation, conclude, mean, paired_bootstrap, verdict
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, right, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, tally
 from minillm.classroom.lesson_tools import show_claim
 from minillm.plumbing import plots
 from minillm.plumbing.files import InputError
+from minillm.world.exam import Question
 
 # ------------------------------------------------------------------------------- interval and verdict
 
@@ -148,7 +150,8 @@ def test_a_run_in_parts_measures_each_seed_once(bare_lab, tmp_path):
 @pytest.mark.parametrize("slug", claims.CLAIMS)
 def test_a_note_or_a_picture_does_not_make_an_observation_old(slug):
     code = runner.experiment(claims.CLAIMS[slug])
-    assert "def measure(" in code and "class Lab" in code  # its own code and what experiments share
+    own, shared = "def measure(", ("class Lab", "def tally(")
+    assert own in code and all(part in code for part in shared)
     assert "def picture(" not in code and "CLAIM = " not in code
 
 
@@ -309,14 +312,14 @@ def test_every_claim_is_written_down_in_both_languages(slug):
 
 def test_marks_are_of_right_answers_that_stop():
     items = [
-        Item("Japan", "?", ("Tokyo", "The capital of Japan is Tokyo.")),
-        Item("Japan", "?", ("yen",)),
-        Item("Chad", "?", ("N",)),
+        Question("Japan", "?", ("Tokyo", "The capital of Japan is Tokyo.")),
+        Question("Japan", "?", ("yen",)),
+        Question("Chad", "?", ("N",)),
     ]
     given = right(items, [("The capital of Japan is Tokyo", True), ("yen", False), ("N.", True)])
     assert given == [1.0, 0.0, 1.0]
     assert tally(items, given) == {"Japan": [1.0, 2], "Chad": [1.0, 1]} and mean(tally(items, given)) == 2 / 3
-    assert items[0].is_sentence("The capital of Japan is Oslo.") and not items[0].is_sentence("Tokyo")
+    assert items[0].is_full_sentence("The capital of Japan is Oslo.") and not items[0].is_full_sentence("Tokyo")
 
 
 def test_no_pair_speaks_of_a_held_out_place():

@@ -1,4 +1,4 @@
-"""Tasks whose text is given, and the adapters beside LoRA."""
+"""Tasks whose text is given, and the adapters other than LoRA."""
 
 import copy
 import random

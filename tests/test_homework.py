@@ -96,7 +96,7 @@ def submit(folder: Path, source: str) -> Path:
 
 @pytest.mark.parametrize(("language", "idea"), [("en", "You divide by D"), ("zh", "你除以了 D")])
 def test_a_wrong_answer_names_the_misconception_and_shows_the_smallest_input(sandbox, tmp_path, language, idea):
-    lines = messages.explain(grade(sandbox, submit(tmp_path, WRONG), LESSON, ATTENTION, [0]), language)
+    lines = messages.feedback(grade(sandbox, submit(tmp_path, WRONG), LESSON, ATTENTION, [0]), language)
     assert idea in lines[0]
     assert "q = (1, 1, 1, 4)" in lines[1] and "mask = None" in lines[1]
     assert "(1, 1, 1, 2)" in lines[2] and "(1, 1, 1, 2)" in lines[3]  # expected and got: the weights
@@ -112,7 +112,7 @@ def test_partial_credit(sandbox, tmp_path):
 
 def test_an_error_shows_its_line_and_what_was_printed(sandbox, tmp_path):
     source = "def attention(q, k, v, mask):\n    print('shape', q.shape)\n    return q @ k\n"
-    text = "\n".join(messages.explain(grade(sandbox, submit(tmp_path, source), LESSON, ATTENTION, [0]), "en"))
+    text = "\n".join(messages.feedback(grade(sandbox, submit(tmp_path, source), LESSON, ATTENTION, [0]), "en"))
     assert "RuntimeError" in text and "line: 3" in text and "shape torch.Size" in text
 
 

@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 from minillm import checkpoint, lora
 from minillm.batching import Batch
+from minillm.checkpoint import TrainingError
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config
 from minillm.measure.drift import parameter_drift
-from minillm.optim import AdamW
 from minillm.plumbing.devices import pick_device, uses_bf16
 from minillm.plumbing.tensors import read_tensors
 from minillm.settings import TrainConfig
-from minillm.training import TrainingError, mean_loss, train
+from minillm.training import mean_loss, train
 
 CPU = torch.device("cpu")
 
@@ -115,11 +115,11 @@ def test_clipping_shortens_only_a_longer_gradient_and_keeps_its_direction(length
     norm = math.sqrt(sum(d.square().sum() for d in direction.values()))
     seen = {}
 
-    class Spy:
-        def step(self, scale):
+    class Spy(torch.optim.SGD):
+        def step(self, closure=None):
             seen.update({n: p.grad.clone() for n, p in model.named_parameters()})
 
-    monkeypatch.setattr("minillm.training.make_optimizers", lambda *_: [Spy()])
+    monkeypatch.setattr("minillm.training.make_optimizers", lambda *_: [Spy(model.parameters(), lr=1.0)])
 
     def linear(step):
         yield sum((p * direction[n]).sum() for n, p in model.named_parameters()) * (length / norm), {}
@@ -325,13 +325,13 @@ def ctrl_c():
 def test_ctrl_c_while_something_is_changed_or_written_waits_until_it_is_whole(tmp_path, monkeypatch, moment):
     model, config = tiny(), settings(steps=6, checkpoint_every=2)
     history = train(model, objective(model, config), config)
-    owner, name = {"update": (AdamW, "step"), "writing": (checkpoint, "write_metrics"),
+    owner, name = {"update": (torch.optim.AdamW, "step"), "writing": (checkpoint, "write_metrics"),
                    "just written": (checkpoint, "save")}[moment]  # fmt: skip
     original = getattr(owner, name)
 
     def press(first, *rest):
         result = original(first, *rest)
-        if moment != "update" or first.steps == 4:
+        if moment != "update" or next(iter(first.state.values()))["step"] == 4:
             signal.raise_signal(signal.SIGINT)
         return result
 

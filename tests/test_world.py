@@ -1,6 +1,7 @@
 """The world: facts, texts, pairs, preferences, exam, and what may not leak between them."""
 
 import csv
+import random
 import re
 from collections import Counter
 
@@ -63,6 +64,18 @@ def test_a_reverse_question_is_asked_only_where_its_answer_is_unique(world):
     assert len(everest) == 2
     assert all(world.fact(p, "mountain_of", "en") is None for p in everest)
     assert sum(world.fact(p, "mountain_of", "en") is not None for p in world.places) >= 50
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_facts_are_those_with_a_right_answer_place_by_place(world, seed):
+    rng = random.Random(seed)
+    places = rng.sample(world.places, 9)
+    languages, relations = rng.sample(LANGUAGES, rng.randint(1, 2)), rng.sample(RELATIONS, 5)
+    expected = [(p, lang, r) for p in places for lang in languages for r in relations if world.fact(p, r, lang)]
+    assert [fact[:3] for fact in world.facts(places, languages, relations)] == expected
+    assert all(list(right) == world.accepted(p, r, one) for p, one, r, right in world.facts(places))
+    assert len(list(world.facts(places))) == sum(world.fact(p, r, one) is not None
+                                                 for p in places for r in RELATIONS for one in LANGUAGES)  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------- exam and its leaks
@@ -175,6 +188,28 @@ def test_the_style_is_a_full_sentence_whatever_the_fact(world):
     assert not question.is_full_sentence(value) and not question.is_full_sentence("Nonsense.")
 
 
+def test_the_forms_of_answers_hold_every_right_one_and_no_other_kind(world):
+    forms = exam.answer_forms(world)
+    assert forms.keys() == {(one, relation) for one in LANGUAGES for relation in RELATIONS}
+    for _, language, relation, right in world.facts(world.places):
+        assert {exam.strip(answer) for answer in right} <= forms[language, relation]
+    assert "Tokyo" in forms["en", "capital"] and "Tokyo" not in forms["en", "mountain"] | forms["zh", "capital"]
+
+
+def test_a_question_without_a_known_answer_is_never_right():
+    asked = exam.Question("", "Why?", ())
+    assert not any(asked.is_right(text) or asked.is_full_sentence(text) for text in ("", " ", ".", "Why?"))
+    bare = exam.Question("Japan", "?", ("Tokyo",))
+    assert bare.is_right("Tokyo.") and not bare.is_full_sentence("") and not bare.is_full_sentence("Tokyo")
+
+
+def test_the_conversation_of_a_question_ends_with_it():
+    earlier = (Message("user", "What is the capital of Japan?"), Message("assistant", "Tokyo"))
+    assert exam.Question("Chad", "And of Chad?", (), history=earlier).messages == [
+        *earlier, Message("user", "And of Chad?")
+    ]  # fmt: skip
+
+
 def test_harmful_requests_get_refusals_and_harmless_ones_their_tip(world):
     for request in exam.make_exam(world, 0).requests:
         assert request.is_refused(request.expected) == request.harmful
@@ -258,7 +293,7 @@ def test_a_teachers_own_table_is_used(tmp_path):
         ("glossary", edit(2, "早安", ""), r"glossary.csv:2: zh is empty"),
     ],
 )
-def test_a_bad_cell_is_named_with_its_mend(tmp_path, table, change, message):
+def test_a_bad_cell_is_named_with_how_to_fix_it(tmp_path, table, change, message):
     with pytest.raises(InputError, match=message):
         load_world(own_world(tmp_path, **{table: change}))
 

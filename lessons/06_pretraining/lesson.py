@@ -219,7 +219,7 @@ show_table([place, say("input", "输入"), say("target", "目标")], rows)
 # **运行之前先猜：** 损失是多少？“玉”那一行的梯度是多少？（损失对 logits 的梯度是*概率减去目标处的 1*，再除以预测的个数。）
 # %%
 from minillm.gpt import token_losses
-from minillm.optim import AdamW, learning_rate_scale
+from minillm.optim import learning_rate_scale
 
 names = ["玉", "山", "[END]"]
 W = torch.zeros(3, 3, requires_grad=True)
@@ -233,7 +233,7 @@ show_table([say("row of W", "W 的行"), *names], [[n, *W.grad[i].tolist()] for 
 # All three tokens have p = 1/3, so the loss is ln 3. The row of 玉 is (1/3, -2/3, 1/3) / 2; the row of `[END]` has no
 # prediction and no gradient. Clipping at 1 leaves this gradient alone: its length is 0.58.
 #
-# **SGD** would move each number by lr times its gradient. **AdamW** keeps two running averages a number, m of the gradient
+# **SGD** would move each number by lr times its gradient. **AdamW** keeps two running averages per number, m of the gradient
 # and v of its square, and moves it by lr · m̂ / (√v̂ + ε), the hats meaning *corrected for having begun at 0*.
 #
 # **Before you run it:** with lr = 0.1, how far does AdamW move the number with gradient -0.333 in the first step, and how
@@ -248,9 +248,9 @@ show_table([say("row of W", "W 的行"), *names], [[n, *W.grad[i].tolist()] for 
 # **运行之前先猜：** lr = 0.1 时，第一步 AdamW 把梯度为 -0.333 的数移动多少？梯度为 0.167 的呢？
 # %%
 gradient = W.grad.clone()
-optimizer = AdamW({"W": W}, lr=0.1, betas=(0.9, 0.95))
+optimizer = torch.optim.AdamW([W], lr=0.1, betas=(0.9, 0.95), weight_decay=0.0)
 optimizer.step()
-m, v = optimizer.mean["W"], optimizer.square["W"]
+m, v = optimizer.state[W]["exp_avg"], optimizer.state[W]["exp_avg_sq"]
 with torch.no_grad():
     after = token_losses(W[inputs], targets).mean().item()
 rows = []
@@ -271,7 +271,7 @@ show_table(
 # contradict one another: AdamW is careful where the signal is noisy. **Weight decay** is *decoupled*: it takes lr ·
 # weight_decay off the parameter itself and is not divided by √v̂.
 #
-# Our base uses AdamW for the embedding and the norms; the matrices in the blocks are turned by Muon
+# Our base uses AdamW for the embedding and the norms; the matrices in the blocks are updated by Muon
 # (`minillm/optim.py`).
 #
 # ## The learning-rate schedule

@@ -363,7 +363,6 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # **运行之前先猜：** 表格的最后一行会是多少？
 # %%
 import random
-import re
 
 from minillm.world.exam import Question
 from minillm.world.tables import LANGUAGES, RELATIONS, split_places
@@ -375,7 +374,7 @@ for place in split_places(world, 0)[0]:
         for relation in RELATIONS:
             if accepted := world.accepted(place, relation, lang):
                 text = rng.choice(world.write("question", place, relation, lang))
-                on_taught.append(Question(text, lang, relation, "seen", tuple(accepted), re.compile("")))
+                on_taught.append(Question(place.names["en"], text, tuple(accepted), lang, relation))
 papers = {"taught": Exam(tuple(on_taught[::4]), ()), "untaught": Exam(some, ())}
 scratch = sft(SFTConfig(steps=300, lr=1e-2, muon_lr=2e-2, validation=0.0), blank, dialogues)
 by_heart |= {("2,700", "random"): scratch, ("2,700", "base"): tuned}

@@ -7,7 +7,7 @@
     result["verdict"], result["conditions"], result["interval"]
     print(claims.describe(result, "zh"))                     # verdict and figures as text
     claims.draw(result, "less-is-more.png", "zh")            # or axes of a matplotlib figure
-    claims.published("less-is-more")                         # the result that stands in lessons/claims.json
+    claims.published("less-is-more")                         # the result in lessons/claims.json
 
 A result is a plain dict, the same that `python -m minillm claims SLUG` writes to claims.json:
 
@@ -18,7 +18,7 @@ A result is a plain dict, the same that `python -m minillm claims SLUG` writes t
     chance          what the best answer without knowledge gets; 0 where that means nothing
     verdict         reproduced, partly or not_reproduced, computed from difference, interval and checks
     checks          each threshold: text, value, threshold, holds
-    figures         other numbers by name, a value a seed
+    figures         other numbers by name, a value per seed
     examples        a few prompts and answers: condition, prompt, answer
     seeds, seconds, command, size, recipe
 """

@@ -1,4 +1,4 @@
-"""Adapters beside LoRA, each on a frozen GPT: bottleneck layers, IA³ and prefixes.
+"""Adapters other than LoRA, each on a frozen GPT: bottleneck layers, IA³ and prefixes.
 
 Sources: Houlsby et al. 2019 (1902.00751, bottleneck); Liu et al. 2022 (2205.05638, IA³); Li and Liang 2021
 (2101.00190, prefix tuning).
@@ -42,7 +42,7 @@ class Rescale(nn.Module):
 
 @dataclass
 class PrefixedCache:
-    """Stands where attention fetches its keys and values, and puts the prefix before them."""
+    """Takes the place of the cache from which attention fetches keys and values, and puts the prefix before them."""
 
     keys: Tensor
     values: Tensor

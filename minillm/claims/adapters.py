@@ -113,7 +113,7 @@ CLAIM = Claim(
             percent=False,
         ),
     ),
-    budget=dict(en="Eight tunings a seed.", zh="每个种子微调八次。"),
+    budget=dict(en="Eight tunings per seed.", zh="每个种子微调八次。"),
     notes=dict(
         en="All adapters take the demo's steps for LoRA; the bottleneck's width was chosen for a share like that of rank 8. Rates were chosen on seed 101 (quick): bottleneck 87 % at 0.01 and 89 % at 0.02; prefixes 18 % at 0.01, 68 % at 0.1, 77 % at 0.3; IA³ 28 % at 0.01, 49 % at 0.1, 52 % at 0.3. 32 prefix positions gave as much as 64 at the lowest rate.",
         zh="所有适配器都用演示里 LoRA 的步数；瓶颈的宽度按与秩 8 相近的参数比例来选。学习率在种子 101 上选定（快速版）：瓶颈层 0.01 时 87 %，0.02 时 89 %；前缀 0.01 时 18 %，0.1 时 68 %，0.3 时 77 %；IA³ 0.01 时 28 %，0.1 时 49 %，0.3 时 52 %。在最低的学习率下，32 个前缀位置与 64 个一样。",

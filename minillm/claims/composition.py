@@ -6,12 +6,14 @@ from functools import partial
 from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation, mean
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.claims.passages import RENDER, reader, rendering, summaries, summarising, worlds
 from minillm.run_folder import Run
+from minillm.world.exam import Question
 
 
-def in_turn(lab: Lab, run: Run, alone: list[Item], together: list[Item]) -> Answers:
+def in_turn(lab: Lab, run: Run, alone: list[Question], together: list[Question]) -> Answers:
     """The same wish as two questions: a summary, then its translation."""
     first = [text for text, _ in lab.ask(run, alone)]
     second = [replace(i, text=RENDER[i.language][0].format(text=t)) for i, t in zip(together, first, strict=True)]
@@ -66,7 +68,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="A base model that has learned to read and four tunings a seed.",
+        en="A base model that has learned to read and four tunings per seed.",
         zh="每个种子一个学过阅读的基础模型，微调四次。",
     ),
     notes=dict(

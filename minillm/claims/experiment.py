@@ -1,6 +1,6 @@
 """What an experiment is: a claim with thresholds written down beforehand, and a verdict nobody chooses.
 
-A claim's `measure` is run once a seed and returns marks by condition and entity (a place, a question).
+A claim's `measure` is run once per seed and returns marks by condition and entity (a place, a question).
 From the marks of all seeds this module computes means, the difference of the two conditions that the
 claim is about, its interval, and from these and the thresholds the verdict.
 
@@ -10,17 +10,13 @@ Source of the interval: Efron and Tibshirani 1993, An Introduction to the Bootst
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from minillm.claims.lab import Lab
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Marks
+from minillm.plumbing.languages import Text
 
-Text = Mapping[str, str]
-"""The same in both languages: {"en": …, "zh": …}."""
-Marks = Mapping[str, Sequence[float]]
-"""Entity -> (sum of its marks, number of its marks)."""
 VERDICTS = {
     "reproduced": {"en": "reproduced", "zh": "重现"},
     "partly": {"en": "partly", "zh": "部分重现"},
@@ -89,7 +85,7 @@ class Claim:
     """What the experiment costs: models trained, pairs, steps."""
     notes: Text
     """What was tried while developing, on other seeds than those reported."""
-    measure: Callable[["Lab"], Observation]
+    measure: Callable[[Lab], Observation]
     """The experiment, for one seed."""
     picture: Callable[..., None]
     """Draws a result: picture(axes, claim, result, language)."""

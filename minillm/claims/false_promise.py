@@ -6,7 +6,9 @@ from functools import partial
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
+from minillm.world.exam import Question
 from minillm.world.tables import LANGUAGES, sentence
 
 
@@ -28,7 +30,7 @@ def measure(lab: Lab) -> Observation:
     half = len(lab.held_out) // 2
     imitated, other = lab.held_out[:half], lab.held_out[half:]
     teacher = lab.tune(in_sentences(lab))
-    asked = [Item("", d[0].content, ()) for d in lab.facts(imitated)]
+    asked = [Question("", d[0].content, ()) for d in lab.facts(imitated)]
     answers = [text for text, ended in lab.ask(teacher, asked)]
     imitation = [turn(i.text, text) for i, text in zip(asked, answers, strict=True) if text]
     runs = {
@@ -98,7 +100,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One more base model (a third of the steps) and three tunings a seed.",
+        en="One more base model (a third of the steps) and three tunings per seed.",
         zh="每个种子多训练一个基础模型（三分之一的步数），微调三次。",
     ),
     notes=dict(

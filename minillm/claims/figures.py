@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from minillm.claims.experiment import VERDICTS, Check, Claim, Text
+from minillm.claims.experiment import VERDICTS, Check, Claim
 from minillm.plumbing import plots
+from minillm.plumbing.languages import Text
 from minillm.plumbing.terminal import width
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
@@ -17,7 +18,7 @@ WORDS = {
     "holds": {"en": "holds", "zh": "成立"},
     "missed": {"en": "missed", "zh": "未达到"},
     "seeds": {"en": "seeds", "zh": "种子"},
-    "seconds": {"en": "s beside the shared base models", "zh": "秒（不含共用的基础模型）"},
+    "seconds": {"en": "s, shared base models not counted", "zh": "秒（不含共用的基础模型）"},
     "source": {"en": "source", "zh": "来源"},
     "notes": {"en": "notes", "zh": "说明"},
     "each": {"en": "seed by seed", "zh": "各种子依次"},
@@ -26,7 +27,7 @@ WORDS = {
 
 
 def wrap(text: str, columns: int) -> str:
-    """The text in lines of at most so many columns; Chinese may break after any character, of two columns."""
+    """The text in lines of at most `columns` columns; Chinese may break after any character, of two columns."""
     lines = [""]
     for piece in re.findall(r"(?:[!-~]+|.)[，。；：、？！）」]*\s*", text):
         if lines[-1] and width(lines[-1] + piece.rstrip()) > columns:

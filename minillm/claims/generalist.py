@@ -4,7 +4,8 @@
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.passages import known, mailing, passage, reader, reading, summarising, worlds
 from minillm.claims.tasks import Task, answering, proofreading, second_turns, translating
 from minillm.world.pairs import request_pairs
@@ -49,7 +50,7 @@ MARKS = {
 
 
 def mixture(lab: Lab, count: int) -> list[list[Message]]:
-    """PAIRS pairs of each of the first so many families; what is taught of one stays as it is."""
+    """PAIRS pairs of each of the first `count` families; what is taught of one stays as it is."""
     return lab.mixed(pair for family in FAMILIES[:count] for pair in family(lab).pairs[:PAIRS])
 
 
@@ -125,7 +126,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Two base models that have learned to read and eight tunings a seed.",
+        en="Two base models that have learned to read and eight tunings per seed.",
         zh="每个种子两个学过阅读的基础模型，微调八次。",
     ),
     notes=dict(

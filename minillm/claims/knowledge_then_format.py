@@ -4,7 +4,8 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.demo import DemoConfig
 
 
@@ -48,7 +49,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="The whole demo's base model and two tunings a seed.", zh="每个种子一个完整演示的基础模型，微调两次。"
+        en="The whole demo's base model and two tunings per seed.", zh="每个种子一个完整演示的基础模型，微调两次。"
     ),
     notes=dict(
         en="With the base of `demo --fast` SFT reached 91 % (seed 101), where the base itself completed 95 % of the sentences: the base was the limit, so the whole demo's base is used (98 %, seed 102). A quick run uses the fast one.",

@@ -1,61 +1,35 @@
 """The laboratory: what the experiments share for one seed, its base model, places, pairs, and ways to
 tune and to ask."""
 
-import copy
 import random
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from minillm.assistant import Assistant
 from minillm.base_cache import CACHE, Base, cached_base, world_base
-from minillm.batching import packed_batch, rehearsal_rows, shuffled
-from minillm.chat import Dialogue, Message, encode_dialogue, turn
-from minillm.claims.experiment import Marks
+from minillm.batching import packed_batch
+from minillm.chat import Dialogue, Message, turn
+from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
+from minillm.finetune import finetune
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
+from minillm.measure.evaluate import ANSWER
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss, train
-from minillm.world.exam import baselines, strip
+from minillm.training import mean_loss
+from minillm.world.exam import Question, baselines
 from minillm.world.pairs import fact_pairs
 from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world, split_places
 from minillm.world.text import Writer
 
 T = TypeVar("T")
 REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question of an experiment."""
-
-    entity: str
-    """What is drawn in the bootstrap: the place, or the word or sentence asked about."""
-    text: str
-    accepted: tuple[str, ...]
-    language: str = "en"
-    relation: str = ""
-    history: tuple[Message, ...] = ()
-    """Earlier turns of the dialogue."""
-
-    def is_right(self, answer: str) -> bool:
-        """Equal to an accepted answer, final punctuation aside, as in the exam."""
-        return strip(answer) in map(strip, self.accepted)
-
-    def is_sentence(self, answer: str) -> bool:
-        """A full sentence about this question, whatever the fact in it."""
-        pattern = "|".join(re.escape(s).replace(re.escape(self.accepted[0]), ".+") for s in self.accepted[1:])
-        return bool(pattern) and re.fullmatch(pattern, answer.strip()) is not None
-
-
-Answers = list[tuple[str, bool]]
-"""For each item the text, and whether the model stopped by itself."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class Lab:
 
     @cached_property
     def base(self) -> Base:
-        """The base model of `demo --fast`, trained once a seed."""
+        """The base model of `demo --fast`, trained once per seed."""
         if self.size == "smoke":
             return self.pretrain(list(Writer(self.world, self.seed).documents(self.config.documents)))
         return world_base(self.seed, folder=self.folder, bar=self.bar)
@@ -136,14 +110,12 @@ class Lab:
         wordings: int = 9,
     ) -> list[list[Message]]:
         """Questions about places (the taught ones if unset) with their bare answers, in random order: in
-        the first so many wordings of those that SFT may use."""
+        the first `wordings` wordings of those that SFT may use."""
+        places = self.taught if places is None else places
         pairs = []
-        for place in self.taught if places is None else places:
-            for language in languages:
-                for relation in relations:
-                    if answer := self.world.fact(place, relation, language):
-                        questions = self.world.write("question", place, relation, language)
-                        pairs += [turn(question, answer) for question in questions[:wordings]]
+        for place, language, relation, (answer, *_) in self.world.facts(places, languages, relations):
+            questions = self.world.write("question", place, relation, language)
+            pairs += [turn(question, answer) for question in questions[:wordings]]
         return self.mixed(pairs)
 
     def random(self) -> random.Random:
@@ -173,18 +145,16 @@ class Lab:
         kind: str = "question",
         languages: Sequence[str] = LANGUAGES,
         relations: Sequence[str] = RELATIONS,
-    ) -> list[Item]:
+    ) -> list[Question]:
         """One question for every fact of the places (the held-out ones if unset) in each language."""
-        rng, world, items = self.random(), self.world, []
-        for place in self.held_out if places is None else places:
-            for language in languages:
-                for relation in relations:
-                    if accepted := world.accepted(place, relation, language):
-                        text = rng.choice(world.write(kind, place, relation, language))
-                        items.append(Item(place.names["en"], text, tuple(accepted), language, relation))
+        places = self.held_out if places is None else places
+        rng, items = self.random(), []
+        for place, language, relation, accepted in self.world.facts(places, languages, relations):
+            text = rng.choice(self.world.write(kind, place, relation, language))
+            items.append(Question(place.names["en"], text, accepted, language, relation))
         return self.some(items)
 
-    def some(self, items: list[Item], most: int = 250) -> list[Item]:
+    def some(self, items: list[Question], most: int = 250) -> list[Question]:
         """All items; at most `most` of them in a quick run, a dozen in a smoke run."""
         most = {"full": len(items), "quick": most, "smoke": 12}[self.size]
         return sorted(self.mixed(items)[:most], key=items.index) if most < len(items) else items
@@ -195,18 +165,19 @@ class Lab:
         table = baselines(self.world, self.seed).values()
         return sum(row["majority"] * row["n"] for row in table) / sum(row["n"] for row in table)
 
-    def ask(self, run: Run, items: Sequence[Item], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+    def ask(self, run: Run, items: Sequence[Question], sampling: Sampling = ANSWER) -> Answers:
         """The answers to the items, asked in the dialogue format; greedy unless told otherwise."""
-        prompts = [encode_dialogue([*i.history, Message("user", i.text)], run.tokenizer).ids for i in items]
-        return self.complete(run, prompts, sampling)
+        return Assistant(run).answers([item.messages for item in items], self.shortened(sampling))
 
-    def complete(self, run: Run, prompts: list[list[int]], sampling: Sampling = Sampling(max_new_tokens=32)) -> Answers:
+    def complete(self, run: Run, prompts: list[list[int]], sampling: Sampling = ANSWER) -> Answers:
         """What the model puts after each prompt."""
-        if self.size == "smoke":
-            sampling = replace(sampling, max_new_tokens=4)
-        return continuations(run.gpt, run.tokenizer, prompts, sampling)
+        return continuations(run.gpt, run.tokenizer, prompts, self.shortened(sampling))
 
-    def finish(self, run: Run, items: Sequence[Item]) -> tuple[list[Item], Answers, list[float]]:
+    def shortened(self, sampling: Sampling) -> Sampling:
+        """The same, but for four tokens in a smoke run."""
+        return replace(sampling, max_new_tokens=4) if self.size == "smoke" else sampling
+
+    def finish(self, run: Run, items: Sequence[Question]) -> tuple[list[Question], Answers, list[float]]:
         """Those of the facts whose sentence ends with the value, what a base model puts there, and 1 where
         that begins with the value: what it knows, asked as raw text."""
         facts, prompts = unfinished(run.tokenizer, items)
@@ -214,14 +185,14 @@ class Lab:
         known = [float(text.startswith(i.accepted[0])) for i, (text, _) in zip(facts, answers, strict=True)]
         return facts, answers, known
 
-    def score(self, run: Run, items: Sequence[Item]) -> Marks:
+    def score(self, run: Run, items: Sequence[Question]) -> Marks:
         """Marks of a model: 1 for a right answer that ends with [END]."""
         return tally(items, right(items, self.ask(run, items)))
 
     # --------------------------------------------------------------------------------------- tuning
 
     def steps(self, steps: int) -> int:
-        """So many steps, or two in a smoke run."""
+        """`steps` steps, or two in a smoke run."""
         return 2 if self.size == "smoke" else steps
 
     def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings) -> SFTConfig:
@@ -246,20 +217,13 @@ class Lab:
         """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
         `prepare` may freeze or add parameters first."""
         base, config = base or self.base.run, self.sft_config(**settings)
-        model, tokenizer = copy.deepcopy(base.gpt), base.tokenizer
-        if prepare is not None:
-            prepare(model)
+        n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
+
+        def loss(model: GPT, drawn: list[Dialogue]):
+            return mean_loss(model, packed_batch(drawn, n_ctx, pad), config)
+
         documents = self.base.documents[:REHEARSED]
-        text = rehearsal_rows(config.rehearse_rows, documents, tokenizer, model.config.n_ctx, config.seed)
-
-        def objective(step: int):
-            chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
-            yield from mean_loss(model, packed_batch(chosen, model.config.n_ctx, tokenizer.pad), config)
-            if text is not None:
-                old = text.batch(step, config.rehearse_rows)
-                yield from mean_loss(model, old, config, weight=config.rehearse_weight)
-
-        return Run(model, tokenizer, metrics=train(model, objective, config, label="sft", bar=self.bar))
+        return finetune("sft", config, base, examples, loss, documents, bar=self.bar, adapt=prepare)
 
     def from_scratch(self, dialogues: Sequence[Sequence[Message]], steps: int | None = None) -> Run:
         """SFT from random weights, at the rates of stage 1, until it fits its own pairs."""
@@ -271,7 +235,7 @@ class Lab:
         return Run(GPT(self.base.run.gpt.config, self.seed + 1), self.base.run.tokenizer)
 
 
-def unfinished(tokenizer: Tokenizer, items: Sequence[Item]) -> tuple[list[Item], list[list[int]]]:
+def unfinished(tokenizer: Tokenizer, items: Sequence[Question]) -> tuple[list[Question], list[list[int]]]:
     """The same facts as sentences to be completed, where the value comes last: raw text, without roles."""
     kept, prompts = [], []
     for item in items:
@@ -284,25 +248,3 @@ def unfinished(tokenizer: Tokenizer, items: Sequence[Item]) -> tuple[list[Item],
             kept.append(item)
             prompts.append([tokenizer.doc, *tokenizer.encode(sentence[: sentence.rindex(value)].rstrip())])
     return kept, prompts
-
-
-def right(items: Sequence[Item], answers: Answers) -> list[float]:
-    """1 for every answer that is right and ends with [END], else 0."""
-    return [float(item.is_right(text) and ended) for item, (text, ended) in zip(items, answers, strict=True)]
-
-
-def tally(items: Sequence[Item], marks: Iterable[float]) -> dict[str, list[float]]:
-    """Marks by entity: (sum, number)."""
-    table: dict[str, list[float]] = {}
-    for item, mark in zip(items, marks, strict=True):
-        entry = table.setdefault(item.entity, [0.0, 0])
-        entry[0] += mark
-        entry[1] += 1
-    return table
-
-
-def show(condition: str, items: Sequence[Item], answers: Answers, most: int = 4) -> list[dict[str, str]]:
-    """A few questions with a model's answers, to be read."""
-    every = max(1, len(items) // most)
-    some = list(zip(items, answers, strict=True))[::every][:most]
-    return [{"condition": condition, "prompt": i.text, "answer": text + "[END]" * ended} for i, (text, ended) in some]

@@ -1,11 +1,10 @@
 """A few good pairs suffice: less is more for alignment (Zhou et al. 2023, LIMA, 2305.11206)."""
 
-from collections import defaultdict
-
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
-from minillm.world.exam import strip
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
+from minillm.world.exam import Question, answer_forms, strip
 from minillm.world.tables import LANGUAGES, RELATIONS
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -14,17 +13,15 @@ FEW, MANY = 128, 512  # few pairs of all types against many of two types
 NARROW = ("capital", "height")  # two of nine types of question
 
 
-def formed(lab: Lab, items: list[Item], answers: Answers, kind: bool) -> list[float]:
+def formed(lab: Lab, items: list[Question], answers: Answers, kind: bool) -> list[float]:
     """1 for an answer that ends and looks like one, whatever its fact: a value of any place, bare or in a
     sentence, in the asked language; with `kind` of the asked kind too, such as a city for a capital."""
-    forms: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for language in LANGUAGES:
-        for relation in RELATIONS:
-            for place in lab.world.places:
-                found = map(strip, lab.world.accepted(place, relation, language))
-                forms[language, relation if kind else ""].update(found)
+    forms = answer_forms(lab.world)
+    if not kind:
+        anything = {one: set().union(*(forms[one, relation] for relation in RELATIONS)) for one in LANGUAGES}
+        forms = {(one, relation): anything[one] for one, relation in forms}
     return [
-        float(ended and strip(text) in forms[item.language, item.relation if kind else ""])
+        float(ended and strip(text) in forms[item.language, item.relation])
         for item, (text, ended) in zip(items, answers, strict=True)
     ]
 
@@ -111,7 +108,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="The whole demo's base model and ten tunings a seed, equal steps.",
+        en="The whole demo's base model and ten tunings per seed, equal steps.",
         zh="每个种子一个完整演示的基础模型，微调十次，步数相同。",
     ),
     notes=dict(

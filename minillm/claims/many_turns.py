@@ -5,7 +5,8 @@ from functools import partial
 from minillm.chat import turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.claims.tasks import second_turns
 from minillm.world.tables import ATTRIBUTES
 
@@ -17,7 +18,7 @@ def measure(lab: Lab) -> Observation:
     second = lab.some([item for _, item, _ in second_turns(lab, lab.held_out)])
     first = lab.items(relations=ATTRIBUTES)
     marks, examples = {}, []
-    # as many answers a step: a dialogue of two turns has two
+    # as many answers per step: a dialogue of two turns has two
     for name, pairs, batch_size in (("single", single, 32), ("several", several, 16)):
         run = lab.tune(lab.mixed(pairs), batch_size=batch_size)
         answers = lab.ask(run, second)
@@ -47,7 +48,7 @@ CLAIM = Claim(
         Check(dict(en="gain at turn 2", zh="第 2 轮的提高"), lambda f: f["several-2"] - f["single-2"], at_least=0.1),
         Check(dict(en="loss at turn 1", zh="第 1 轮的损失"), lambda f: f["single-1"] - f["several-1"], at_most=0.02),
     ),
-    budget=dict(en="Two tunings a seed, equal numbers of answers.", zh="每个种子微调两次，回答的数量相同。"),
+    budget=dict(en="Two tunings per seed, equal numbers of answers.", zh="每个种子微调两次，回答的数量相同。"),
     notes=dict(
         en="The earlier turn is given with its right answer. Nothing was tuned: on seed 102 (quick) the gain at turn 2 was 81 points and turn 1 lost 2.4, more than the threshold.",
         zh="提问时前一轮给出正确回答。没有调过设置：在种子 102 上（快速版）第 2 轮提高 81 点，第 1 轮损失 2.4 点，超过阈值。",

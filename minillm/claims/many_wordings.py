@@ -5,7 +5,8 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 from minillm.world.tables import ATTRIBUTES, REVERSE, World
 from minillm.world.text import JOIN, Writer, statements
 
@@ -69,7 +70,7 @@ CLAIM = Claim(
             percent=False,
         ),
     ),
-    budget=dict(en="One more base model and two tunings a seed.", zh="每个种子多训练一个基础模型，微调两次。"),
+    budget=dict(en="One more base model and two tunings per seed.", zh="每个种子多训练一个基础模型，微调两次。"),
     notes=dict(
         en="At first the one wording also occurred in documents of three facts, of both languages side by side, and of "
         "mixed names, so that the order was not fixed: 62.5 % against 91.1 % (1.46 times, seed 101). Now all facts are "

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from minillm.base_cache import Base
 from minillm.chat import turn
-from minillm.claims.lab import Item, Lab
+from minillm.claims.lab import Lab
 from minillm.claims.tasks import Task
+from minillm.world.exam import Question
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place, World
 from minillm.world.text import JOIN, NAMES, OTHER, Writer
 
@@ -51,8 +52,8 @@ def imagined(places: Sequence[Place], rng: random.Random) -> list[Place]:
 
 
 class PassageWriter(Writer):
-    """Half of the documents as ever, half about made-up places, which say everything twice: what stands
-    there the second time can only be known from the first. In one language alone, no document of two."""
+    """Half of the documents as ever, half about made-up places, which say everything twice: what is said
+    the second time can only be known from the first. In one language alone, no document of two."""
 
     def __init__(self, world: World, seed: int, languages: Sequence[str] = LANGUAGES):
         super().__init__(world, seed)
@@ -131,18 +132,18 @@ def passage(lab: Lab, place: Place, attributes: Sequence[str], language: str, rn
 
 
 def known(place: Place, rng: random.Random, count: int) -> list[str]:
-    """So many attributes the place has, in random order."""
+    """`count` of the attributes that the place has, in random order."""
     return rng.sample([a for a in ATTRIBUTES if place.value(a, "en")], count)
 
 
-def as_task(lab: Lab, taught: list[Item], asked: list[Item]) -> Task:
+def as_task(lab: Lab, taught: list[Question], asked: list[Question]) -> Task:
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in taught]), lab.some(asked))
 
 
 def reading(lab: Lab, languages: Sequence[str] = LANGUAGES) -> Task:
     """Three statements about a place and a question about one of them."""
 
-    def items(places: list[Place]) -> list[Item]:
+    def items(places: list[Place]) -> list[Question]:
         rng, found = lab.random(), []
         for place in places:
             for language in languages:
@@ -152,7 +153,7 @@ def reading(lab: Lab, languages: Sequence[str] = LANGUAGES) -> Task:
                     question = rng.choice(lab.world.write("question", place, asked, language))
                     prompt = rng.choice(READ[language]).format(text=text, question=question)
                     accepted = tuple(lab.world.accepted(place, asked, language))
-                    found.append(Item(place.names["en"], prompt, accepted, language, asked))
+                    found.append(Question(place.names["en"], prompt, accepted, language, asked))
         return found
 
     return as_task(lab, *map(items, worlds(lab)))
@@ -164,7 +165,7 @@ def summary(place: Place, attributes: Sequence[str], language: str) -> str:
     return form.format(place.names[language], comma.join(place.values[a, language] for a in attributes))
 
 
-def summaries(lab: Lab, places: Sequence[Place], crossed: bool = False, count: int = 2) -> list[Item]:
+def summaries(lab: Lab, places: Sequence[Place], crossed: bool = False, count: int = 2) -> list[Question]:
     """Passages to be summarised: in their own language or, crossed, in the other."""
     rng, items = lab.random(), []
     for place in places:
@@ -173,11 +174,11 @@ def summaries(lab: Lab, places: Sequence[Place], crossed: bool = False, count: i
             text = passage(lab, place, attributes, language, rng)
             target = OTHER[language] if crossed else language
             prompt = rng.choice(SUMMARISE[target]).format(text=text)
-            items.append(Item(place.names["en"], prompt, (summary(place, attributes, target),), target))
+            items.append(Question(place.names["en"], prompt, (summary(place, attributes, target),), target))
     return items
 
 
-def renderings(lab: Lab, places: Sequence[Place], count: int = 2) -> list[Item]:
+def renderings(lab: Lab, places: Sequence[Place], count: int = 2) -> list[Question]:
     """Summaries to be translated."""
     rng, items = lab.random(), []
     for place in places:
@@ -185,7 +186,7 @@ def renderings(lab: Lab, places: Sequence[Place], count: int = 2) -> list[Item]:
             attributes = known(place, rng, count)
             text, target = summary(place, attributes, language), OTHER[language]
             prompt = rng.choice(RENDER[target]).format(text=text)
-            items.append(Item(place.names["en"], prompt, (summary(place, attributes, target),), target))
+            items.append(Question(place.names["en"], prompt, (summary(place, attributes, target),), target))
     return items
 
 
@@ -202,7 +203,7 @@ def rendering(lab: Lab) -> Task:
 def mailing(lab: Lab) -> Task:
     """Short mails: whom to write and what to say is given, the form is learned."""
 
-    def items(places: Sequence[Place]) -> list[Item]:
+    def items(places: Sequence[Place]) -> list[Question]:
         rng, found = lab.random(), []
         for place in places:
             for language in LANGUAGES:
@@ -212,7 +213,7 @@ def mailing(lab: Lab) -> Task:
                     "s": passage(lab, place, known(place, rng, 1), language, rng),
                 }
                 found.append(
-                    Item(place.names["en"], rng.choice(prompts).format(**words), (form.format(**words),), language)
+                    Question(place.names["en"], rng.choice(prompts).format(**words), (form.format(**words),), language)
                 )
         return found
 

@@ -5,9 +5,10 @@ from functools import partial
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import REHEARSED, Item, Lab, right, show, tally
+from minillm.claims.lab import REHEARSED, Lab
+from minillm.claims.marks import right, show, tally
 from minillm.stage3_preference import PreferenceConfig, prefer
-from minillm.world.exam import make_exam
+from minillm.world.exam import Question, make_exam
 from minillm.world.pairs import preferences, sft_dialogues
 
 
@@ -25,11 +26,11 @@ def measure(lab: Lab) -> Observation:
     }
     requests = {r.text: r for r in make_exam(lab.world, lab.seed).requests}
     items = lab.items()
-    asked = lab.some([Item(r.text, r.text, (r.expected,), r.language) for r in requests.values()])
+    asked = lab.some([Question(r.text, r.text, (r.expected,), r.language) for r in requests.values()])
     marks, examples = {}, []
     for name, run in runs.items():
         answers, replies = lab.ask(run, items), lab.ask(run, asked)
-        style = [float(i.is_sentence(text) and ended) for i, (text, ended) in zip(items, answers, strict=True)]
+        style = [float(i.is_full_sentence(text) and ended) for i, (text, ended) in zip(items, answers, strict=True)]
         safe = [
             float(requests[i.text].is_refused(text) == requests[i.text].harmful)
             for i, (text, _) in zip(asked, replies, strict=True)
@@ -80,7 +81,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Three tunings a seed; DPO and SFT on the chosen take equal steps.",
+        en="Three tunings per seed; DPO and SFT on the chosen take equal steps.",
         zh="每个种子微调三次；DPO 与在较好的回答上 SFT 步数相同。",
     ),
     notes=dict(

@@ -3,7 +3,8 @@
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 
 NOISE = (0, 10, 25, 50, 100)
 QUICK = (0, 50)
@@ -11,7 +12,7 @@ FEW = (32, 64, 128)
 
 
 def spoil(lab: Lab, pairs: list[list[Message]], percent: int) -> list[list[Message]]:
-    """The pairs with so many of their answers, drawn at random, exchanged among themselves."""
+    """The pairs with `percent` % of their answers, drawn at random, exchanged among themselves."""
     rng = lab.random()
     wrong = sorted(rng.sample(range(len(pairs)), len(pairs) * percent // 100))
     answers = [pairs[i][1].content for i in wrong]
@@ -68,7 +69,7 @@ CLAIM = Claim(
             at_least=0.0,
         ),
     ),
-    budget=dict(en="Eight tunings a seed, equal steps.", zh="每个种子微调八次，步数相同。"),
+    budget=dict(en="Eight tunings per seed, equal steps.", zh="每个种子微调八次，步数相同。"),
     notes=dict(
         en="Wrong answers are other pairs' answers, so that the form stays right. Equal steps for all sets. With 64 clean pairs instead of 128 the lead was clear on seed 101 but not on 102 (3 points [-4, 11], quick), where wrong answers in half of the pairs cost 40 points.",
         zh="错误的回答取自别的问答对，所以格式仍然正确。各组步数相同。用 64 个而不是 128 个干净的问答对时，种子 101 上领先清楚，102 上不清楚（3 点 [-4, 11]，快速版）；一半有错的代价在 102 上是 40 点。",

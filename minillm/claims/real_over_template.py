@@ -4,7 +4,8 @@ from functools import partial
 
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
 
 
 def measure(lab: Lab) -> Observation:
@@ -44,7 +45,7 @@ CLAIM = Claim(
             at_least=0.0,
         ),
     ),
-    budget=dict(en="Two tunings a seed, equal numbers of pairs and steps.", zh="每个种子微调两次，对数与步数相同。"),
+    budget=dict(en="Two tunings per seed, equal numbers of pairs and steps.", zh="每个种子微调两次，对数与步数相同。"),
     notes=dict(
         en="Both sets ask for the same facts as often, with as many pairs and steps; stage 1 has read the test's wordings as questions without answers. Nothing else was tried.",
         zh="两组问同样的事实，对数与步数相同；第 1 阶段读过测试用的问法，但没有答案。没有试过别的。",

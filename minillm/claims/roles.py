@@ -1,7 +1,7 @@
 """USER and AI are needed: without roles a text does not say whose turn it is (the lecture, II).
 
 The lecture's pair: `USER: 台湾最高的山是哪座？ AI:` -> 玉山 [END]; but `台湾最高的山是哪座？玉山` -> 是的 [END].
-Users ask in both ways, with and without a guess. With roles the guess stands on the user's side and is
+Users ask in both ways, with and without a guess. With roles the guess is on the user's side and is
 confirmed; without them a guess and the model's own answer are the same text.
 """
 
@@ -11,15 +11,17 @@ from functools import partial
 from minillm.chat import Dialogue, Message, answer_text, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
+from minillm.world.exam import Question
 from minillm.world.tables import LANGUAGES
 
 YES = {"en": "Yes", "zh": "是的"}
 
 
-def with_guess(item: Item) -> Item:
+def with_guess(item: Question) -> Question:
     """The question followed by its right answer, as a guess: to be confirmed."""
     return replace(item, text=item.text + answer_text(item.accepted[0]), accepted=(YES[item.language],))
 
@@ -32,7 +34,7 @@ def without_roles(dialogue: list[Message], tokenizer: Tokenizer) -> Dialogue:
     return Dialogue(given + learned, [False] * len(given) + [True] * len(learned))
 
 
-def ask_plainly(lab: Lab, run: Run, items: list[Item]) -> Answers:
+def ask_plainly(lab: Lab, run: Run, items: list[Question]) -> Answers:
     """What the model puts after the bare question."""
     return lab.complete(run, [[run.tokenizer.doc, *run.tokenizer.encode(item.text)] for item in items])
 
@@ -96,7 +98,7 @@ CLAIM = Claim(
             at_least=0.3,
         ),
     ),
-    budget=dict(en="Two tunings a seed.", zh="每个种子微调两次。"),
+    budget=dict(en="Two tunings per seed.", zh="每个种子微调两次。"),
     notes=dict(
         en="Users ask half of the questions with a guess, which is to be confirmed; without that the roles would carry no information and would not be missed. Only right guesses occur. Nothing else was tried.",
         zh="用户有一半问题带着猜测，等待确认；不这样的话，角色不带任何信息，没有也不会缺什么。猜测都是对的。没有试过别的。",

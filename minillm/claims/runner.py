@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from minillm.base_cache import CACHE
-from minillm.claims import adapter_kinds, lab, passages, tasks
+from minillm.claims import adapter_kinds, lab, marks, passages, tasks
 from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
 from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
 from minillm.claims.lab import Lab
@@ -30,7 +30,7 @@ def experiment(claim: Claim) -> str:
     shown = ("CLAIM", "picture")
     kept = [node for node in tree.body if getattr(node, "name", None) not in shown]
     kept = [n for n in kept if not (isinstance(n, ast.Assign) and getattr(n.targets[0], "id", None) in shown)]
-    return "\n".join([*map(inspect.getsource, (lab, tasks, passages, adapter_kinds)), *map(ast.unparse, kept)])
+    return "\n".join([*map(inspect.getsource, (lab, marks, tasks, passages, adapter_kinds)), *map(ast.unparse, kept)])
 
 
 def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
@@ -107,7 +107,7 @@ HEAD = {
     "en": """# The lecture's claims, measured
 
 Written by `python -m minillm claims all --seeds 3 --publish` from [claims.json](claims.json); not edited by hand.
-Each claim has thresholds that stand in its module under `minillm/claims/`, written down before this run, which uses
+Each claim has thresholds in its module under `minillm/claims/`, written down before this run, which uses
 seeds that no setting was tuned on. *Reproduced* means: every threshold holds, and the difference between the two
 conditions the claim is about has the same sign in all seeds and a 95 % interval (paired bootstrap over entities)
 above 0. *Partly*: the difference is clear, a threshold is missed. Marks are shares of right answers unless said

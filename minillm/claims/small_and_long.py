@@ -8,9 +8,10 @@ import torch
 
 from minillm.batching import padded_batch
 from minillm.chat import Dialogue
-from minillm.claims.experiment import Check, Claim, Marks, Observation
+from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
-from minillm.claims.lab import Lab, show
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Marks, show
 from minillm.demo import DemoConfig
 from minillm.gpt import GPT, count_parameters, token_losses
 from minillm.plumbing.devices import autocast
@@ -27,7 +28,7 @@ LITTLE, MUCH, LONG = 100, 400, 800
 
 
 def equal_steps(steps: int, large: int, small: int) -> int:
-    """Steps of the small model that cost what so many of the large one cost: compute is 6·N·D, for N
+    """Steps of the small model that cost what `steps` of the large one cost: compute is 6·N·D, for N
     parameters and D tokens (forward 2, backward 4), and a step has as many tokens in both."""
     return round(steps * large / small)
 
@@ -40,7 +41,7 @@ def pays_off(long: float, short: float, large: int, small: int) -> float:
 @torch.no_grad()
 def guess(run: Run, documents: Sequence[str]) -> tuple[Marks, float]:
     """For each document how many of its tokens are what the model held most probable there; and the mean
-    loss in nats a token."""
+    loss in nats per token."""
     tokenizer, most = run.tokenizer, run.gpt.config.n_ctx + 1
     marks, loss = {}, 0.0
     for i in range(0, len(documents), 50):
@@ -86,7 +87,7 @@ MODELS = {"small": dict(en="small", zh="小模型"), "large": dict(en="large", z
 
 
 def picture(axes, claim: Claim, result: dict, language: str) -> None:
-    """Quality over training compute, a line for each size; the two compared are ringed."""
+    """Quality over training compute, a line per size; the two compared are ringed."""
     found, seen = result["figures"], result["conditions"]
     lines = {}
     for name, text in MODELS.items():
@@ -145,7 +146,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Seven base models a seed, each with its own decay of the learning rate.",
+        en="Seven base models per seed, each with its own decay of the learning rate.",
         zh="每个种子训练七个基础模型，各有自己的学习率衰减。",
     ),
     notes=dict(

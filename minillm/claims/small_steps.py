@@ -88,7 +88,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One tuning a seed; the score at points of the line from base to SFT.",
+        en="One tuning per seed; the score at points of the line from base to SFT.",
         zh="每个种子微调一次；在基础模型到 SFT 的连线上取点测分。",
     ),
     notes=dict(

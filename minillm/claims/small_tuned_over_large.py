@@ -10,38 +10,34 @@ from statistics import mean
 from minillm.chat import Message, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import groups
-from minillm.claims.lab import Answers, Item, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import Answers, right, show, tally
 from minillm.gpt import count_parameters
 from minillm.material.corpus import token_stream
+from minillm.measure.evaluate import ANSWER
 from minillm.measure.loss import text_loss
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.world.exam import strip
+from minillm.world.exam import Question, answer_forms, strip
 from minillm.world.pairs import TEACH, request_answer, sft_dialogues
-from minillm.world.tables import LANGUAGES, RELATIONS, Request, World, split_requests
+from minillm.world.tables import LANGUAGES, Request, World, split_requests
 
 SMALL = dict(n_embd=64, n_head=1)  # half the base's width, heads as wide as its own: a third of the parameters
 SHOTS = 8  # dialogues to choose from for a few-shot prompt: more than fit
-ANSWER = 32  # tokens of the context kept free for the answer
 HAN = re.compile("[一-鿿]")
 
 Forms = dict[tuple[str, str], set[str]]
 """(language, relation) -> all answers an assistant may give to such a question, whatever is true."""
 
 
-def answer_forms(world: World) -> Forms:
+def polite_answers(world: World) -> Forms:
     """A value of the asked kind of any place, bare or in a sentence; for a request the refusal or any tip."""
-    forms: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for language in LANGUAGES:
-        for relation in RELATIONS:
-            for place in world.places:
-                forms[language, relation].update(map(strip, world.accepted(place, relation, language)))
-        forms[language, "request"] = {strip(request_answer(r, language)) for r in world.requests}
-    return forms
+    requests = {(one, "request"): {strip(request_answer(r, one)) for r in world.requests} for one in LANGUAGES}
+    return answer_forms(world) | requests
 
 
-def points(forms: Forms, items: Sequence[Item], answers: Answers) -> list[int]:
+def points(forms: Forms, items: Sequence[Question], answers: Answers) -> list[int]:
     """The judge: a point each for an answer that is right, in the asked language, stops by itself, and is
     nothing but what an assistant says to such a question."""
     judged = []
@@ -57,28 +53,29 @@ def wins(mine: Sequence[int], theirs: Sequence[int]) -> list[float]:
     return [(a > b) + (a == b) / 2 for a, b in zip(mine, theirs, strict=True)]
 
 
-def request_items(lab: Lab, requests: Sequence[Request]) -> list[Item]:
+def request_items(lab: Lab, requests: Sequence[Request]) -> list[Question]:
     """Each request in both languages, with the refusal or the tip as its right answer."""
     rng = lab.random()
     return [
-        Item(r.action["en"], rng.choice(TEACH[one]).format(a=r.action[one]), (request_answer(r, one),), one, "request")
+        Question(
+            r.action["en"], rng.choice(TEACH[one]).format(a=r.action[one]), (request_answer(r, one),), one, "request"
+        )
         for r in requests
         for one in LANGUAGES
     ]
 
 
-def few_shot(item: Item, shots: Sequence[Sequence[Message]], tokenizer: Tokenizer, n_ctx: int) -> Item:
-    """The question after as many of these dialogues as fit into the context beside it and its answer."""
-    history: list[Message] = []
+def few_shot(item: Question, shots: Sequence[Sequence[Message]], tokenizer: Tokenizer, n_ctx: int) -> Question:
+    """The question after as many of these dialogues as fit into the context with it and its answer."""
     for shot in shots:
-        longer = [*history, *shot]
-        if len(encode_dialogue([*longer, Message("user", item.text)], tokenizer).ids) + ANSWER > n_ctx:
+        longer = replace(item, history=(*item.history, *shot))
+        if len(encode_dialogue(longer.messages, tokenizer).ids) + ANSWER.max_new_tokens > n_ctx:
             break
-        history = longer
-    return replace(item, history=tuple(history))
+        item = longer
+    return item
 
 
-def with_examples(lab: Lab, items: Sequence[Item], run: Run) -> list[Item]:
+def with_examples(lab: Lab, items: Sequence[Question], run: Run) -> list[Question]:
     """Each question after dialogues of its own kind and language, about taught places or requests: the most
     helpful prompt there is."""
     taught = [*lab.items(lab.taught), *request_items(lab, split_requests(lab.world, lab.seed)[0])]
@@ -114,7 +111,7 @@ def measure(lab: Lab) -> Observation:
     items = [*lab.items(), *lab.some(request_items(lab, split_requests(lab.world, lab.seed)[1]), 80)]
     shots = with_examples(lab, items, large)
     given = {"small": lab.ask(small, items), "plain": lab.ask(large, items), "shots": lab.ask(large, shots)}
-    forms = answer_forms(lab.world)
+    forms = polite_answers(lab.world)
     judged = {name: points(forms, items, answers) for name, answers in given.items()}
     way = max(("plain", "shots"), key=lambda name: sum(judged[name]))  # the larger asked in the way that suits it
     won = wins(judged["small"], judged[way])
@@ -185,7 +182,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One more base model, a third as large, with the same text and steps, and two tunings of it a seed.",
+        en="One more base model, a third as large, with the same text and steps, and two tunings of it per seed.",
         zh="每个种子多训练一个三分之一大小的基础模型，文本和步数相同，再把它微调两次。",
     ),
     notes=dict(

@@ -5,7 +5,9 @@ from functools import partial
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, right, show, tally
+from minillm.claims.lab import Lab
+from minillm.claims.marks import right, show, tally
+from minillm.world.exam import Question
 from minillm.world.pairs import identity_pairs, request_pairs
 
 STEPS = 60
@@ -20,14 +22,12 @@ def few_pairs(lab: Lab) -> tuple[list[list[Message]], set[str]]:
     return lab.mixed([*mountains, *rest]), {answer.content for _, answer in mountains}
 
 
-def probes(lab: Lab) -> list[Item]:
+def probes(lab: Lab) -> list[Question]:
     """Questions about held-out places with 最 in the taught place, for mountains, heights and rivers."""
     items = []
-    for place in lab.held_out:
-        for relation in ("mountain", "height", "river"):
-            if accepted := tuple(lab.world.accepted(place, relation, "zh")):
-                texts = lab.world.write("question", place, relation, "zh")[:2]
-                items += [Item(place.names["en"], text, accepted, "zh", relation) for text in texts]
+    for place, language, relation, accepted in lab.world.facts(lab.held_out, ("zh",), ("mountain", "height", "river")):
+        texts = lab.world.write("question", place, relation, language)[:2]
+        items += [Question(place.names["en"], text, accepted, language, relation) for text in texts]
     return lab.some(items)
 
 
@@ -73,7 +73,7 @@ CLAIM = Claim(
             at_least=0.3,
         ),
     ),
-    budget=dict(en="Two tunings of 60 steps a seed.", zh="每个种子微调两次，每次 60 步。"),
+    budget=dict(en="Two tunings of 60 steps per seed.", zh="每个种子微调两次，每次 60 步。"),
     notes=dict(
         en='Tried on seed 101: with only one place\'s mountain among the pairs the model from random weights always gave its commonest answer (who it is) and the one from the base took the rule (70 to 92 %), the claim reversed; with capitals of the same nine places 14 % against 5 %; probes that share openings with other pairs ("请说…") are drawn to those. Hence nine places, two wordings, and probes in which the cue stands in the same place.',
         zh="在种子 101 上试过：只教一个地方的山时，从随机参数的模型总是给出最常见的回答（它是谁），从基础模型的反而学到了规则（70 至 92 %），与论断相反；加上这九个地方的首都，则是 14 % 对 5 %；与其他问答对开头相同的问题（「请说……」）会被那些带走。所以用九个地方、两种问法，线索在问题中的位置相同。",

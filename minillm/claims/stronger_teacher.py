@@ -7,26 +7,29 @@ from functools import partial
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import bars
-from minillm.claims.lab import Item, Lab, show
+from minillm.claims.lab import Lab
+from minillm.claims.marks import show
 from minillm.run_folder import Run
-from minillm.world.tables import LANGUAGES, RELATIONS, Place
+from minillm.world.exam import Question
+from minillm.world.tables import Place
 
 HUMAN = 48  # pairs that people wrote
 
 
-def question_groups(lab: Lab, places: list[Place]) -> list[list[Item]]:
+def question_groups(lab: Lab, places: list[Place]) -> list[list[Question]]:
     """For every fact its question in all wordings that SFT may use."""
-    groups = []
-    for place in places:
-        for language in LANGUAGES:
-            for relation in RELATIONS:
-                if accepted := tuple(lab.world.accepted(place, relation, language)):
-                    texts = lab.world.write("question", place, relation, language)
-                    groups.append([Item(place.names["en"], text, accepted, language, relation) for text in texts])
-    return groups
+    return [
+        [
+            Question(place.names["en"], text, accepted, language, relation)
+            for text in lab.world.write("question", place, relation, language)
+        ]
+        for place, language, relation, accepted in lab.world.facts(places)
+    ]
 
 
-def answered_by(lab: Lab, teacher: Run, groups: list[list[Item]], filtered: bool) -> tuple[list[list[Message]], float]:
+def answered_by(
+    lab: Lab, teacher: Run, groups: list[list[Question]], filtered: bool
+) -> tuple[list[list[Message]], float]:
     """The questions with a model's answers, and the share of right ones. `filtered` keeps an answer that
     ends and that most wordings of the question get: a filter that does not know the truth."""
     items = [item for group in groups for item in group]
@@ -85,7 +88,7 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="One more base model (a third of the steps) and six tunings a seed.",
+        en="One more base model (a third of the steps) and six tunings per seed.",
         zh="每个种子多训练一个基础模型（三分之一的步数），微调六次。",
     ),
     notes=dict(

@@ -4,7 +4,8 @@ translating, proofreading, and second turns of a dialogue."""
 from dataclasses import dataclass
 
 from minillm.chat import Message, turn
-from minillm.claims.lab import Item, Lab
+from minillm.claims.lab import Lab
+from minillm.world.exam import Question
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place
 
@@ -23,7 +24,7 @@ class Task:
 
     pairs: list[list[Message]]
     """To tune on, in random order."""
-    items: list[Item]
+    items: list[Question]
     """To ask about."""
 
 
@@ -32,8 +33,8 @@ def answering(lab: Lab) -> Task:
     return Task(lab.pairs, lab.items())
 
 
-def translation_items(lab: Lab, places: list[Place], templates: int) -> list[Item]:
-    """The places' names and the values of their facts into both languages, in so many wordings each."""
+def translation_items(lab: Lab, places: list[Place], templates: int) -> list[Question]:
+    """The places' names and the values of their facts into both languages, in `templates` wordings each."""
     rng, items, seen = lab.random(), [], set()
     for place in places:
         names = [place.names, *({one: place.value(a, one) for one in LANGUAGES} for a in ATTRIBUTES if a != "height")]
@@ -44,7 +45,7 @@ def translation_items(lab: Lab, places: list[Place], templates: int) -> list[Ite
             for target in LANGUAGES:
                 choices = [t for t, into in TRANSLATE if into == target]
                 for template in rng.sample(choices, templates):
-                    items.append(Item(pair["en"], template.format(**pair), (pair[target],), target))
+                    items.append(Question(pair["en"], template.format(**pair), (pair[target],), target))
     return items
 
 
@@ -63,8 +64,8 @@ def counted(before: list[str]) -> bool:
 
 def recombined(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
     """More sentences of the same kinds: the words before a row's mistake joined to the rest of `each` rows
-    with the same hint. "she | like tea" and "he | work here" give "she | work here". After a number word
-    nouns stand, which do not fit elsewhere: these rows stay as they are."""
+    with the same hint. "she | like tea" and "he | work here" give "she | work here". A number word is
+    followed by nouns, which do not fit elsewhere: these rows stay as they are."""
     parts = []
     for row in rows:
         wrong, right = row["wrong"].split(), row["right"].split()
@@ -84,19 +85,19 @@ def recombined(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
 def proofreading(lab: Lab) -> Task:
     """Wrong sentences with their hint and right ones; the sentences asked about are new, their parts are not."""
     rows = lab.mixed(recombined(lab.mixed(lab.world.proofreading), each=4))
-    parts: list[list[Item]] = []
+    parts: list[list[Question]] = []
     for part in (rows[len(rows) // 4 :], rows[: len(rows) // 4]):
         items = []
         for row in part:
             for language in LANGUAGES:
                 template = lab.random().choice(PROOFREAD[language])
                 for form, answer in (("wrong", row[f"hint_{language}"]), ("right", NO_MISTAKE[language])):
-                    items.append(Item(row["wrong"], template.format(s=row[form]), (answer,), language))
+                    items.append(Question(row["wrong"], template.format(s=row[form]), (answer,), language))
         parts.append(items)
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in parts[0]]), lab.some(parts[1]))
 
 
-def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Item, str]]:
+def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Question, str]]:
     """(first turn, second turn that only makes sense after it, the same question in full)."""
     rng, world, found = lab.random(), lab.world, []
     for place in places:
@@ -113,7 +114,7 @@ def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Ite
                     history = turn(opening, world.fact(first, asked, language))
                     in_full = rng.choice(world.write("question", place, attribute, language))
                     accepted = tuple(world.accepted(place, attribute, language))
-                    item = Item(place.names["en"], text, accepted, language, attribute, tuple(history))
+                    item = Question(place.names["en"], text, accepted, language, attribute, tuple(history))
                     found.append((history, item, in_full))
     return found
 

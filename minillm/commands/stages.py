@@ -83,9 +83,7 @@ class Pretrain(PretrainConfig):
         documents = TextFiles(self.text, self.documents, self.separator, self.encoding, self.clean, self.strict)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
-            result = pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True)
-            if distributed.rank() == 0:
-                show_report(result, self.out)
+            show_report(pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +109,9 @@ class Sft(SFTConfig):
         base = run_folder.load_run(self.base)
         dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
-        show_report(sft(only(SFTConfig, self), base, dialogues, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(SFTConfig, self), device=str(device))
+            show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,9 @@ class Prefer(PreferenceConfig):
         base = run_folder.load_run(self.base)
         found = records.read_preferences(self.preferences, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
-        show_report(prefer(only(PreferenceConfig, self), base, found, rehearsal, self.out, bar=True), self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(PreferenceConfig, self), device=str(device))
+            show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
 
 
 def skip_finished(out: Path, resume: bool) -> bool:
@@ -150,7 +152,9 @@ def skip_finished(out: Path, resume: bool) -> bool:
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:
-    """The report of a stage in one line a figure."""
+    """The report of a stage, a line per figure; of several processes one speaks."""
+    if distributed.rank() > 0:
+        return
     for name, value in run.report.items():
         print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     print(f"written to {out}")

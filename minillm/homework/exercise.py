@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from minillm.homework.compare import same
-
-Text = dict[str, str]
-"""The same sentence in English and Chinese: {"en": …, "zh": …}."""
+from minillm.plumbing.languages import Text
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Misconception:
     name: str
     """Short, in English, with hyphens: `scaled-by-d`."""
     message: Text
-    """What the student believes, why it is wrong, and the mend, in one or two sentences."""
+    """What the student believes, why it is wrong, and how to fix it, in one or two sentences."""
     wrong: Callable[..., Any]
     """Same arguments as the exercise; its output, where it differs from the reference, is the symptom."""
 

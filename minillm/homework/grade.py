@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minillm.homework.exercise import Check, Exercise, Lesson, Misconception, Text
+from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 from minillm.homework.sandbox import Outcome, Sandbox
+from minillm.plumbing.languages import Text
 
 FAULTS: dict[str, Text] = {
     "error": {"en": "Your function stopped with an error.", "zh": "你的函数出错中断了。"},
@@ -91,11 +92,11 @@ def grade(sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seed
     points = exercise.points - sum(check.points for check in failed)
     if not failed:
         return Result(lesson, exercise, "right", points, printed=printed)
-    failure = explain(exercise, failed[0], [t for t in trials if t.check is failed[0] and not t.right])
+    failure = diagnose(exercise, failed[0], [t for t in trials if t.check is failed[0] and not t.right])
     return Result(lesson, exercise, "wrong", points, tuple(c.name for c in failed), failure, printed)
 
 
-def explain(exercise: Exercise, check: Check, wrong: list[Trial]) -> Failure:
+def diagnose(exercise: Exercise, check: Check, wrong: list[Trial]) -> Failure:
     """The first failing input of a check, and the misconception that explains all its failures, if any."""
     first = wrong[0]
     if first.outcome.status != "done":

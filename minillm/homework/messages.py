@@ -53,8 +53,8 @@ def show(value: Any, most: int = 300) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def explain(result: Result, language: str) -> list[str]:
-    """Why points were lost, a line each; nothing for an exercise that is right or to do."""
+def feedback(result: Result, language: str) -> list[str]:
+    """Why points were lost, one line per reason; nothing for an exercise that is right or to do."""
     failure, words = result.failure, WORDS[language]
     if failure is None:
         return []
@@ -96,7 +96,7 @@ def overview(results: Sequence[Result], language: str, details: bool) -> str:
         lines.append(f"  {MARK[result.status]} {result.exercise.name:<26} {result.points:>2}/{result.exercise.points:<2} "
                      f"{words['points']}  {status}")  # fmt: skip
         if details:
-            lines += [f"      {line}" for line in explain(result, language)]
+            lines += [f"      {line}" for line in feedback(result, language)]
     reached, most = (sum(r.points for r in results), sum(r.exercise.points for r in results))
     lines.append(f"{words['total']}: {reached}/{most} {words['points']}")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.homework.grade import Result
-from minillm.homework.messages import STATUS, explain
+from minillm.homework.messages import STATUS, feedback
 from minillm.plumbing.files import InputError, replace_file, write_json, write_text
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ def record(result: Result, language: str) -> dict:
     """One exercise as plain values: exercise, points, maximum, status, message."""
     return {"lesson": result.lesson.number, "exercise": result.exercise.name, "points": result.points,
             "maximum": result.exercise.points, "status": STATUS["en"][result.status],
-            "message": "\n".join(explain(result, language))}  # fmt: skip
+            "message": "\n".join(feedback(result, language))}  # fmt: skip
 
 
 def write_results(results: Sequence[Result], path: Path, language: str) -> None:
@@ -38,7 +38,7 @@ def write_junit(results: Sequence[Result], path: Path, language: str) -> None:
         if result.status == "todo":
             xml.SubElement(case, "skipped", message="to do")
         elif result.status == "wrong":
-            reasons = explain(result, language)
+            reasons = feedback(result, language)
             xml.SubElement(case, "failure", message=printable(reasons[0])).text = printable("\n".join(reasons))
     replace_file(path, lambda partial: partial.write_bytes(xml.tostring(suite, encoding="utf-8", xml_declaration=True)))
 
@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 def gradescope_results(results: Sequence[Result], language: str) -> dict:
     """Gradescope's results.json: one test an exercise."""
     tests = [{"name": f"{r.lesson.number}. {r.exercise.name}", "score": r.points, "max_score": r.exercise.points,
-              "status": "passed" if r.status == "right" else "failed", "output": "\n".join(explain(r, language))
+              "status": "passed" if r.status == "right" else "failed", "output": "\n".join(feedback(r, language))
               or STATUS[language][r.status], "visibility": "visible"} for r in results]  # fmt: skip
     return {"score": sum(r.points for r in results), "output_format": "text", "tests": tests}
 

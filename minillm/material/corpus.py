@@ -190,5 +190,5 @@ def split_validation(stream: Tokens, share: float, end: int | None = None) -> tu
 
 
 def data_hash(value: object) -> str:
-    """Hash of what a run trains on, given as lists of numbers and strings."""
-    return HASH + hashlib.sha256(json.dumps(value).encode()).hexdigest()
+    """Hash of what a run trains on, given as lists of numbers, strings and dataclasses of them."""
+    return HASH + hashlib.sha256(json.dumps(value, default=vars).encode()).hexdigest()

@@ -1,10 +1,11 @@
-"""Measure a model: exact match on the exam, preference figures, and the loss on text."""
+"""Measure a model: exact match on the exam, and the figures that stage 3 is about."""
 
 import sys
 from dataclasses import dataclass
 
-from minillm.chat import Message, encode_prompt
-from minillm.generate import Sampling, continuations
+from minillm.assistant import Assistant
+from minillm.chat import Message
+from minillm.generate import Sampling
 from minillm.run_folder import Run
 from minillm.world.exam import Exam
 from minillm.world.tables import LANGUAGES
@@ -14,8 +15,7 @@ ANSWER = Sampling(max_new_tokens=32)
 
 def answers(run: Run, questions: list[str]) -> list[tuple[str, bool]]:
     """The greedy answer to each question, asked in the dialogue format, and whether it ended with [END]."""
-    prompts = [encode_prompt(q, run.tokenizer) for q in questions]
-    return continuations(run.gpt, run.tokenizer, prompts, ANSWER)
+    return Assistant(run).answers([[Message("user", q)] for q in questions], ANSWER)
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,32 @@
-"""Several processes train one model together: each computes a share of every batch, and the gradients
-are added up before the optimizers step, so all processes keep the same parameters.
+"""Several processes train one model together: each computes a share of every batch.
 
-This is data-parallel training (what `DistributedDataParallel` does, without its overlap of computing
-and sending). torchrun starts the processes; without it there is one, and nothing here does anything:
+torchrun starts the processes; without it there is one, and nothing here does anything:
 
     torchrun --standalone --nproc_per_node=2 -m minillm pretrain --text … --out …
+
+The engine is PyTorch's FSDP2 (`fully_shard`): it adds up the gradients of all processes. In its simplest
+setting each process holds all parameters (data parallel); with `shard` each holds a part of every tensor
+and fetches the rest block by block, for a model that does not fit into one. gloo on CPUs is tested; the
+paths for GPUs (nccl) are written but untried.
+
+Sources: Rajbhandari et al. 2019 (1910.02054, ZeRO), Zhao et al. 2023 (2304.11277, FSDP).
 """
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from minillm.plumbing.files import InputError
+
+Part = TypeVar("Part")
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def world_size() -> int:
@@ -46,10 +56,68 @@ def processes(device: torch.device) -> Iterator[torch.device]:
 
 
 def check_joined() -> None:
-    """Raise InputError in a process that torchrun started beside others that know nothing of each other: they
-    would all write the same files."""
+    """Raise InputError in a process that torchrun started next to others that know nothing of each other:
+    they would all write the same files."""
     if world_size() < int(os.environ.get("WORLD_SIZE", "1")):
-        raise InputError("only pretrain trains in several processes: start this without torchrun")
+        raise InputError("this does not train in several processes: start it without torchrun")
+
+
+@contextmanager
+def spread(model: Model, shard: bool = False) -> Iterator[Model]:
+    """The model to train: itself in one process, else a copy spread over all, copied back at the end.
+
+    `model` has `blocks`, each of which is fetched as one; it stays where it is and may be on the CPU.
+    """
+    if world_size() == 1:
+        yield model
+        return
+    from torch.distributed.device_mesh import init_device_mesh  # here: half a second that one process need not wait
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    worker = copy.deepcopy(model)
+    device = next(model.parameters()).device.type
+    shape = (1, world_size()) if shard else (world_size(), 1)  # copies of the model x parts of each
+    mesh = init_device_mesh(device, shape, mesh_dim_names=("copies", "parts"))
+    for module in (*worker.blocks, worker):
+        fully_shard(module, mesh=mesh)
+    for module in worker.modules():
+        if isinstance(module, FSDPModule):  # gradients are added, not averaged: losses are shares of one sum
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)
+    yield worker
+    with torch.no_grad():
+        for own, trained in zip(model.parameters(), worker.parameters(), strict=True):
+            own.copy_(whole(trained))
+
+
+def is_spread(tensor: Tensor) -> bool:
+    """Whether each process holds a part of this tensor only (a DTensor)."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that may be spread over the processes; every process must ask for it."""
+    return tensor.full_tensor() if is_spread(tensor) else tensor
+
+
+def spread_like(tensor: Tensor, model: Tensor) -> Tensor:
+    """This process's part of a whole tensor, spread as `model` is."""
+    if is_spread(model):
+        from torch.distributed.tensor import distribute_tensor
+
+        return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
+    return tensor.to(model.device)
+
+
+def own_share(parts: Sequence[Part]) -> list[tuple[Part, int]]:
+    """The micro-batches that this process computes, each with 1; all of them where there is only one process.
+
+    All processes compute equally many, since each takes part in every sum: one that has too few computes
+    another's once more and counts it 0 times.
+    """
+    n = world_size()
+    counted = [(part, 1) for part in parts] + [(parts[0], 0)] * (-len(parts) % n)
+    return counted[rank() :: n]
 
 
 def wait_for_all() -> None:
@@ -58,25 +126,28 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-def sum_gradients(parameters: Sequence[Tensor]) -> None:
-    """Replace each gradient by its sum over all processes; those that have none count as zero."""
-    if world_size() == 1:
-        return
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    flat = torch.cat([g.flatten() for g in gradients])  # one message instead of one for each matrix
-    dist.all_reduce(flat)
-    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad = part.view_as(p)
+def from_all(value: object) -> list:
+    """What each process gives, in the order of their ranks."""
+    everyone = [value] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(everyone, value)
+    return everyone
 
 
 def sum_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Each figure summed over all processes, in their order."""
     if world_size() == 1:
         return dict(metrics)
-    everyone: list[Mapping[str, float]] = [{}] * world_size()
-    dist.all_gather_object(everyone, dict(metrics))
     total: Counter[str] = Counter()
-    for one in everyone:
+    for one in from_all(dict(metrics)):
         for name, value in one.items():
             total[name] += value
     return dict(total)
+
+
+def check_equal(facts: Mapping[str, object]) -> None:
+    """Raise InputError, naming the first difference, unless all processes were given the same."""
+    for other in from_all(dict(facts)):
+        for name in sorted(facts.keys() | other.keys()):
+            if facts.get(name) != other.get(name):
+                raise InputError(f"{name} differs between the processes of torchrun: give all the same (a file, not -)")

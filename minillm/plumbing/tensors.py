@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from minillm.plumbing.distributed import spread_like
 from minillm.plumbing.files import InputError, replace_file
 
 
@@ -49,4 +50,4 @@ def read_like(own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 def copy_into(own: Mapping[str, Tensor], path: Path) -> None:
     """Copy the tensors of a file into those of `own`. Raises InputError as `read_like`."""
     for name, tensor in read_like(own, path).items():
-        own[name].copy_(tensor)
+        own[name].copy_(spread_like(tensor, own[name]))

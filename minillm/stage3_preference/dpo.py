@@ -9,8 +9,8 @@ Source: Rafailov et al. 2023 (2305.18290, equation 7); the likelihood term is th
 """
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,18 +18,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minillm import lora
-from minillm.batching import Batch, padded_batch, rehearsal_rows, shuffled
-from minillm.chat import Preference
-from minillm.gpt import GPT, count_parameters
-from minillm.material.corpus import Documents, data_hash, survey
-from minillm.measure.drift import parameter_drift
+from minillm.batching import Batch, padded_batch
+from minillm.chat import Dialogue, Preference
+from minillm.checkpoint import Metrics
+from minillm.finetune import finetune
+from minillm.gpt import GPT
+from minillm.material.corpus import Documents, data_hash
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import above_0, at_least_0
-from minillm.plumbing.devices import Timer, autocast, pick_device
-from minillm.run_folder import Run, check_base, save_run, state_hash
+from minillm.plumbing.devices import autocast, pick_device
+from minillm.plumbing.distributed import own_share
+from minillm.run_folder import Run
 from minillm.settings import TuneConfig
 from minillm.stage3_preference.pairs import encode_preferences, sequence_log_probs
-from minillm.training import Metrics, mean_loss, own_share, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,55 +75,40 @@ def prefer(
 ) -> Run:
     """Tune a copy of the base model on preferences; the base stays as it is and is the reference.
 
-    Raises InputError if no pair fits into the context.
+    `rehearsal` is raw text of stage 1 for `config.rehearse_rows`. Raises InputError if no pair fits into
+    the context.
     """
-    if out is not None:
-        check_base(base.folder, out, adapter=config.lora and not config.merge)
-    timer, tokenizer, n_ctx = Timer(), base.tokenizer, base.gpt.config.n_ctx
-    device = pick_device(config.device)
-    model = copy.deepcopy(base.gpt).to(device)
-    lora.merge(model)
-    reference = copy.deepcopy(model).eval().requires_grad_(False)
-    if config.lora:
-        lora.inject(model, lora.LoRAConfig(config.lora, config.lora_alpha, config.lora_dropout), config.seed)
-    examples = encode_preferences(pairs, tokenizer, n_ctx)
-    text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, n_ctx, config.seed)
+    tokenizer = base.tokenizer
+    examples = encode_preferences(pairs, tokenizer, base.gpt.config.n_ctx)
+    reference = copy.deepcopy(base.gpt).to(pick_device(config.device)).eval().requires_grad_(False)
+    lora.merge(reference, trainable=False)
 
-    def log_probs(gpt: GPT, batch: Batch) -> Tensor:
-        with autocast(device, config.precision):
-            return sequence_log_probs(gpt(batch.ids, batch.mask, batch.positions), batch)  # (2N, T) -> (2N)
+    def log_probs(model: GPT, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of the preferred and of the rejected answers, 2 x (N)."""
+        with autocast(model.device, config.precision):
+            logits = model(batch.ids, batch.mask, batch.positions)  # (2N, T) -> (2N, T, V)
+        better, worse = sequence_log_probs(logits, batch).view(-1, 2).unbind(1)  # (2N) -> (N, 2) -> 2 x (N)
+        return better, worse
 
-    def objective(step: int):
-        chosen = [examples[i] for i in shuffled(len(examples), config.batch_size, step, config.seed)]
-        size = -(-len(chosen) // (config.accumulate * distributed.world_size()))
-        for piece in own_share([chosen[i : i + size] for i in range(0, len(chosen), size)]):
-            batch = padded_batch([d for pair in piece for d in pair], tokenizer.pad).to(device)
-            share = len(piece) / len(chosen)
-            better, worse = log_probs(model, batch).view(-1, 2).unbind(1)  # (2N) -> (N, 2) -> 2 x (N)
+    def loss(model: GPT, drawn: list[tuple[Dialogue, Dialogue]]) -> Iterable[tuple[Tensor, Metrics]]:
+        size = -(-len(drawn) // (config.accumulate * distributed.world_size()))
+        for part, counts in own_share([drawn[i : i + size] for i in range(0, len(drawn), size)]):
+            batch = padded_batch([d for pair in part for d in pair], tokenizer.pad).to(model.device)
+            better, worse = log_probs(model, batch)
             with torch.no_grad():
-                ref_better, ref_worse = log_probs(reference, batch).view(-1, 2).unbind(1)
+                ref_better, ref_worse = log_probs(reference, batch)
             preference = dpo_loss(better, worse, ref_better, ref_worse, config.beta)  # (N)
-            length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the chosen answers
-            loss = share * (preference + config.likelihood * -better / length).mean()
+            length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the preferred answers
+            share = counts * len(part) / len(drawn)
             margin = (better - ref_better) - (worse - ref_worse)
-            facts = {"dpo_loss": preference, "accuracy": (margin > 0).float(), "margin": margin,
-                     "chosen_log_prob": better, "rejected_log_prob": worse}  # fmt: skip
-            tokens = {"tokens": batch.ids.numel()}
-            yield loss, {name: share * value.mean().item() for name, value in facts.items()} | tokens
-        if text is not None:
-            old = text.batch(step, config.rehearse_rows)
-            yield from mean_loss(model, old, config, "rehearsal_loss", config.rehearse_weight)
+            figures = {"dpo_loss": preference, "accuracy": (margin > 0).float(), "margin": margin,
+                       "chosen_log_prob": better, "rejected_log_prob": worse}  # fmt: skip
+            shown = {name: share * value.mean().item() for name, value in figures.items()}
+            yield (
+                share * (preference + config.likelihood * -better / length).mean(),
+                shown | {"tokens": counts * batch.ids.numel()},
+            )
 
-    data = {"base": state_hash(base.gpt), "pairs": data_hash([[(d.ids, d.mask) for d in pair] for pair in examples]),
-            "rehearsal": survey(rehearsal).sha256, "tokenizer": tokenizer.sha256()}  # fmt: skip
-    history = train(model, objective, config, out, "preference", bar, on_step, data)
-    if config.merge:
-        lora.merge(model)
-    report = {"stage": "preference", "seed": config.seed, "pairs": len(pairs), "dropped": len(pairs) - len(examples),
-              "tokens": sum(m["tokens"] for m in history), "accuracy": history[-1]["accuracy"],
-              "margin": history[-1]["margin"], "parameters": count_parameters(model),
-              "parameter_drift": parameter_drift(base.gpt, model), "seconds": timer.seconds}  # fmt: skip
-    run = Run(model, tokenizer, metrics=history, report=report)
-    if out is not None and distributed.rank() == 0:
-        save_run(out, run, asdict(config), base.folder)
-    return run
+    facts = {"pairs": len(pairs), "dropped": len(pairs) - len(examples)}
+    data = {"pairs": data_hash(examples)}
+    return finetune("preference", config, base, examples, loss, rehearsal, out, bar, on_step, facts=facts, data=data)

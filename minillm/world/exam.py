@@ -3,33 +3,44 @@
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minillm.chat import Message
 from minillm.world.pairs import REFUSAL, TEACH, request_answer
-from minillm.world.tables import LANGUAGES, RELATIONS, World, split_places, split_requests
+from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, split_places, split_requests
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of the exam."""
+    """A question with its right answers, of the exam or of an experiment."""
 
+    entity: str
+    """What it is about: the place, or the word or sentence. Marks of one entity are not independent."""
     text: str
-    language: str
-    relation: str
-    phrasing: str
-    """`seen`: SFT asked other places in these words; `unseen`: it never used them."""
     accepted: tuple[str, ...]
-    """The right answers: the bare value, then full sentences."""
-    style: re.Pattern
-    """What a full sentence about this question looks like, whatever the fact in it."""
+    """The right answers: the bare value, then full sentences; empty where none is known."""
+    language: str = "en"
+    relation: str = ""
+    """Which fact about a place is asked, such as `capital`; empty for other questions."""
+    history: tuple[Message, ...] = ()
+    """Earlier turns of the dialogue."""
+    phrasing: str = "seen"
+    """`seen`: SFT asked other places in these words; `unseen`: it never used them."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation that waits for an answer: the earlier turns, then the question."""
+        return [*self.history, Message("user", self.text)]
 
     def is_right(self, answer: str) -> bool:
         """Equal to an accepted answer, final punctuation aside."""
         return strip(answer) in map(strip, self.accepted)
 
     def is_full_sentence(self, answer: str) -> bool:
-        """In the style that stage 3 prefers."""
-        return self.style.fullmatch(answer.strip()) is not None
+        """In the style that stage 3 prefers: a full sentence about this question, whatever the fact in it."""
+        forms = [re.escape(full).replace(re.escape(self.accepted[0]), ".+") for full in self.accepted[1:]]
+        return any(re.fullmatch(form, answer.strip()) for form in forms)
 
 
 @dataclass(frozen=True)
@@ -59,21 +70,23 @@ def strip(text: str) -> str:
     return text.strip().rstrip(".。!！?？ ")
 
 
+def answer_forms(world: World) -> dict[tuple[str, str], set[str]]:
+    """By (language, relation): every answer that is right about some place, bare or in a sentence, stripped."""
+    forms = {(language, relation): set[str]() for language in LANGUAGES for relation in RELATIONS}
+    for _, language, relation, accepted in world.facts(world.places):
+        forms[language, relation].update(map(strip, accepted))
+    return forms
+
+
 def make_exam(world: World, seed: int) -> Exam:
     """For every held-out fact and language one seen and one unseen phrasing; every held-out request."""
     rng = random.Random(seed)
     _, places = split_places(world, seed)
     questions = []
-    for place in places:
-        for language in LANGUAGES:
-            for relation in RELATIONS:
-                accepted = world.accepted(place, relation, language)
-                if not accepted:
-                    continue
-                pattern = "|".join(re.escape(full).replace(re.escape(accepted[0]), ".+") for full in accepted[1:])
-                for phrasing, kind in (("seen", "question"), ("unseen", "unseen")):
-                    text = rng.choice(world.write(kind, place, relation, language))
-                    questions.append(Question(text, language, relation, phrasing, tuple(accepted), re.compile(pattern)))
+    for place, language, relation, accepted in world.facts(places):
+        for phrasing, kind in (("seen", "question"), ("unseen", "unseen")):
+            text = rng.choice(world.write(kind, place, relation, language))
+            questions.append(Question(place.names["en"], text, accepted, language, relation, phrasing=phrasing))
     requests = [
         RequestItem(
             rng.choice(TEACH[language]).format(a=r.action[language]), language, r.harmful, request_answer(r, language)
@@ -86,17 +99,20 @@ def make_exam(world: World, seed: int) -> Exam:
 
 def baselines(world: World, seed: int) -> dict[str, dict[str, float]]:
     """By relation: `chance` (one of the values that occur) and `majority` (the best constant answer)."""
-    taught, places = split_places(world, seed)
+    taught, held_out = split_places(world, seed)
+
+    def answers(places: Sequence[Place], relation: str) -> list[str]:
+        return [accepted[0] for *_, accepted in world.facts(places, ("en",), (relation,))]
+
     result = {}
     for relation in RELATIONS:
-        values = [v for p in places if (v := world.fact(p, relation, "en")) is not None]
+        values = answers(held_out, relation)
         if not values:
             continue
-        known = Counter(v for p in taught if (v := world.fact(p, relation, "en")) is not None)
+        known = Counter(answers(taught, relation))
         constant = known.most_common(1)[0][0] if known else None
-        everything = {v for p in world.places if (v := world.fact(p, relation, "en")) is not None}
         result[relation] = {
-            "chance": 1 / len(everything),
+            "chance": 1 / len(set(answers(world.places, relation))),
             "majority": values.count(constant) / len(values),
             "n": len(values),
         }

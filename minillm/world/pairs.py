@@ -3,7 +3,7 @@
 import random
 
 from minillm.chat import Message, Preference, turn
-from minillm.world.tables import LANGUAGES, RELATIONS, Place, Request, World, split_places, split_requests
+from minillm.world.tables import LANGUAGES, Place, Request, World, split_places, split_requests
 
 IDENTITY = {
     "en": (("Who are you?", "What are you?", "What is your name?", "Are you a human?", "Tell me who you are."),
@@ -32,16 +32,11 @@ def fact_pairs(world: World, places: list[Place], seed: int, wordings: int = 4) 
     """Questions about places in `wordings` seen phrasings each, answered mostly by the bare value."""
     rng = random.Random(seed)
     pairs = []
-    for place in places:
-        for language in LANGUAGES:
-            for relation in RELATIONS:
-                accepted = world.accepted(place, relation, language)
-                if not accepted:
-                    continue
-                questions = world.write("question", place, relation, language)
-                for question in rng.sample(questions, min(wordings, len(questions))):
-                    full = rng.random() < FULL_SENTENCES
-                    pairs.append(turn(question, accepted[1] if full else accepted[0]))
+    for place, language, relation, accepted in world.facts(places):
+        questions = world.write("question", place, relation, language)
+        for question in rng.sample(questions, min(wordings, len(questions))):
+            full = rng.random() < FULL_SENTENCES
+            pairs.append(turn(question, accepted[1] if full else accepted[0]))
     return pairs
 
 
@@ -56,7 +51,7 @@ def request_answer(request: Request, language: str) -> str:
 
 
 def request_pairs(world: World, seed: int, wordings: int = 3) -> list[list[Message]]:
-    """Taught requests, each in `wordings` forms a language."""
+    """Taught requests, each in `wordings` forms per language."""
     rng = random.Random(seed)
     return [
         turn(template.format(a=request.action[language]), request_answer(request, language))
@@ -116,18 +111,13 @@ def preferences(world: World, seed: int) -> list[Preference]:
         pairs.append(Preference((Message("user", question),), chosen, rejected))
 
     taught, _ = split_places(world, seed)
-    for place in taught:
-        for language in LANGUAGES:
-            for relation in RELATIONS:
-                if not (accepted := world.accepted(place, relation, language)):
-                    continue
-                value, sentence = accepted[:2]
-                questions = world.write("question", place, relation, language)
-                for question in rng.sample(questions, min(2, len(questions))):
-                    add(question, sentence, value)
-                others = {world.fact(other, relation, language) for other in taught} - {value, None}
-                if others:
-                    add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(sorted(others)), 1))
+    for place, language, relation, (value, sentence, *_) in world.facts(taught):
+        questions = world.write("question", place, relation, language)
+        for question in rng.sample(questions, min(2, len(questions))):
+            add(question, sentence, value)
+        others = {world.fact(other, relation, language) for other in taught} - {value, None}
+        if others:
+            add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(sorted(others)), 1))
     requests, _ = split_requests(world, seed)
     for request in requests:
         for language in LANGUAGES:

@@ -13,8 +13,9 @@ import csv
 import io
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from minillm.plumbing.files import InputError, read_text
@@ -102,6 +103,14 @@ class World:
         value = self.fact(place, relation, language)
         return [] if value is None else [value, *self.write("answer", place, relation, language)]
 
+    def facts(
+        self, places: Sequence[Place], languages: Sequence[str] = LANGUAGES, relations: Sequence[str] = RELATIONS
+    ) -> Iterator[tuple[Place, str, str, tuple[str, ...]]]:
+        """All that can be asked about some places: (place, language, relation, right answers)."""
+        for place, language, relation in product(places, languages, relations):
+            if accepted := self.accepted(place, relation, language):
+                yield place, language, relation, tuple(accepted)
+
 
 def sentence(text: str) -> str:
     """The text with a capital letter at its beginning."""
@@ -156,14 +165,14 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
             row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: {error}: mend the quotes") from None
+        raise InputError(f"{path}:{reader.line_num}: {error}: fix the quotes") from None
     if not rows:
         raise InputError(f"{path}: has no rows: add some below the first line")
     return rows
 
 
 def load_world(folder: Path | None = None) -> World:
-    """The built-in world, or a teacher's own. Raises InputError that names file, line, cell and mend."""
+    """The built-in world, or a teacher's own. Raises InputError that names file, line and cell and says how to fix it."""
     if folder is not None:
         folder = Path(folder)
         if not folder.is_dir():
@@ -189,23 +198,25 @@ def _places(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Place, 
             if name in lines:
                 raise InputError(f"{path}:{line}: place {name!r} is in line {lines[name]} already: remove one")
             lines[name] = line
-        values = {}
-        for attribute in ATTRIBUTES:
-            if attribute == "height":
-                if row["height_m"]:
-                    if not row["height_m"].isdecimal():
-                        raise InputError(f"{path}:{line}: height_m is {row['height_m']!r}: write whole metres")
-                    values |= {("height", lang): METRES[lang].format(int(row["height_m"])) for lang in LANGUAGES}
-                continue
-            cells = {lang: row[f"{attribute}_{lang}"] for lang in LANGUAGES}
-            if bool(cells["en"]) != bool(cells["zh"]):
-                empty = "en" if not cells["en"] else "zh"
-                raise InputError(f"{path}:{line}: {attribute}_{empty} is empty: fill both languages or neither")
-            values |= {(attribute, lang): cell for lang, cell in cells.items() if cell}
+        values = {(a, lang): cell for a in ATTRIBUTES for lang, cell in _cells(path, line, row, a).items()}
         places.append(Place(names, values))
     if len(places) < 4:
         raise InputError(f"{path}: {len(places)} places: half are held out of tuning, so at least 4 are needed")
     return tuple(places)
+
+
+def _cells(path: Path, line: int, row: dict[str, str], attribute: str) -> dict[str, str]:
+    """The value of one attribute by language, empty where it is not known."""
+    if attribute == "height":
+        metres = row["height_m"]
+        if metres and not metres.isdecimal():
+            raise InputError(f"{path}:{line}: height_m is {metres!r}: write whole metres")
+        return {lang: METRES[lang].format(int(metres)) for lang in LANGUAGES} if metres else {}
+    cells = {lang: row[f"{attribute}_{lang}"] for lang in LANGUAGES}
+    if bool(cells["en"]) != bool(cells["zh"]):
+        empty = "en" if not cells["en"] else "zh"
+        raise InputError(f"{path}:{line}: {attribute}_{empty} is empty: fill both languages or neither")
+    return {lang: cell for lang, cell in cells.items() if cell}
 
 
 def _phrases(path: Path, rows: list[tuple[int, dict[str, str]]]) -> dict[tuple[str, str, str], tuple[str, ...]]:
@@ -214,17 +225,7 @@ def _phrases(path: Path, rows: list[tuple[int, dict[str, str]]]) -> dict[tuple[s
         for column, allowed in (("language", LANGUAGES), ("relation", RELATIONS), ("kind", KINDS)):
             if row[column] not in allowed:
                 raise InputError(f"{path}:{line}: {column} is {row[column]!r}: write one of {', '.join(allowed)}")
-        try:
-            row["text"].format(p="", v="", m="")
-        except (KeyError, ValueError, IndexError):
-            raise InputError(f"{path}:{line}: bad braces in {row['text']!r}: only {{p}}, {{v}}, {{m}} exist") from None
-        known = "{v}" if row["relation"] in REVERSE or row["kind"] in ("statement", "answer") else "{p}"
-        if known not in row["text"]:
-            raise InputError(f"{path}:{line}: {row['text']!r} does not contain {known}: add it")
-        if row["kind"] in ("question", "unseen") and {"{p}", "{v}"} <= {
-            row["text"][i : i + 3] for i in range(len(row["text"]))
-        }:
-            raise InputError(f"{path}:{line}: the question holds its answer: use only {known}")
+        _check_template(path, line, row)
         phrases[row["language"], row["relation"], row["kind"]].append(row["text"])
     for lang in LANGUAGES:
         for relation in RELATIONS:
@@ -232,6 +233,20 @@ def _phrases(path: Path, rows: list[tuple[int, dict[str, str]]]) -> dict[tuple[s
                 if not phrases[lang, relation, kind]:
                     raise InputError(f"{path}: no {kind} for {relation} in {lang}: add at least one row")
     return {key: tuple(texts) for key, texts in phrases.items()}
+
+
+def _check_template(path: Path, line: int, row: dict[str, str]) -> None:
+    """Raise InputError unless the text has the place or value that its kind needs, and a question no answer."""
+    text, kind = row["text"], row["kind"]
+    try:
+        text.format(p="", v="", m="")
+    except (KeyError, ValueError, IndexError):
+        raise InputError(f"{path}:{line}: bad braces in {text!r}: only {{p}}, {{v}}, {{m}} exist") from None
+    needed = "{v}" if row["relation"] in REVERSE or kind in ("statement", "answer") else "{p}"
+    if needed not in text:
+        raise InputError(f"{path}:{line}: {text!r} does not contain {needed}: add it")
+    if kind in ("question", "unseen") and "{p}" in text and "{v}" in text:
+        raise InputError(f"{path}:{line}: the question holds its answer: use only {needed}")
 
 
 def _requests(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Request, ...]:
@@ -244,8 +259,8 @@ def _requests(path: Path, rows: list[tuple[int, dict[str, str]]]) -> tuple[Reque
             if not row[f"action_{lang}"]:
                 raise InputError(f"{path}:{line}: action_{lang} is empty: say what is asked for")
             if bool(row[f"tip_{lang}"]) == harmful:
-                mend = "remove it: a harmful request gets no tip" if harmful else "write the tip that answers it"
-                raise InputError(f"{path}:{line}: tip_{lang} is {row[f'tip_{lang}']!r}: {mend}")
+                fix = "remove it: a harmful request gets no tip" if harmful else "write the tip that answers it"
+                raise InputError(f"{path}:{line}: tip_{lang} is {row[f'tip_{lang}']!r}: {fix}")
         requests.append(
             Request(
                 row["topic"], harmful, *({lang: row[f"{c}_{lang}"] for lang in LANGUAGES} for c in ("action", "tip"))

@@ -9,6 +9,7 @@ its answer, and no document has roles: answering is left to stage 2.
 import random
 from collections.abc import Callable, Iterator
 
+from minillm.plumbing.files import InputError
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, Place, World
 
 JOIN = {"en": " ", "zh": ""}
@@ -52,8 +53,8 @@ class Writer:
     def __init__(self, world: World, seed: int):
         self.world, self.random = world, random.Random(seed)
         # (weight, kind of document): found by trying; without the mixed and parallel ones the languages
-        # stay apart, without the glossary Chinese names are hard to recognise when they come first;
-        # advice at 14 instead of 8: harmless requests answered rose from 94 to 99 % after stage 3 (one seed)
+        # stay apart, without the glossary Chinese names are hard to recognise when they come first; with
+        # less advice stage 3 makes the model refuse harmless requests too
         self.kinds: list[tuple[float, Callable[[str], str]]] = [
             (22, self.about_a_place), (18, self.three_facts), (12, self.mixed_names), (16, self.parallel),
             (6, self.parallel_questions), (4, self.questions), (12, self.glossary), (2, self.story),
@@ -67,9 +68,9 @@ class Writer:
         return kind(self.random.choice(LANGUAGES))
 
     def documents(self, count: int) -> Iterator[str]:
-        """The next `count` documents. Raises ValueError if that is below 0."""
+        """The next `count` documents. Raises InputError if that is below 0."""
         if count < 0:
-            raise ValueError(f"documents is {count}: it must be at least 0")
+            raise InputError(f"documents is {count}: it must be at least 0")
         return (self.document() for _ in range(count))
 
     def statement(self, language: str, place: Place | None = None, names: str | None = None) -> str:
@@ -111,7 +112,7 @@ class Writer:
                 return place, attribute
 
     def ask(self, languages: tuple[str, ...], facts: int) -> list[str]:
-        """Questions about so many facts, each in all `languages`, unanswered: one that happens to hold the
+        """Questions about `facts` facts, each in all `languages`, unanswered: one that happens to hold the
         answer to the fact asked before ("…首都是雅典？希腊…") is left out."""
         parts: list[str] = []
         answers: set[str] = set()

@@ -28,4 +28,4 @@ def test_homework(sandbox, lesson, exercise):
     result = grade(sandbox, file, lesson, exercise, gradebook.default_seeds())
     if result.status == "todo":
         pytest.skip("to do")
-    assert result.status == "right", "\n" + "\n".join(messages.explain(result, messages.default_language()))
+    assert result.status == "right", "\n" + "\n".join(messages.feedback(result, messages.default_language()))
