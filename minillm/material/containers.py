@@ -225,7 +225,9 @@ def table_rows(
         except StopIteration:
             return
         except csv.Error as error:
-            findings.leave_out(f"{name}:{line}: not a row of a table ({error}): fix its quotes")
+            open_quote = "a quote opened here is never closed, all lines after it are lost"
+            fault = open_quote if "end of data" in str(error) else f"not a row of a table ({error})"
+            findings.leave_out(f"{name}:{line}: {fault}: fix the quotes")
             continue
         if not any(cell.strip() for cell in row):
             continue
@@ -313,7 +315,7 @@ def below_names(value: dict, name: str, findings: Findings) -> list | None:
             inner = list(value.values())
             return inner if inner and all(map(is_record, inner)) else None  # {"id 1": {…}, "id 2": {…}}
         for other in lists.keys() - {found}:
-            findings.say(f"{name}: the {len(lists[other])} records in {other!r} are not read, only those in {found!r}")
+            findings.say(f"{name}: records are read from {found!r} only, not the {len(lists[other])} in {other!r}")
         value = value[found]
         if isinstance(value, list):
             return [r["row"] if isinstance(r, dict) and isinstance(r.get("row"), dict) else r for r in value]

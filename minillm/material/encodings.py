@@ -13,15 +13,15 @@ HAN = frozenset(
 )
 KANA = frozenset(map(chr, range(0x3041, 0x30FF)))
 HANGUL = frozenset("이다는의에하고을를지가한은기도로사리어자나시대스인아서수그것일")
-CYRILLIC = frozenset("оеаинтсрвлкмдпуяыьгзбчйхжшю")
+CYRILLIC = frozenset("оеаинтсрвл")
 LATIN = frozenset("éèêëàâäöüßñçíóúáåøæœÉÖÜÄ’‘“”–—…«»°£€ïôûîãõ")
-# an encoding, the characters frequent in its texts, and whether they are most of a text's letters
+# an encoding, the characters frequent in its texts, and the share of the letters outside ASCII that they have at least
 CANDIDATES = {
-    "gb18030": (HAN, True), "big5": (HAN, True), "euc_jp": (KANA, True), "shift_jis": (KANA, True),
-    "euc_kr": (HANGUL, True), "utf-16-le": (HAN, True), "utf-16-be": (HAN, True), "cp1251": (CYRILLIC, True),
-    "koi8_r": (CYRILLIC, True), "cp1252": (LATIN, False),
+    "gb18030": (HAN, 0.12), "big5": (HAN, 0.12), "euc_jp": (KANA, 0.2), "shift_jis": (KANA, 0.2),
+    "euc_kr": (HANGUL, 0.15), "utf-16-le": (HAN, 0.12), "utf-16-be": (HAN, 0.12), "cp1251": (CYRILLIC, 0.45),
+    "koi8_r": (CYRILLIC, 0.45), "cp1252": (LATIN, 0.5),
 }  # fmt: skip
-NAMES = {"gb18030": "GB18030 (GBK)", "cp1252": "Latin-1 (Windows-1252)", "cp1251": "Windows-1251"}
+NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5", "cp1252": "Latin-1 (Windows-1252)", "cp1251": "Windows-1251"}
 SAMPLE = 1 << 16  # bytes looked at
 
 
@@ -33,39 +33,36 @@ def by_mark(raw: bytes) -> str | None:
 def check_encoding(name: str | None) -> None:
     """Raise InputError unless it is a text encoding that Python knows."""
     try:
-        b"".decode(name or "utf-8")
-        codecs.getincrementaldecoder(name or "utf-8")
+        known = isinstance(codecs.getincrementaldecoder(name or "utf-8")().decode(b""), str)
     except (LookupError, ValueError):
-        raise InputError(f"encoding {name!r} is unknown: give one such as utf-8, gb18030, big5, cp1252") from None
+        known = False
+    if not known:
+        raise InputError(f"encoding {name!r} is unknown: give one such as utf-8, gb18030, big5, cp1252")
 
 
-def share_of_frequent(raw: bytes, kind: str) -> float:
-    """How many of a text's letters outside ASCII are frequent ones, if it is in this encoding; 0 if it cannot be."""
-    frequent, most = CANDIDATES[kind]
+def likeness(raw: bytes, kind: str) -> float:
+    """How well bytes fit an encoding: the share of frequent letters over the least that texts have; 1 is enough."""
+    frequent, least = CANDIDATES[kind]
     if kind.startswith("utf-16"):  # also English: every other byte is 0
         zeros = raw[1 if kind.endswith("le") else 0 :: 2].count(0) / max(1, len(raw) // 2)
         if len(raw) >= 8 and zeros > 0.5:
-            return zeros
+            return zeros / least
     try:
         text = codecs.getincrementaldecoder(kind)().decode(raw)  # a character may be cut off at the end
     except UnicodeDecodeError:
         return 0.0
     foreign = [c for c in text if c > "\x7f"]
     letters = sum(c.isascii() and c.isalpha() for c in text)
-    if (
-        not foreign
-        or (not most and letters < len(foreign))
-        or (kind in ("cp1251", "koi8_r") and letters > len(foreign))
-    ):
+    if not foreign or (kind == "cp1252" and letters < len(foreign)):  # Latin-1 has accents on a few letters only
         return 0.0
-    return sum(c in frequent for c in foreign) / len(foreign)
+    return sum(c in frequent for c in foreign) / len(foreign) / least
 
 
 def likely_encoding(raw: bytes, among: tuple[str, ...] = tuple(CANDIDATES)) -> str | None:
-    """The encoding in which most of a text's letters are frequent ones; None if there is none."""
-    shares = {kind: share_of_frequent(raw[:SAMPLE], kind) for kind in among}
-    best = max(shares, key=shares.__getitem__)
-    return best if shares[best] > 0.12 else None
+    """The encoding that bytes fit best; None if they fit none."""
+    fits = {kind: likeness(raw[:SAMPLE], kind) for kind in among}
+    best = max(fits, key=fits.__getitem__)
+    return best if fits[best] >= 1 else None
 
 
 def describe_bytes(error: UnicodeDecodeError, kind: str) -> str:
@@ -73,7 +70,8 @@ def describe_bytes(error: UnicodeDecodeError, kind: str) -> str:
     raw, start = error.object, error.start
     sample = raw if start < SAMPLE else raw[raw.rfind(b"\n", 0, start) + 1 :]
     name = {"utf-8-sig": "UTF-8"}.get(kind, kind.upper())
-    likely = likely_encoding(sample) if name == "UTF-8" else None
+    damaged = sum(byte > 127 for byte in raw[max(0, start - 1000) : start]) > 5  # it was UTF-8 up to here
+    likely = likely_encoding(sample) if name == "UTF-8" and not damaged else None
     if likely:
         shown = NAMES.get(likely, likely.upper().replace("_", "-"))
         return f"not UTF-8 text, it looks like {shown}: give --encoding {likely}, or save the file as UTF-8"
