@@ -2,7 +2,6 @@
 
 import base64
 import random
-import sys
 from collections import Counter
 
 import pytest
@@ -11,6 +10,7 @@ import tiktoken
 
 from minillm.plumbing.files import InputError
 from minillm.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, bpe_steps, train_bpe
+from tests.support.work import steps_of
 
 # Few distinct characters make many ties; Chinese and emoji make characters that share their first bytes.
 ALPHABETS = ["a", "ab", "ab ", "abc 1", "aab.\n", "山玉 a", "台湾日本最高的山", "🙂🙃", "é🙂山a ", "ab 中\t!12"]
@@ -326,23 +326,6 @@ def test_gpt2_if_it_is_cached(monkeypatch):
 
 
 # ------------------------------------------------------------------------------------- awkward lengths
-
-
-def steps_of(function) -> int:
-    """Lines of Python that a call executes: a measure of work that no busy machine disturbs."""
-    count = 0
-
-    def trace(frame, event, argument):
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function()
-    finally:
-        sys.settrace(None)
-    return count
 
 
 @pytest.mark.parametrize("kind", ["letters", "dna", "one letter", "spaces", "words", "pairs"])

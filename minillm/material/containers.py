@@ -6,25 +6,21 @@ like any other bad record; a list that was cut off, or a table without known col
 
 import csv
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from minillm.material.fields import FIELDS, KNOWN, MESSAGE_FIELDS
 from minillm.material.findings import Findings
-from minillm.material.shapes import FIELDS, KNOWN, MESSAGE_FIELDS, is_turn
-from minillm.material.sources import Source
+from minillm.material.json_text import JSONText, Place
+from minillm.material.sources import Source, has_suffix
+from minillm.material.turns import is_turn
 from minillm.plumbing.files import InputError
 
 RECORD_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-LARGEST = 4_000_000  # characters of a record: far more than any context holds
+CELL = 1 << 30  # characters: a cell may be a whole book
 WRAPPERS = ("train", "data", "rows", "records", "examples", "items", "instances", "samples", "dataset")
-SPACE = re.compile(r"[ \t\r\n,]*")
-LISTS_ON_LINES = re.compile(r"\s*\[[^\n]*\][ \t,]*\n\s*\[")
 DELIMITERS = ",\t;|"
-
-Place = tuple[int | str, Any]
-"""(line, value): the line may be followed by the number of a record below it."""
 
 
 def read_records(
@@ -32,13 +28,11 @@ def read_records(
     findings: Findings,
     encoding: str | None = None,
     read: Callable[[int], object] | None = None,
-    largest: int | None = LARGEST,
-    fields: Sequence[str] = FIELDS,
 ) -> Iterator[Place]:
     """(line, record) of each record in a file; what cannot be one goes to `findings`.
 
-    Records are dicts, lists of messages, or (in a list) strings. `fields` are the names known in the
-    first line of a table. Raises InputError if the file as a whole cannot be read.
+    Records are dicts, lists of messages, or strings; a value of another type is given as it is. Raises
+    InputError if the file as a whole cannot be read.
     """
     if source.is_parquet():
         values = parquet_rows(source)
@@ -50,11 +44,11 @@ def read_records(
         if first.lstrip().startswith("<"):
             raise InputError(f"{source.name}:{blank + 1}: HTML or XML, perhaps an error page: download the data again")
         lines = chain([""] * blank, [first], lines)
-        delimiter = table_delimiter(source, first, fields)
+        delimiter = table_delimiter(source, first)
         if delimiter:
-            values = table_rows(source.name, lines, delimiter, findings, fields)
+            values = table_rows(source.name, lines, delimiter, findings)
         else:
-            values = JSONText(source.name, findings, largest).values(lines, first)
+            values = JSONText(source.name, findings).values(lines, first)
     for line, value in values:
         yield from records_in(value, line, source.name, findings)
 
@@ -67,155 +61,23 @@ def first_line(lines: Iterator[str]) -> tuple[int, str]:
     return 0, ""
 
 
-# ------------------------------------------------------------------------------------------------ JSON
-
-
-class JSONText:
-    """Values in a text of JSON: one list, values on lines, or values that take several lines each."""
-
-    def __init__(self, name: str, findings: Findings, largest: int | None):
-        self.name, self.findings, self.largest = name, findings, largest
-        self.decoder = json.JSONDecoder()
-
-    def values(self, lines: Iterable[str], first: str) -> Iterator[Place]:
-        """(line, value) of each. Lines are read as they come; only a list is read as a whole."""
-        if first.lstrip().startswith("["):
-            text = "\n".join(lines)
-            return self.on_lines(text.split("\n")) if LISTS_ON_LINES.match(text) else self.in_list(text)
-        if self.too_long(first) or self.is_whole(first):
-            return self.on_lines(lines)
-        return self.in_sequence("\n".join(lines))
-
-    def too_long(self, text: str) -> bool:
-        return self.largest is not None and len(text) > self.largest and text.lstrip().startswith("{")
-
-    def is_whole(self, line: str) -> bool:
-        """Whether a line is JSON by itself."""
-        try:
-            self.decoder.decode(line.strip().rstrip(","))
-        except ValueError as error:  # JSONDecodeError, or a number of thousands of digits
-            return not isinstance(error, json.JSONDecodeError)
-        except RecursionError:
-            return True
-        return True
-
-    def decode(self, text: str, at: int, line: int) -> tuple[Any, int]:
-        """The value that begins at `at`, and where it ends. Raises InputError."""
-        try:
-            return self.decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            fault = f"not JSON ({error.msg})"
-        except ValueError:
-            fault = "not JSON (a number is too long)"
-        except RecursionError:
-            fault = "nested too deeply"
-        raise InputError(f"{self.name}:{line}: {fault}: fix the record") from None
-
-    def in_list(self, text: str) -> Iterator[Place]:
-        """The values of a list. Raises InputError if it is not whole."""
-        at = SPACE.match(text).end()
-        line = 1 + text.count("\n", 0, at)
-        at += 1  # the bracket
-        turns: list[dict] | None = None  # a list of messages is one record
-        while True:
-            end = SPACE.match(text, at).end()
-            line += text.count("\n", at, end)
-            if end == len(text):
-                raise InputError(f"{self.name}:{line}: the JSON list has no end: the file was cut off")
-            if text[end] == "]":
-                break
-            value, at = self.decode(text, end, line)
-            if is_turn(value) and turns is None:
-                turns, begin = [], line
-            if turns is not None:
-                turns.append(value)
-            elif self.fits(at - end, line):
-                yield line, value
-            line += text.count("\n", end, at)
-        if turns:
-            yield begin, turns
-        if text[end + 1 :].strip():
-            line += text.count("\n", end, end + 1 + len(text[end + 1 :]) - len(text[end + 1 :].lstrip()))
-            raise InputError(f"{self.name}:{line}: something follows the end of the JSON list: remove it")
-
-    def in_sequence(self, text: str) -> Iterator[Place]:
-        """Values one after the other; from the first fault on, those on lines."""
-        at, line = 0, 1
-        while True:
-            end = SPACE.match(text, at).end()
-            line += text.count("\n", at, end)
-            if end == len(text):
-                return
-            try:
-                value, at = self.decode(text, end, line)
-            except InputError:
-                yield from self.on_lines(text[end:].split("\n"), line)
-                return
-            if self.fits(at - end, line):
-                yield line, value
-            line += text.count("\n", end, at)
-
-    def on_lines(self, lines: Iterable[str], begin: int = 1) -> Iterator[Place]:
-        """Values on lines of their own. A value may go on in lines that do not begin with a bracket."""
-        block: list[str] = []
-        for number, line in enumerate(lines, begin):
-            if block and line[:1] in ("{", "["):
-                yield from self.in_block("\n".join(block), begin)
-                block = []
-            if not block:
-                begin = number
-            if block or line.strip():
-                block.append(line)
-        yield from self.in_block("\n".join(block), begin)
-
-    def in_block(self, text: str, line: int) -> Iterator[Place]:
-        """Values in a few lines; the first that is no JSON is left out, and the lines after it read alone."""
-        at, alone = 0, False
-        if self.too_long(text) and not self.fits(len(text), line):
-            return
-        while (end := SPACE.match(text, at).end()) < len(text):
-            line += text.count("\n", at, end)
-            try:
-                value, at = self.decode(text, end, line)
-            except InputError as fault:
-                if not alone or text[end] in "{[":
-                    self.findings.leave_out(str(fault))
-                at, alone = text.find("\n", end), True
-                if at < 0:
-                    return
-                continue
-            yield line, value
-            line += text.count("\n", end, at)
-
-    def fits(self, characters: int, line: int) -> bool:
-        """Whether a record is not too long; else it is left out."""
-        if self.largest is None or characters <= self.largest:
-            return True
-        self.findings.leave_out(
-            f"{self.name}:{line}: the record has {characters:,} characters, at most {self.largest:,} are read: split it"
-        )
-        return False
-
-
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def table_delimiter(source: Source, first: str, fields: Sequence[str]) -> str | None:
+def table_delimiter(source: Source, first: str) -> str | None:
     """What separates the columns, if the file is a table: by its suffix, or by the names in its first line."""
     if first.lstrip()[:1] in ("{", "["):
         return None
     delimiter = max(DELIMITERS, key=first.count)
     names = [name.strip().strip('"').lower() for name in first.split(delimiter)]
-    if source.path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+    if has_suffix(source.path, (".csv", ".tsv")):
         return delimiter if delimiter in first else ","
-    return delimiter if len(names) > 1 and sum(name in fields for name in names) > 1 else None
+    return delimiter if len(names) > 1 and sum(name in FIELDS for name in names) > 1 else None
 
 
-def table_rows(
-    name: str, lines: Iterable[str], delimiter: str, findings: Findings, fields: Sequence[str]
-) -> Iterator[Place]:
+def table_rows(name: str, lines: Iterable[str], delimiter: str, findings: Findings) -> Iterator[Place]:
     """(line, record) of each row below the names of the columns. Raises InputError if none is known."""
-    csv.field_size_limit(LARGEST)
+    csv.field_size_limit(CELL)
     rows = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     header: list[str] = []
     while True:
@@ -233,7 +95,7 @@ def table_rows(
             continue
         if not header:
             header = [cell.strip().lower() for cell in row]
-            if not set(header) & set(fields):
+            if not set(header) & set(FIELDS):
                 names = ", ".join(map(repr, header[:4]))
                 raise InputError(f"{name}:{line}: columns {names} are unknown: name them in the first line, {KNOWN}")
         elif len(row) != len(header):

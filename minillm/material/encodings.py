@@ -34,7 +34,7 @@ def check_encoding(name: str | None) -> None:
     """Raise InputError unless it is a text encoding that Python knows."""
     try:
         known = isinstance(codecs.getincrementaldecoder(name or "utf-8")().decode(b""), str)
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, TypeError):  # a codec of bytes, or of text only
         known = False
     if not known:
         raise InputError(f"encoding {name!r} is unknown: give one such as utf-8, gb18030, big5, cp1252")

@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 
 from minillm.chat import Message, Preference
 from minillm.material.containers import RECORD_SUFFIXES, read_records
+from minillm.material.fields import NotMeant, Say, Unusable
 from minillm.material.findings import END_MARKS, Findings, reading_bar
-from minillm.material.shapes import NotMeant, Say, Unusable, to_dialogue, to_preference
+from minillm.material.shapes import to_dialogue, to_preference
 from minillm.material.sources import Source, find_files
 from minillm.plumbing.files import write_text
 from minillm.plumbing.terminal import note
 
-T = TypeVar("T")
+LARGEST = 4_000_000  # characters of an example: far more than any context holds, and quick to encode
+
+T = TypeVar("T", list[Message], Preference)
 
 
 def read_dialogues(
@@ -59,7 +62,8 @@ def read_all(
             for line, record in read_records(source, findings, encoding, bar.update):
                 words: list[str] = []
                 try:
-                    found.append(convert(record, words.append))
+                    example = convert(record, words.append)
+                    check_length(example)
                 except NotMeant as why:
                     findings.skip(source.name, line, str(why))
                 except Unusable as why:
@@ -67,18 +71,32 @@ def read_all(
                 except RecursionError:
                     findings.leave_out(f"{source.name}:{line}: nested too deeply: fix the record")
                 else:
+                    found.append(example)
                     findings.used += 1
-                    words += marks_in(found[-1])
+                    words += marks_in(example)
                     for word in dict.fromkeys(words):
                         findings.count(f"{source.name}: {word}")
     findings.close(paths)
     return found
 
 
+def texts_of(example: list[Message] | Preference) -> list[str]:
+    """All texts of an example."""
+    if isinstance(example, Preference):
+        return [*(m.content for m in example.prompt), example.chosen, example.rejected]
+    return [m.content for m in example]
+
+
+def check_length(example: list[Message] | Preference) -> None:
+    """Raise Unusable for an example that no context could hold."""
+    characters = sum(map(len, texts_of(example)))
+    if characters > LARGEST:
+        raise Unusable(f"the record has {characters:,} characters, at most {LARGEST:,} are read: split it")
+
+
 def marks_in(example: list[Message] | Preference) -> list[str]:
     """A word on each end mark of other programs in the texts of an example."""
-    texts = [m.content for m in (example.prompt if isinstance(example, Preference) else example)]
-    texts += [example.chosen, example.rejected] if isinstance(example, Preference) else []
+    texts = texts_of(example)
     return [f"{mark!r} is learned as letters: remove it, answers end by themselves"
             for mark in END_MARKS if any(mark in text for text in texts)]  # fmt: skip
 

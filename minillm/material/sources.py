@@ -68,7 +68,8 @@ def shown(path: str | Path) -> str:
 
 def has_suffix(path: Path, suffixes: Sequence[str]) -> bool:
     """Whether a name ends with one of the suffixes, perhaps packed (.gz)."""
-    return path.name.lower().removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz").endswith(tuple(suffixes))
+    name = path.name.lower()
+    return name.endswith(tuple(suffix + packing for suffix in suffixes for packing in ("", *PACKING)))
 
 
 def is_hidden(path: Path) -> bool:

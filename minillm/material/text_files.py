@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from minillm.material.containers import RECORD_SUFFIXES, read_records
+from minillm.material.fields import FIELDS, TEXTS, Fields, Unusable, kind_of
 from minillm.material.findings import END_MARKS, Findings, reading_bar
-from minillm.material.shapes import FIELDS, TEXTS, Fields, Unusable, kind_of
 from minillm.material.sources import CHUNK, Source, find_files, has_suffix
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
@@ -49,14 +49,21 @@ def cut_documents(
             begun, start = False, match.end()
         rest = rest[start:]
         if len(rest) > most + 2 * held and chunk is not None:
-            border = BORDER.match(rest, 0, len(rest) - 2 * held)
-            at = border.end() if border else len(rest) - 2 * held
+            at = border(rest, len(rest) - 2 * held)
             if begun or rest[:at].strip():
                 yield rest[:at], False
                 begun = True
             rest = rest[at:]
     if begun or rest.strip():
         yield rest, True
+
+
+def border(text: str, end: int) -> int:
+    """The last place up to `end` where white space begins at a space or line end; `end` if there is none."""
+    if text.isspace() or not (" " in text or "\n" in text):  # the search takes its time where it finds nothing
+        return end
+    found = BORDER.match(text, 0, end)
+    return found.end() if found else end
 
 
 def split_at(documents: Literal["file", "blank-line", "line"], separator: str | None) -> re.Pattern | None:
@@ -156,8 +163,8 @@ class TextFiles:
         return is_object(first) and all(line.lstrip().startswith("{") for line in others)
 
     def _records(self, source: Source, findings: Findings, read: Callable[[int], object]) -> Iterator[list[str]]:
-        """The text of each record, as one chunk."""
-        for line, record in read_records(source, findings, self.encoding, read, largest=None, fields=FIELDS):
+        """The text of each record, in chunks."""
+        for line, record in read_records(source, findings, self.encoding, read):
             try:
                 fields = Fields(record if isinstance(record, dict) else {"text": record})
                 text = raw_text(fields, record)
@@ -165,7 +172,7 @@ class TextFiles:
                 findings.leave_out(f"{source.name}:{line}: {why}")
             else:
                 fields.tell_unused(lambda what: findings.count(f"{source.name}: {what}"))
-                yield [text]
+                yield [text[i : i + CHUNK] for i in range(0, len(text), CHUNK)]
 
     def _look(self, name: str, text: str, findings: Findings) -> None:
         """Count what is learned as letters and was meant otherwise."""
