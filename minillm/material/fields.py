@@ -41,7 +41,7 @@ def kind_of(value: Any) -> str:
     """A value in a message: itself if it is short, else what it is."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'}" if value else json.dumps(value)
-    return json.dumps(value, ensure_ascii=False)[:40]
+    return whole(json.dumps(value, ensure_ascii=False)[:40])
 
 
 def whole(text: str) -> str:

@@ -188,6 +188,8 @@ class Source:
                 except UnicodeDecodeError as error:
                     line += error.object.count(b"\n", 0, error.start)
                     raise InputError(f"{self.name}:{line}: {describe_bytes(error, kind)}") from None
+                except UnicodeError as error:  # UTF-16 without a mark
+                    raise InputError(f"{self.name}:{line}: {error}: give --encoding {kind}-le or {kind}-be") from None
                 half = "\r" if raw and text.endswith("\r") else ""  # perhaps half of a Windows line end
                 text = text.removesuffix(half).replace("\r\n", "\n")
                 if not nul and (at := text.find("\0")) >= 0:
