@@ -53,6 +53,7 @@ CONTAINERS = {
     "rows.json": json.dumps({"features": [], "rows": [{"row_idx": i, "row": r} for i, r in enumerate(TWO)]}),
     "other name.json": json.dumps({"version": "1", "pairs": TWO}),
     "by id.json": json.dumps({"q1": TWO[0], "q2": TWO[1]}),
+    "put together.jsonl": "\ufeff".join(["", *(json.dumps(r) + "\n" for r in TWO)]),
     "pandas.json": json.dumps({k: {str(i): r[k] for i, r in enumerate(TWO)} for k in TWO[0]}),
     "split.json": json.dumps({"columns": list(TWO[0]), "index": [0, 1], "data": [list(r.values()) for r in TWO]}),
     "columns.json": json.dumps({k: [r[k] for r in TWO] for k in TWO[0]}),
@@ -126,7 +127,7 @@ def test_a_table_without_known_columns_is_refused_with_what_to_do(tmp_path):
 
 
 class FakeParquet:
-    """Stands for pyarrow.parquet.ParquetFile where pyarrow is not installed."""
+    """Takes the place of pyarrow.parquet.ParquetFile where pyarrow is not installed."""
 
     def __init__(self, file):
         self.raw = file.read()

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from minillm.material.findings import first_process
+from minillm.plumbing.terminal import Progress
+
 N_HASHES, N_BANDS = 64, 16  # 16 bands of 4: two documents meet if one band is equal, likely from 0.5 up
 WIDTH = N_HASHES // N_BANDS
 FULL = 8  # documents in a bucket
@@ -63,7 +66,7 @@ def deduplicate(documents: Iterable[str], threshold: float = 0.8) -> tuple[list[
     seen: set[str] = set()
     buckets = Buckets()
     total = 0
-    for document in documents:
+    for document in Progress(documents, desc="near duplicates", delay=3, leave=False, disable=not first_process()):
         total += 1
         exact = " ".join(document.split())
         if exact in seen:

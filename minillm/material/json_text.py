@@ -101,6 +101,7 @@ class JSONText:
         """Values on lines of their own. A value may go on in lines that do not begin with a bracket."""
         block: list[str] = []
         for number, line in enumerate(lines, begin):
+            line = line.removeprefix("\ufeff")  # where files were put together
             if block and line[:1] in ("{", "["):
                 yield from self.in_block("\n".join(block), begin)
                 block = []

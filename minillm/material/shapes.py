@@ -1,4 +1,4 @@
-"""From a record of any known shape to a dialogue or a preference: what the fields mean.
+r"""From a record of any known shape to a dialogue or a preference: what the fields mean.
 
     dialogues    Alpaca   {"instruction", "input", "output"}, also with "system" and "history"
                  pairs    {"prompt", "completion"}; also question/answer, prompt/response, Dolly, Firefly, KTO
@@ -103,7 +103,7 @@ def to_dialogue(record: Any, say: Say) -> list[Message]:
     listed = fields.first(MESSAGE_FIELDS)
     if not listed and not any(name in record for name in QUESTIONS) and not (answer and fields.first(("input",))):
         if fields.first(BETTER):
-            raise Unusable("a pair of chosen and rejected: give it to prefer --preferences; field 'prompt' is missing")
+            raise Unusable("a pair of chosen and rejected is no dialogue: give it to prefer --preferences")
         raise unknown(record)
     messages = asked(fields, say)
     if not listed:

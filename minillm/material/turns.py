@@ -13,6 +13,7 @@ ROLES = {"user": "user", "human": "user", "prompter": "user", "assistant": "assi
 TOOLS = {"tool": "user", "function": "user", "observation": "user", "ipython": "user", "environment": "user",
          "function_response": "user", "tool_response": "user", "function_call": "assistant",
          "tool_call": "assistant"}  # fmt: skip
+EVERY_ROLE = ROLES | TOOLS
 SPEAKERS = re.compile(r"\n\n(Human|Assistant):")
 
 
@@ -39,7 +40,7 @@ def to_message(turn: dict, say: Say) -> tuple[Message, bool]:
     role, content = ("role", "content") if fields.first(("role", "from")) != "from" else ("from", "value")
     content = fields.first((content, "content", "value", "text")) or content
     who = fields.text(role)
-    if who not in ROLES | TOOLS:
+    if who not in EVERY_ROLE:
         raise Unusable(f"role {who[:40]!r} is unknown: use {', '.join(ROLES)}")
     texts = []
     for calls in ("tool_calls", "function_call"):
@@ -50,8 +51,7 @@ def to_message(turn: dict, say: Say) -> tuple[Message, bool]:
     weights = [fields.take(name) for name in WEIGHTS if turn.get(name) is not None]
     tool = who in TOOLS or len(texts) > 1 or not fields.has(content)
     fields.tell_unused(lambda what: say(f"{what} (of a message)"))
-    role = (ROLES | TOOLS)[who]
-    return Message(role, "\n".join(texts), not any(map(is_no, weights))), tool
+    return Message(EVERY_ROLE[who], "\n".join(texts), not any(map(is_no, weights))), tool
 
 
 def to_messages(turns: Any, name: str, say: Say) -> list[Message]:
@@ -77,7 +77,7 @@ def to_messages(turns: Any, name: str, say: Say) -> list[Message]:
 
 
 def in_transcript(text: Any) -> list[Message] | None:
-    """The messages of "\n\nHuman: … \n\nAssistant: …"; None if a text is no such transcript."""
+    r"""The messages of "\n\nHuman: … \n\nAssistant: …"; None if a text is no such transcript."""
     if not isinstance(text, str) or not text.lstrip().startswith("Human:") or "\n\nAssistant:" not in text:
         return None
     _, *parts = SPEAKERS.split("\n\n" + text.lstrip())
