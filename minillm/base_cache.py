@@ -6,16 +6,16 @@ trains a new one and never meets an old one.
 
 import hashlib
 import json
-import shutil
-import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from minillm.checkpoint import MAY_CHANGE
+from minillm import checkpoint
+from minillm.checkpoint import newest
 from minillm.demo import DemoConfig, fast_config
 from minillm.material.corpus import survey
 from minillm.plumbing.devices import pick_device
-from minillm.plumbing.files import make_folder
+from minillm.plumbing.files import InputError, make_folder
+from minillm.plumbing.lock import locked
 from minillm.run_folder import Run, is_finished, load_run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
@@ -45,27 +45,40 @@ def cached_base(
     Without a tokenizer one is trained on the first 6,000 documents, as the demo does. Says so when it
     has to train, and shows a progress bar if `bar`.
     """
-    settings = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE}
-    about = {"settings": settings, "text": survey(documents).sha256, "tokenizer": tokenizer and tokenizer.sha256()}
+    text = survey(documents).sha256
+    about = {"settings": config.recipe(), "text": text, "tokenizer": tokenizer and tokenizer.sha256()}
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    if is_finished(folder / name):
-        return Base(load_run(folder / name, pick_device(config.device)), documents)
-    if bar:
-        print(
-            f"Training a base model once ({config.steps} steps, seed {config.seed}); later it is read from {folder / name}."
-        )
-    tokenizer = tokenizer or Tokenizer.train(documents[:6000], config.vocab_size)
     make_folder(folder)
-    partial = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}."))  # two notebooks may train it at the same time
+    with locked(folder, f".{name}.lock", wait=True):  # two notebooks may want it at the same time
+        run = kept_run(folder / name, config)
+        if run is None:
+            if bar:
+                print(f"Training a base model once ({config.steps} steps, seed {config.seed}); "
+                      f"later it is read from {folder / name}.")  # fmt: skip
+            tokenizer = tokenizer or Tokenizer.train(documents[:6000], config.vocab_size)
+            begun = newest(folder / name) is not None
+            try:
+                run = pretrain(
+                    replace(config, resume=begun, overwrite=not begun), documents, tokenizer, folder / name, bar
+                )
+            except InputError as error:
+                if not begun:
+                    raise
+                print(f"{error}\nTraining the base model from the beginning.")
+                run = pretrain(replace(config, overwrite=True), documents, tokenizer, folder / name, bar)
+    return Base(run, documents)
+
+
+def kept_run(folder: Path, config: PretrainConfig) -> Run | None:
+    """The run in a folder of the cache; None if there is none yet, or if it is damaged, which is said."""
+    if not is_finished(folder):
+        return None
     try:
-        run = pretrain(config, documents, tokenizer, partial, bar)
-        if not is_finished(folder / name):
-            shutil.rmtree(folder / name, ignore_errors=True)  # what is left of one that was broken off
-            partial.rename(folder / name)
-        run.folder = folder / name
-        return Base(run, documents)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        return load_run(folder, pick_device(config.device))
+    except InputError as error:
+        print(f"{error}\nTraining the base model again.")
+        checkpoint.begin(folder, resume=False)
+        return None
 
 
 def world_base(seed: int = 0, fast: bool = True, folder: Path = CACHE, bar: bool = True) -> Base:

@@ -6,161 +6,38 @@ The position in the data is the step itself. It is written whole under a tempora
 """
 
 import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from minillm.gpt import GPT
-from minillm.plumbing import distributed
 from minillm.plumbing.distributed import spread_like, whole
-from minillm.plumbing.files import HASH, InputError, make_folder, read_json, read_text, write_json, write_text
-from minillm.plumbing.interrupts import Interrupted, Interrupts
+from minillm.plumbing.files import (
+    HASH,
+    InputError,
+    file_hash,
+    make_folder,
+    read_json,
+    read_text,
+    write_json,
+    write_text,
+)
 from minillm.plumbing.tensors import copy_into, read_tensors, write_tensors
-from minillm.settings import TrainConfig
 
 Metrics = dict[str, float]
-MAY_CHANGE = ("resume", "checkpoint_every", "device", "shard")  # settings that a resumed run need not share
-NOT_FINITE = "the loss is no longer a finite number: lower the learning rate (the last checkpoint, if any, stays)"
+HASHES = "hashes.json"
 
 
-class TrainingError(RuntimeError):
-    """Training broke off: the loss is no longer a number."""
-
-
-class Session:
-    """One run of the training loop: where it begins, what is saved when, and how it ends.
-
-        with Session(…) as session:
-            for step in session.steps():
-                …
-                with session.update(metrics):
-                    …                           # the optimizers step
-
-    Without an output folder nothing is saved. Ctrl-C, SIGTERM and SIGHUP save a checkpoint before they
-    end the run. `data` holds the hashes of what is trained on: a run is only resumed with the same.
-    """
-
-    def __init__(
-        self,
-        model: GPT,
-        optimizers: Sequence[Optimizer],
-        config: TrainConfig,
-        out: Path | None = None,
-        label: str = "train",
-        bar: bool = False,
-        data: Mapping[str, str] | None = None,
-    ):
-        self.model, self.optimizers, self.config, self.out = model, optimizers, config, out
-        self.main = distributed.rank() == 0
-        settings = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE}
-        self.begun_with = json.loads(json.dumps(settings | dict(data or {})))  # as it reads back from a file
-        self.history: list[Metrics] = []
-        self.first = 0
-        self.interrupts = Interrupts()
-        self.bar = {"total": config.steps, "desc": label, "unit": "step", "disable": not (bar and self.main)}
-        self.exits = ExitStack()
-
-    def __enter__(self) -> "Session":
-        with self.exits:  # closes what was opened if the rest fails
-            newest = self.begin()
-            self.progress = self.exits.enter_context(tqdm(initial=self.first, **self.bar))
-            device = self.model.device
-            self.exits.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-            torch.manual_seed(self.config.seed)
-            if newest is not None:
-                restore_random_state(newest)
-            self.random_state = get_random_state(device)
-            self.exits.enter_context(self.interrupts)
-            if distributed.world_size() > 1:  # one that stops within a step would leave the others waiting
-                self.exits.enter_context(self.interrupts.held())
-            self.exits = self.exits.pop_all()
-        return self
-
-    def begin(self) -> Path | None:
-        """Make the output folder ready and bring the model to where the run goes on: its newest checkpoint."""
-        if self.out is not None and self.main:
-            begin(self.out, self.config.resume)
-        distributed.check_equal(self.begun_with)
-        found = newest(self.out) if self.out is not None and self.config.resume else None
-        if found is not None:
-            check_same(found, self.begun_with)
-            self.first, self.history = restore(found, self.model, self.optimizers)
-        if self.config.resume and self.main:
-            print(f"resumed at step {self.first}" if self.first else "no checkpoint to resume: starting over")
-        distributed.wait_for_all()  # nobody removes the checkpoint that another still reads
-        return found
-
-    def steps(self) -> Iterator[int]:
-        """The numbers of the steps still to do; what is due after a step is saved when the next is asked for."""
-        every, last = self.config.checkpoint_every, self.config.steps
-        for step in range(self.first, last):
-            yield step
-            # the last step is saved too: measuring and writing the result may be interrupted as well
-            if step + 1 == last or (every and (step + 1) % every == 0):
-                if not all(whole(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):
-                    raise TrainingError(f"step {step + 1}: {NOT_FINITE}")
-                if every:
-                    self.save()
-            self.stop_together()
-
-    def stop_together(self) -> None:
-        """Several processes end after the same step, as soon as a signal has reached one of them."""
-        if distributed.world_size() > 1:
-            arrived = [number for number in distributed.from_all(self.interrupts.pending) if number is not None]
-            if arrived:
-                raise Interrupted(arrived[0])
-
-    @contextmanager
-    def update(self, metrics: Metrics) -> Iterator[None]:
-        """Around the optimizers' update: weights, optimizers, history and random state belong to the same step.
-
-        Raises TrainingError, before anything is updated, if the loss or the gradient is not finite.
-        """
-        if not math.isfinite(metrics["loss"] + metrics["gradient_norm"]):
-            raise TrainingError(f"step {metrics['step']}: {NOT_FINITE}")
-        with self.interrupts.held():
-            yield
-            self.history.append(metrics)
-            self.random_state = get_random_state(self.model.device)
-        self.progress.update()
-        self.progress.set_postfix(loss=f"{metrics['loss']:.3f}", refresh=False)
-
-    def save(self) -> None:
-        """Write a checkpoint of the last step that was done."""
-        if self.out is None:
-            return
-        with self.interrupts.held():
-            tensors = {"model": {n: whole(p.detach()) for n, p in self.model.named_parameters() if p.requires_grad}}
-            for i, optimizer in enumerate(self.optimizers):
-                tensors[f"optimizer-{i}"] = optimizer_state(optimizer, self.model)
-            if self.main:
-                save(
-                    self.out, len(self.history), tensors | {"random": self.random_state}, self.history, self.begun_with
-                )
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self.exits:
-            if kind is not None and issubclass(kind, KeyboardInterrupt) and len(self.history) > self.first:
-                self.save()
-
-
-def get_random_state(device: torch.device) -> dict[str, Tensor]:
-    """The state of the random generators that training on this device uses."""
-    state = {"cpu": torch.get_rng_state()}
-    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
-
-
-# ------------------------------------------------------------------------------------------- on disk
+RUN_FILES = ("config.json", "report.json", "model.safetensors", "adapter.json", "adapter.safetensors", "metrics.jsonl",
+             "curves.png", "tokenizer/ranks.tiktoken", "tokenizer/tokenizer.json")  # fmt: skip
+"""What a run folder holds, in the order in which it is removed."""
 
 
 def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -169,13 +46,17 @@ def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def begin(out: Path, resume: bool) -> None:
-    """Make the output folder; a run that starts over drops report and checkpoints of an earlier one.
+    """Make the output folder; a run that starts over drops what is there of an earlier one.
 
     Raises InputError if the folder cannot be made.
     """
     make_folder(out)
     if not resume:
-        (out / "report.json").unlink(missing_ok=True)
+        # the config first: without it nothing loads, so that a kill in between leaves no run of two halves
+        for name in RUN_FILES:
+            (out / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (out / "tokenizer").rmdir()
         for folder in checkpoints(out):
             remove(folder)
 
@@ -186,9 +67,9 @@ def step_of(folder: Path) -> int:
 
 
 def checkpoints(out: Path) -> list[Path]:
-    """The complete checkpoints of a run, the newest last."""
-    folders = (out / "checkpoints").glob("step-*")
-    return sorted((p for p in folders if re.fullmatch(r"step-[0-9]+", p.name)), key=step_of)
+    """The complete checkpoints of a run, the newest last; what another program keeps under such a name is none."""
+    folders = (out / "checkpoints").glob("step-*/run.json")
+    return sorted((p.parent for p in folders if re.fullmatch(r"step-[0-9]+", p.parent.name)), key=step_of)
 
 
 def newest(out: Path) -> Path | None:
@@ -216,8 +97,8 @@ def remove_helpers(out: Path) -> None:
     for partial in (out / "checkpoints").glob(".step-*.partial"):
         shutil.rmtree(partial, ignore_errors=True)
     with suppress(OSError):  # Windows keeps a file that is still mapped
-        for path in (out / "tokens").glob("*tokens.*"):
-            path.unlink()
+        for name in ("tokens.bin", "tokens.json", ".tokens.bin.partial", ".tokens.json.partial"):
+            (out / "tokens" / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tokens"):
         with suppress(OSError):
             (out / name).rmdir()
@@ -247,6 +128,7 @@ def save(
             write_tensors(partial / f"{name}.safetensors", state)
         write_json(partial / "run.json", begun_with)
         write_metrics(partial, history)
+        write_json(partial / HASHES, {path.name: file_hash(path) for path in partial.iterdir()})
         os.replace(partial, folder)
     except OSError:  # the disk is full: give back what was taken
         shutil.rmtree(partial, ignore_errors=True)
@@ -257,30 +139,47 @@ def save(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_same(folder: Path, begun_with: Mapping[str, object]) -> None:
-    """Raise InputError, naming the difference, unless a checkpoint was begun with the same settings and data."""
-    path = folder / "run.json"
-    before = read_json(path, dict)
-    differences = [name for name in before.keys() | begun_with.keys() if before.get(name) != begun_with.get(name)]
+def check_same(path: Path, before: Mapping[str, object], now: Mapping[str, object]) -> None:
+    """Raise InputError, naming the difference, unless a run was begun with the settings and data of `now`.
+
+    `before` is what the file at `path` says of it.
+    """
+    differences = [name for name in now if before.get(name) != now[name]]
     # settings come first: another setting may be why the data differ
     for name in sorted(differences, key=lambda name: (str(before.get(name)).startswith(HASH), name)):
-        old, new = before.get(name), begun_with.get(name)
+        old, new = before.get(name), now[name]
         what = f"{name} differs" if str(old).startswith(HASH) else f"{name} was {old!r} and is now {new!r}"
-        raise InputError(f"{path}: {what}: give what the run was begun with, or start over without --resume")
+        raise InputError(
+            f"{path}: {what}: give what the run was begun with, another --out, or --overwrite to start over"
+        )
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Raise InputError, naming the file, unless a checkpoint is bit for bit what was written."""
+    wanted = read_json(folder / HASHES, dict)
+    for name in sorted(wanted.keys() | {path.name for path in folder.iterdir()} - {HASHES}):
+        path = folder / name
+        if not path.is_file() or file_hash(path) != wanted.get(name):
+            raise InputError(f"{path}: not what this checkpoint was written with: start over with --overwrite")
 
 
 def restore(folder: Path, model: GPT, optimizers: Sequence[Optimizer]) -> tuple[int, list[dict]]:
     """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
+    check_checkpoint(folder)
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
     copy_into(own, folder / "model.safetensors")
     for i, optimizer in enumerate(optimizers):
         load_optimizer_state(optimizer, model, folder / f"optimizer-{i}.safetensors")
+    return step_of(folder), read_metrics(folder)
+
+
+def read_metrics(folder: Path) -> list[Metrics]:
+    """The metrics of each step. Raises InputError if the file is damaged."""
     path = folder / "metrics.jsonl"
     try:
-        history = [json.loads(line) for line in read_text(path).splitlines()]
-    except json.JSONDecodeError:
-        raise InputError(f"{path}: was cut off: remove this checkpoint, or start over without --resume") from None
-    return step_of(folder), history
+        return [json.loads(line) for line in read_text(path).splitlines()]
+    except ValueError:
+        raise InputError(f"{path}: not a JSON value in each line: restore the file, or run the stage again") from None
 
 
 def optimizer_state(optimizer: Optimizer, model: GPT) -> dict[str, Tensor]:
@@ -303,13 +202,7 @@ def load_optimizer_state(optimizer: Optimizer, model: GPT, path: Path) -> None:
 
 def restore_random_state(folder: Path) -> None:
     """Bring the random generators back to where the checkpoint left them."""
-    path = folder / "random.safetensors"
-    state = read_tensors(path)
-    try:
-        torch.set_rng_state(state["cpu"])
-        if "cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
-    except (KeyError, TypeError, RuntimeError):
-        raise InputError(
-            f"{path}: not a random state: remove this checkpoint, or start over without --resume"
-        ) from None
+    state = read_tensors(folder / "random.safetensors")
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

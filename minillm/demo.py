@@ -3,11 +3,10 @@
 World -> tokenizer -> stage 1 -> stage 2 (also from random weights, and with LoRA) -> stage 3 -> exam.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
 
 from minillm.assistant import Assistant
 from minillm.chat import Message
@@ -17,8 +16,9 @@ from minillm.gpt import GPT, count_parameters
 from minillm.measure import evaluate
 from minillm.plumbing import plots
 from minillm.plumbing.devices import Timer, pick_device
-from minillm.plumbing.files import write_json
-from minillm.plumbing.terminal import percent, table
+from minillm.plumbing.files import InputError, new_folder, write_json
+from minillm.plumbing.lock import locked
+from minillm.plumbing.terminal import note, percent, table
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
@@ -47,6 +47,10 @@ class DemoConfig:
     lora_steps: int = 400
     preference_steps: int = 280
     lora_rank: int = 8
+    resume: bool = False
+    """Go on with a demo that was broken off: what is finished is read, the rest is trained."""
+    overwrite: bool = False
+    """Replace a demo that is in the output folder already."""
 
 
 def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
@@ -83,15 +87,33 @@ CASES = (
 )
 
 
+RUNS = ("base", "sft", "lora", "scratch", "tuned")
+
+
 def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: bool = True) -> dict:
-    """Run all stages, write the run folders base, sft, tuned, scratch and lora, report.json and
-    curves.png into `out`, print the comparison, and return the report."""
+    """Run all stages, write the run folders base, sft, lora, scratch and tuned, report.json and curves.png
+    into `out`, print the comparison, and return the report.
+
+    Raises InputError if `out` holds a demo already and it was not said what should become of it.
+    """
+    with new_folder(out), locked(out):
+        begun = (out / "report.json").exists() or any((out / name).exists() for name in RUNS)
+        if begun and not (config.resume or config.overwrite):
+            raise InputError(f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or "
+                             "another --out")  # fmt: skip
+        for name in ("report.json", "curves.png"):  # of an earlier one: they would not be about these models
+            (out / name).unlink(missing_ok=True)
+        return run_all(config, out, world_folder, bar)
+
+
+def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool) -> dict:
+    """The demo in a folder that is its own."""
     total = Timer()
     seconds: dict[str, float] = {}
 
     def say(text: str) -> None:
         if bar:
-            tqdm.write(text)
+            note(text, sys.stdout)
 
     timer = Timer()
     world = load_world(world_folder)
@@ -109,7 +131,7 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
         + "·".join(tokenizer.tokens(tokenizer.encode("The highest mountain of Taiwan is Yushan. 玉山"))))  # fmt: skip
 
     say("\nStage 1, pretraining: raw text -> a base model")
-    common = {"seed": config.seed, "device": config.device}
+    common = {name: getattr(config, name) for name in ("seed", "device", "resume", "overwrite")}
     base_config = PretrainConfig(steps=config.pretrain_steps, **common)
     base = pretrain(base_config, documents, tokenizer, out / "base", bar, show_growth(say, config.pretrain_steps))
 

@@ -5,7 +5,6 @@ A stage gives what is its own: the examples, and the loss of those that are draw
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from minillm.material.corpus import Documents, survey
 from minillm.measure.drift import parameter_drift
 from minillm.plumbing import distributed
 from minillm.plumbing.devices import Timer, pick_device
-from minillm.run_folder import Run, check_base, save_run, state_hash
+from minillm.run_folder import Run, check_base, finished_run, reserved, save_run, state_hash
 from minillm.settings import TuneConfig
 from minillm.training import mean_loss, train
 
@@ -58,42 +57,44 @@ def finetune(
     in `out`, or if rows are to be rehearsed and there is no text.
     """
     if out is not None:
-        check_base(base.folder, out, adapter=config.lora and not config.merge)
+        check_base(base.folder, out, adapter=bool(config.lora and not config.merge))
     timer, tokenizer = Timer(), base.tokenizer
-    model = copy.deepcopy(base.gpt).to(pick_device(config.device))
-    lora.merge(model)
-    if adapt is not None:
-        adapt(model)
-    elif config.lora:
-        lora.inject(model, config.adapters, config.seed)
-    text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
-
-    data = dict(data or {}) | {"base": state_hash(base.gpt), "rehearsal": survey(rehearsal).sha256,
-                               "tokenizer": tokenizer.sha256()}  # fmt: skip
-    before = measure(model) if measure else None
-    with distributed.spread(model, config.shard) as worker:
-
-        def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
-            drawn = shuffled(len(examples), config.batch_size, step, config.seed)
-            yield from loss(worker, [examples[i] for i in drawn])
-            if text is not None:
-                old = text.batch(step, config.rehearse_rows)
-                yield from mean_loss(worker, old, config, "rehearsal_loss", config.rehearse_weight)
-
-        history = train(worker, objective, config, out, stage, bar, on_step, data)
-    model.eval()
-    report = {"stage": stage, "seed": config.seed, "trained_parameters": count_parameters(model, trainable_only=True)}
-    report |= dict(facts or {})
-    report |= {name: value for name, value in history[-1].items() if name not in ("step", "lr", "gradient_norm")}
-    report["tokens"] = sum(m["tokens"] for m in history)
-    if measure is not None:
-        report["validation"] = {"before": before, "after": measure(model)}
-    if config.merge:
+    with reserved(out, config):
+        data = dict(data or {}) | {"base": state_hash(base.gpt), "rehearsal": survey(rehearsal).sha256,
+                                   "tokenizer": tokenizer.sha256()}  # fmt: skip
+        if (done := finished_run(out, config, data)) is not None:
+            return done
+        model = copy.deepcopy(base.gpt).to(pick_device(config.device))
         lora.merge(model)
-    report["parameters"] = count_parameters(model)
-    if adapt is None:
-        report["parameter_drift"] = parameter_drift(base.gpt, model)
-    run = Run(model, tokenizer, metrics=history, report=report | {"seconds": timer.seconds})
-    if out is not None and distributed.rank() == 0:
-        save_run(out, run, asdict(config), base.folder)
+        if adapt is not None:
+            adapt(model)
+        elif config.lora:
+            lora.inject(model, config.adapters, config.seed)
+        text = rehearsal_rows(config.rehearse_rows, rehearsal, tokenizer, model.config.n_ctx, config.seed)
+        before = measure(model) if measure else None
+        with distributed.spread(model, config.shard) as worker:
+
+            def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+                drawn = shuffled(len(examples), config.batch_size, step, config.seed)
+                yield from loss(worker, [examples[i] for i in drawn])
+                if text is not None:
+                    old = text.batch(step, config.rehearse_rows)
+                    yield from mean_loss(worker, old, config, "rehearsal_loss", config.rehearse_weight)
+
+            history = train(worker, objective, config, out, stage, bar, on_step, data)
+        model.eval()
+        trained = count_parameters(model, trainable_only=True)
+        last = {name: value for name, value in history[-1].items() if name not in ("step", "lr", "gradient_norm")}
+        report = {"stage": stage, "seed": config.seed, "trained_parameters": trained, **(facts or {}), **last}
+        report["tokens"] = sum(m["tokens"] for m in history)
+        if measure is not None:
+            report["validation"] = {"before": before, "after": measure(model)}
+        if config.merge:
+            lora.merge(model)
+        report["parameters"] = count_parameters(model)
+        if adapt is None:
+            report["parameter_drift"] = parameter_drift(base.gpt, model)
+        run = Run(model, tokenizer, metrics=history, report=report | {"seconds": timer.seconds})
+        if out is not None and distributed.rank() == 0:
+            save_run(out, run, config.recipe(), base.folder, data)
     return run

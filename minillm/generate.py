@@ -1,7 +1,8 @@
 """The sampling loop: ask the GPT for the next token, choose one, append it, repeat until [END].
 
-All rows of a batch go through one loop (`sample_steps`). `generate` collects its tokens, `stream`
-shows text as it comes, and a lesson steps through it to see the candidates of each step.
+`generate_plain` is the whole idea. `sample_steps` does the same for a batch of rows and with a cache:
+`generate` collects its tokens, `stream` shows text as it comes, and a lesson steps through it to see the
+candidates of each step.
 
 Sources: Fan et al. 2018 (1805.04833, top-k), Holtzman et al. 2019 (1904.09751, top-p),
 Keskar et al. 2019 (1909.05858, repetition penalty).
@@ -13,17 +14,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minillm.gpt import GPT, KVCache, causal_mask
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
+from minillm.gpt import GPT, causal_mask
+from minillm.kv_cache import KVCache
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, must_be
 from minillm.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. Raises ValueError for numbers out of range."""
+    """How the next token is chosen. Raises InputError for numbers out of range."""
 
     max_new_tokens: int = 64
-    """Stop after so many tokens if the model does not stop by itself."""
+    """Stop after this many tokens if the model does not stop by itself."""
     temperature: float = 0.0
     """0 takes the most probable token (greedy); 1 samples from the model's own probabilities."""
     top_k: int | None = None
@@ -40,8 +42,22 @@ class Sampling:
         at_least_1(self, "top_k")
         above_0(self, "repetition_penalty")
         a_seed(self, "seed")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}: it must be above 0 and at most 1")
+        must_be("above 0 and at most 1", lambda p: 0 < p <= 1, self, "top_p")
+
+
+@torch.no_grad()
+def generate_plain(gpt: GPT, prompt: list[int], sampling: Sampling, stop: int | None) -> list[int]:
+    """The new ids that follow one prompt, `stop` included: forward, choose, append; no batch, no cache."""
+    gpt.eval()
+    ids, generator = list(prompt), torch.Generator(gpt.device).manual_seed(sampling.seed)
+    while len(ids) < len(prompt) + sampling.max_new_tokens:
+        shown = ids[window_start(len(ids), gpt.config.n_ctx) :]
+        logits = gpt(torch.tensor([shown], device=gpt.device))[:, -1]  # (1, T) -> (1, T, V) -> (1, V)
+        p = probabilities(logits, sampling, occurred([ids], gpt))  # (1, V)
+        ids.append(int(choose(p, sampling, generator)))
+        if ids[-1] == stop:
+            break
+    return ids[len(prompt) :]
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -59,10 +75,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
 
 
 def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Make tokens that occurred less likely: divide a positive logit, multiply a negative one.
-
-    logits: (B, V); seen: (B, V), True for tokens that occurred. Returns (B, V).
-    """
+    """Divide the positive logits of tokens that were seen, multiply the negative ones. 2 x (B, V) -> (B, V)."""
     return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
@@ -81,11 +94,24 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
     return logits.softmax(-1)
 
 
+def choose(p: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
+    """Draw one id per row from its distribution: (B, V) -> (B,)."""
+    return p.argmax(-1) if sampling.temperature == 0 else p.multinomial(1, generator=generator)[:, 0]
+
+
+def occurred(rows: list[list[int]], gpt: GPT) -> Tensor:
+    """(B, V), True for ids that are in the row."""
+    seen = torch.zeros(len(rows), gpt.config.n_vocab, dtype=torch.bool, device=gpt.device)
+    for row, ids in zip(seen, rows, strict=True):
+        row[ids] = True
+    return seen
+
+
 def window_start(length: int, n_ctx: int) -> int:
     """First token of a row that is still seen when the row has `length` tokens.
 
     The policy past the context: when the context is full its older half is forgotten, and so on every
-    n_ctx / 2 tokens. (Forgetting one token a step would make the cache useless.)
+    n_ctx / 2 tokens. (Forgetting one token per step would make the cache useless.)
     """
     if length <= n_ctx:
         return 0
@@ -111,60 +137,55 @@ class Step:
         return [(tokenizer.tokens([i])[0], own[i].item(), self.probabilities[row, i].item()) for i in best]
 
 
+def lay_out(rows: list[list[int]], starts: list[int], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as ids (B, T): each from its start, after as many padded columns as (B,) says."""
+    shown = [row[start:] for row, start in zip(rows, starts, strict=True)]
+    width = max(map(len, shown))
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in shown], device=device)
+    return ids, torch.tensor([width - len(row) for row in shown], device=device)
+
+
+def read(gpt: GPT, ids: Tensor, padding: Tensor, cache: KVCache) -> Tensor:
+    """Scores of what follows ids that are new to the cache: (B, T) -> (B, V); padding is never looked at."""
+    t, s = ids.shape[1], cache.length + ids.shape[1]
+    positions = torch.arange(s, device=ids.device) - padding[:, None]  # (B, S), below 0 where padding is
+    mask = causal_mask(t, s, ids.device) & (positions >= 0)[:, None, None]  # (T, S) & (B, 1, 1, S) -> (B, 1, T, S)
+    return gpt(ids, mask, positions[:, -t:].clamp(min=0), cache, last_only=True)[:, -1]  # (B, 1, V) -> (B, V)
+
+
 @torch.no_grad()
 def sample_steps(
     gpt: GPT, prompts: list[list[int]], sampling: Sampling, stop: int | None, pad: int, cached: bool = True
 ) -> Iterator[Step]:
-    """Yield one Step a token until every row has produced `stop` or max_new_tokens is reached.
+    """Yield one Step per token until every row has produced `stop` or max_new_tokens is reached.
 
-    Prompts may differ in length: shorter ones are padded on the left, and padding is never looked at.
-    With `cached` each step computes the new token only; without, the whole text again (the same
-    result, slower). Raises ValueError for an empty prompt.
+    With `cached` each step computes the new token only; without, the whole text again (the same result,
+    slower). Raises ValueError for an empty prompt.
     """
-    if not prompts:
-        return
     if not all(prompts):
         raise ValueError("a prompt is empty: begin it with at least one token, such as [DOC]")
-    device, n_ctx = gpt.device, gpt.config.n_ctx
-    rows = [list(prompt) for prompt in prompts]
-    seen = torch.zeros(len(rows), gpt.config.n_vocab, dtype=torch.bool, device=device)
-    for row, prompt in enumerate(prompts):
-        seen[row, prompt] = True
-    running = torch.ones(len(rows), dtype=torch.bool, device=device)
-    generator = torch.Generator(device).manual_seed(sampling.seed)
-    starts: list[int] = []
     gpt.eval()
-
-    for _ in range(sampling.max_new_tokens):
+    n_ctx, generator = gpt.config.n_ctx, torch.Generator(gpt.device).manual_seed(sampling.seed)
+    rows, seen, starts = [list(prompt) for prompt in prompts], occurred(prompts, gpt), None
+    running = torch.ones(len(rows), dtype=torch.bool, device=gpt.device)  # (B,)
+    for left in range(sampling.max_new_tokens, 0, -1):
+        if not running.any():
+            return
         windows = [window_start(len(row), n_ctx) for row in rows]
-        if windows != starts:  # at first, and when a row forgets: lay out all rows anew
+        if windows != starts or not cached:  # at first, and when a row forgets: read all rows anew
             starts = windows
-            width = max(len(row) - start for row, start in zip(rows, starts, strict=True))
-            padding = torch.tensor([width - len(row) + start for row, start in zip(rows, starts, strict=True)])
-            padding = padding.to(device)  # (B,) columns of each row that hold nothing
-            ids = torch.tensor([[pad] * p + row[start:] for p, row, start in zip(padding, rows, starts, strict=True)])
-            ids = ids.to(device)  # (B, width)
-            cache = KVCache(gpt.config, len(rows), device)
-        elif not cached:
-            cache = KVCache(gpt.config, len(rows), device)
-        known, total = cache.length, ids.shape[1]
-        columns = torch.arange(total, device=device)  # (S,)
-        positions = (columns[known:] - padding[:, None]).clamp(min=0)  # (B, T)
-        visible = columns >= padding[:, None]  # (B, S)
-        mask = causal_mask(total - known, total, device) & visible[:, None, None]  # (B, 1, T, S)
-        logits = gpt(ids[:, known:], mask, positions, cache)[:, -1]  # (B, T) -> (B, T, V) -> (B, V)
+            ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
+            cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
+        logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
         p = probabilities(logits, sampling, seen)
-        tokens = p.argmax(-1) if sampling.temperature == 0 else p.multinomial(1, generator=generator)[:, 0]  # (B,)
-        tokens = torch.where(running, tokens, pad)
+        tokens = torch.where(running, choose(p, sampling, generator), pad)  # (B,)
         yield Step(tokens, logits, p)
-        seen[torch.arange(len(rows), device=device), tokens] = True
-        ids = torch.cat((ids, tokens[:, None]), dim=1)  # (B, S) -> (B, S + 1)
+        ids = tokens[:, None]  # (B,) -> (B, 1), all that is new to the cache
+        seen.scatter_(1, ids, True)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.append(token)
         if stop is not None:
             running &= tokens != stop
-            if not running.any():
-                return
 
 
 def generate(
@@ -191,12 +212,9 @@ def stream(gpt: GPT, tokenizer: Tokenizer, prompt: list[int], sampling: Sampling
 def continuations(
     gpt: GPT, tokenizer: Tokenizer, prompts: list[list[int]], sampling: Sampling, batch_size: int = 256
 ) -> list[tuple[str, bool]]:
-    """The text that follows each prompt, and whether the model stopped by itself; in the given order.
-
-    Prompts of like length share a batch, so that little padding is computed.
-    """
+    """The text that follows each prompt, and whether the model stopped by itself; in the given order."""
     results: list[tuple[str, bool]] = [("", False)] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # of like length: little padding
     for begin in range(0, len(order), batch_size):
         chosen = order[begin : begin + batch_size]
         rows = generate(gpt, [prompts[i] for i in chosen], sampling, tokenizer.end, tokenizer.pad)

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from minillm.plumbing.checks import above_0, at_least_1, check_types, must_be
+from minillm.plumbing.files import InputError
+
+MOST_WEIGHTS = 20 * 10**9  # 40 GB even in 16 bits: more than a laptop holds
+
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The shape of a GPT. Raises ValueError when the numbers do not fit together."""
+    """The shape of a GPT. Raises InputError for values of a wrong type, out of range or that do not fit together."""
 
     n_vocab: int
     """Number of token ids, special tokens included."""
@@ -20,6 +25,8 @@ class GPTConfig:
     """Channels of the residual stream (the width)."""
     n_kv_head: int | None = None
     """Heads of keys and values, shared by groups of query heads; as many as n_head if unset."""
+    n_head_dim: int | None = None
+    """Channels of each head; n_embd / n_head if unset."""
     n_hidden: int | None = None
     """Channels inside the MLP; 4 x n_embd if unset."""
     position: Literal["rotary", "learned"] = "rotary"
@@ -30,40 +37,58 @@ class GPTConfig:
     """Non-linearity of the MLP: squared ReLU (the cheapest on a CPU), GELU or SwiGLU."""
     bias: bool = False
     """Whether linear layers have biases."""
+    qkv_bias: bool = False
+    """Whether query, key and value have biases, even if the other layers have none (Qwen2)."""
     tied: bool = True
     """Whether the output layer reuses the token embedding."""
     qk_norm: bool = True
     """Whether queries and keys are normalised before they are compared."""
+    qk_gain: bool = False
+    """Whether that norm has a learned gain (Qwen3)."""
     rope_base: float = 10_000.0
     """Base of the rotary frequencies."""
+    rope_factor: float = 1.0
+    """How many times slower the slow rotary pairs turn, for a longer context (LLaMA 3); 1 for no change."""
+    rope_original_ctx: int = 8192
+    """The context before that; slow and fast are measured in turns within it."""
+    rope_low_freq: float = 1.0
+    """Pairs with fewer turns than this are slow."""
+    rope_high_freq: float = 4.0
+    """Pairs with more turns than this are fast: they stay as they are. Between the two, in proportion."""
     norm_eps: float = 1e-5
     """Added below the root in a norm, against division by zero."""
 
     def __post_init__(self) -> None:
-        for name in ("n_vocab", "n_ctx", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("n_kv_head", "n_hidden"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise ValueError(f"{name} is {number}: it must be at least 1, or unset")
-        choices = {
-            "position": ("rotary", "learned"),
-            "norm": ("rms", "layer"),
-            "activation": ("relu2", "gelu", "swiglu"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
-        if self.n_embd % self.n_head:
-            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+        check_types(self)
+        at_least_1(self, "n_vocab", "n_ctx", "n_layer", "n_head", "n_embd", "n_kv_head", "n_head_dim", "n_hidden")
+        at_least_1(self, "rope_base", "rope_factor", "rope_original_ctx")
+        above_0(self, "norm_eps", "rope_low_freq", "rope_high_freq")
+        must_be("at most 1,000", lambda v: v <= 1000, self, "n_layer")  # each is a Python object, however small
+        must_be("at most 2^20", lambda v: v <= 2**20, self, "n_ctx")
+        if self.n_head_dim is None and self.n_embd % self.n_head:
+            raise InputError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}: change one")
         if self.n_head % self.kv_heads:
-            raise ValueError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.kv_heads}")
+            raise InputError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.kv_heads}: change one")
         if self.position == "rotary" and self.head_dim % 2:
-            raise ValueError(f"rotary positions need an even n_embd / n_head, not {self.head_dim}")
+            raise InputError(f"a head has {self.head_dim} channels: rotary positions need an even number")
+        if self.qk_gain and not self.qk_norm:
+            raise InputError("qk_gain is the gain of QK-norm: set qk_norm, too")
+        if self.rope_high_freq <= self.rope_low_freq:
+            raise InputError(f"rope_high_freq is {self.rope_high_freq}: it must be above rope_low_freq")
+        if self.weights > MOST_WEIGHTS:
+            raise InputError(f"{self.weights:,} weights: choose smaller sizes, for at most {MOST_WEIGHTS:,} weights")
+
+    @property
+    def weights(self) -> int:
+        """Numbers in the matrices and in the table of positions: all but biases and gains."""
+        attention = 2 * self.n_embd * (self.n_head + self.kv_heads) * self.head_dim
+        mlp = (3 if self.activation == "swiglu" else 2) * self.n_embd * self.hidden
+        positions = self.n_ctx * (self.n_embd if self.position == "learned" else self.head_dim)
+        return self.n_vocab * self.n_embd * (1 if self.tied else 2) + self.n_layer * (attention + mlp) + positions
 
     @property
     def head_dim(self) -> int:
-        return self.n_embd // self.n_head
+        return self.n_head_dim or self.n_embd // self.n_head
 
     @property
     def kv_heads(self) -> int:
@@ -76,16 +101,13 @@ class GPTConfig:
 
 def gpt2_config(n_vocab: int = 50_257, **shape) -> GPTConfig:
     """The choices of GPT-2; `shape` gives n_layer, n_head, n_embd and the like."""
-    shape = dict(n_ctx=1024, n_layer=12, n_head=12, n_embd=768) | shape
-    return GPTConfig(
-        n_vocab, position="learned", norm="layer", activation="gelu", bias=True, tied=True, qk_norm=False, **shape
-    )
+    choices = dict(position="learned", norm="layer", activation="gelu", bias=True, tied=True, qk_norm=False)
+    size = dict(n_ctx=1024, n_layer=12, n_head=12, n_embd=768)
+    return GPTConfig(n_vocab, **choices | size | shape)
 
 
 def llama_config(n_vocab: int = 32_000, **shape) -> GPTConfig:
     """The choices of LLaMA; `shape` gives n_layer, n_head, n_kv_head, n_hidden and the like."""
-    shape = dict(n_ctx=2048, n_layer=32, n_head=32, n_embd=4096, n_hidden=11_008) | shape
-    return GPTConfig(
-        n_vocab, position="rotary", norm="rms", activation="swiglu", bias=False, tied=False, qk_norm=False,
-        norm_eps=shape.pop("norm_eps", 1e-6), **shape,
-    )  # fmt: skip
+    choices = dict(position="rotary", norm="rms", activation="swiglu", bias=False, tied=False, qk_norm=False)
+    size = dict(n_ctx=2048, n_layer=32, n_head=32, n_embd=4096, n_hidden=11_008, norm_eps=1e-6)
+    return GPTConfig(n_vocab, **choices | size | shape)

@@ -9,8 +9,11 @@ base stands, with the base's hash.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,12 +21,15 @@ import torch
 from torch import Tensor
 
 from minillm import lora
-from minillm.checkpoint import remove_helpers, write_metrics
+from minillm.checkpoint import check_same, newest, read_metrics, remove_helpers, step_of, write_metrics
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.plumbing import plots
-from minillm.plumbing.files import HASH, InputError, file_hash, read_json, write_json
+from minillm.plumbing import distributed, plots
+from minillm.plumbing.devices import pick_device
+from minillm.plumbing.files import HASH, InputError, file_hash, new_folder, read_json, write_json
+from minillm.plumbing.lock import locked
 from minillm.plumbing.tensors import copy_into, write_tensors
+from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
 
 
@@ -51,101 +57,204 @@ def state_hash(model: GPT) -> str:
     return HASH + digest.hexdigest()
 
 
-def save_run(folder: Path, run: Run, settings: Mapping[str, object], base: Path | None = None) -> None:
-    """Write a run folder. A model with LoRA adapters is saved as adapter beside its `base` run.
+def save_run(
+    folder: Path,
+    run: Run,
+    settings: Mapping[str, object],
+    base: Path | None = None,
+    data: Mapping[str, str] | None = None,
+) -> None:
+    """Write a run folder. A model with LoRA adapters is saved as adapter next to its `base` run.
 
-    Raises InputError if an adapter has no base folder to stand beside.
+    `settings` and `data` say what the run was made with. Raises InputError if an adapter has no base folder.
     """
+    hashes = {"tokenizer": run.tokenizer.sha256()}
     if adapters := lora.adapters(run.gpt):
         check_base(base, folder, adapter=True)
+        write_tensors(folder / "adapter.safetensors", lora.adapter_state(run.gpt))
         config = asdict(next(iter(adapters.values())).config)
-        base_hash = file_hash(base / "model.safetensors")
-        weights = folder / "adapter.safetensors"
-        write_tensors(weights, lora.adapter_state(run.gpt))
-        about = {"base": os.path.relpath(base, folder), "base_sha256": base_hash, "lora": config}
+        about = {"base": path_to(base, folder), "base_sha256": file_hash(base / "model.safetensors"), "lora": config}
         write_json(folder / "adapter.json", about)
-        (folder / "model.safetensors").unlink(missing_ok=True)  # of an earlier run in this folder
+        written = ("adapter.safetensors", "adapter.json")
     else:
-        weights = folder / "model.safetensors"
-        write_tensors(weights, model_state(run.gpt))
-        for stale in ("adapter.json", "adapter.safetensors"):
-            (folder / stale).unlink(missing_ok=True)
-    hashes = {weights.name: file_hash(weights), "tokenizer": run.tokenizer.sha256()}
-    config = {"model": asdict(run.gpt.config), "training": dict(settings), "sha256": hashes}
-    write_json(folder / "config.json", config)
+        write_tensors(folder / "model.safetensors", model_state(run.gpt))
+        written = ("model.safetensors",)
+    for name in {"adapter.safetensors", "adapter.json", "model.safetensors"} - set(written):
+        (folder / name).unlink(missing_ok=True)  # of an earlier run in this folder
+    hashes |= {name: file_hash(folder / name) for name in written}
+    config = {"model": asdict(run.gpt.config), "training": dict(settings), "data": dict(data or {})}
+    write_json(folder / "config.json", config | {"sha256": hashes | {"config": config_hash(config)}})
     run.tokenizer.save(folder / "tokenizer")
     write_metrics(folder, run.metrics)
-    plots.training_curves(run.metrics, folder / "curves.png")
+    try:
+        plots.training_curves(run.metrics, folder / "curves.png")
+    except OSError as error:  # matplotlib writes its own files too
+        print(f"{folder / 'curves.png'}: not drawn ({error})", file=sys.stderr)
     write_json(folder / "report.json", run.report)
     remove_helpers(folder)
     run.folder = folder
 
 
+def path_to(base: Path, folder: Path) -> str:
+    """The way from a run folder to its base, links resolved; the whole path if they are on different drives."""
+    try:
+        return os.path.relpath(base.resolve(), folder.resolve())
+    except ValueError:
+        return str(base.resolve())
+
+
+def config_hash(config: Mapping[str, object]) -> str:
+    """Hash of what config.json says of a run, whatever its layout."""
+    return HASH + hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------------ before a run is written
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a run that came to its end (the report is written last)."""
-    return (folder / "report.json").is_file()
+    return (folder / "report.json").is_file() and (folder / "config.json").is_file()
 
 
 def check_base(base: Path | None, out: Path, adapter: bool) -> None:
-    """Raise InputError if `out` is the base run itself, or if an `adapter` has no full model to stand beside."""
+    """Raise InputError if `out` is the base run itself, or if an `adapter` has no full model to be next to."""
     if base is not None and base.resolve() == out.resolve():
         raise InputError(f"{out}: is the base run itself and would be lost: choose another --out")
     if adapter and (base is None or not (base / "model.safetensors").is_file()):
-        raise InputError(f"{base}: holds no full model to save an adapter beside: add --merge")
+        raise InputError(f"{base}: holds no full model to save an adapter next to: add --merge")
 
 
-def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
-    """Read a run folder; an adapter is put beside its base. Raises InputError that names the fault."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
-    if (folder / "adapter.json").is_file():
-        run = _load_adapter(folder)
-    else:
-        run = Run(_load_model(folder), Tokenizer.load(folder / "tokenizer"), folder)
-    if run.tokenizer.n_vocab != run.gpt.config.n_vocab:
-        raise InputError(f"{folder}: the tokenizer has {run.tokenizer.n_vocab} tokens, the model {run.gpt.config.n_vocab}"
-                         ": restore the tokenizer that the model was trained with")  # fmt: skip
-    _check_hashes(folder, run.tokenizer)
-    run.gpt.to(device).eval()
+@contextmanager
+def reserved(out: Path | None, config: TrainConfig) -> Iterator[None]:
+    """An output folder that belongs to this process until the block ends; nothing for None.
+
+    What would fail when the run is saved fails here. Raises InputError if the folder cannot be written to,
+    if another process writes into it, or if a run is there and it was not said what should become of it.
+    """
+    if out is None:
+        yield
+        return
+    with ExitStack() as stack:
+        distributed.main_does(lambda: stack.enter_context(claimed(out, config)))
+        yield
+
+
+@contextmanager
+def claimed(out: Path, config: TrainConfig) -> Iterator[None]:
+    """The folder made, locked and looked at."""
+    with new_folder(out), locked(out):
+        saved = newest(out)
+        if not config.overwrite and is_finished(out):
+            if not config.resume:
+                raise InputError(f"{out}: holds a finished run: choose another --out, or --overwrite it")
+            check_finished(out, config.recipe())
+        elif not config.overwrite and saved is not None:
+            if not config.resume:
+                raise InputError(f"{out}: holds step {step_of(saved)} of a run: give --resume to go on with it, "
+                                 "--overwrite to start over, or another --out")  # fmt: skip
+            check_same(saved / "run.json", read_json(saved / "run.json", dict), config.recipe())
+        elif not config.overwrite and (out / "config.json").is_file():
+            raise InputError(f"{out}: holds a model without its report: choose another --out, or --overwrite it")
+        yield
+
+
+def check_finished(out: Path, now: Mapping[str, object]) -> None:
+    """Raise InputError unless a finished run was made with the settings and data of `now`."""
+    path = out / "config.json"
+    about = read_json(path, dict)
+    before = {**about.get("training", {}), **about.get("data", {})}
+    if now.get("steps", 0) > before.get("steps", 0) and before | {"steps": now["steps"]} == before | dict(now):
+        raise InputError(f"{out}: is finished after {before['steps']} steps: to train it for longer, give it as --base "
+                         "and choose another --out")  # fmt: skip
+    check_same(path, before, now)
+
+
+def finished_run(out: Path | None, config: TrainConfig, data: Mapping[str, str]) -> Run | None:
+    """With `resume`, the run in `out` if it has come to its end, once more as it was returned; else None.
+
+    Raises InputError if it was made with other settings or data.
+    """
+    if out is None or not config.resume or not is_finished(out):
+        return None
+    check_finished(out, config.recipe() | dict(data))
+    if distributed.rank() == 0:
+        remove_helpers(out)  # a kill may have come between the report and this
+        print(f"{out}: this run is finished; nothing to do")
+    run = load_run(out, pick_device(config.device))
+    run.metrics, run.report = read_metrics(out), read_json(out / "report.json", dict)
     return run
 
 
-def _check_hashes(folder: Path, tokenizer: Tokenizer) -> None:
-    """Raise InputError if weights or tokenizer are not those that config.json was written with: they may fit
-    in shape and still be another run's, or a run in this folder was broken off while it was saved."""
-    wanted = read_json(folder / "config.json", dict).get("sha256")
-    for name, expected in wanted.items() if isinstance(wanted, dict) else ():
-        path = folder / name
-        if expected != (tokenizer.sha256() if name == "tokenizer" else path.is_file() and file_hash(path)):
-            raise InputError(f"{path}: not what config.json was written with: put it back, or run the stage again")
+# ------------------------------------------------------------------------------------------------- reading
 
 
-def _load_model(folder: Path) -> GPT:
+def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
+    """Read a run folder; an adapter is put next to its base. Raises InputError that names the fault."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
+    about, hashes = read_config(folder)
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    if tokenizer.sha256() != hashes["tokenizer"]:
+        raise InputError(f"{folder / 'tokenizer'}: {CHANGED}")
+    gpt = _load_adapter(folder) if "adapter.json" in hashes else _load_model(folder, about)
+    if tokenizer.n_vocab != gpt.config.n_vocab:
+        raise InputError(f"{folder}: the tokenizer has {tokenizer.n_vocab} tokens, the model {gpt.config.n_vocab}"
+                         ": restore the tokenizer that the model was trained with")  # fmt: skip
+    return Run(gpt.to(device).eval(), tokenizer, folder)
+
+
+CHANGED = "not what config.json was written with: put it back, or run the stage again"
+
+
+def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
+    """What config.json says, and the hashes of all that defines the run; the files are checked against them.
+
+    They may fit in shape and still be another run's, or a run in this folder was broken off while it was
+    saved. Raises InputError that names the file.
+    """
     path = folder / "config.json"
     about = read_json(path, dict)
+    hashes = about.pop("sha256", None)
+    holds = ({"model.safetensors"}, {"adapter.safetensors", "adapter.json"})
+    if not isinstance(hashes, dict) or hashes.keys() not in [{"config", "tokenizer"} | names for names in holds]:
+        raise InputError(f"{path}: lacks the hashes of the run: restore the file, or run the stage again")
+    if config_hash(about) != hashes["config"]:
+        raise InputError(f"{path}: was changed since the run was written: put it back, or run the stage again")
+    for name in sorted(hashes.keys() - {"config", "tokenizer"}):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such file: put it back, or run the stage again")
+        if file_hash(folder / name) != hashes[name]:
+            raise InputError(f"{folder / name}: {CHANGED}")
+    return about, hashes
+
+
+def _load_model(folder: Path, about: Mapping) -> GPT:
+    path = folder / "config.json"
     try:
         model = GPT(GPTConfig(**about["model"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
     copy_into(model_state(model), folder / "model.safetensors")
+    if not all(p.isfinite().all() for p in model.parameters()):
+        raise InputError(f"{folder / 'model.safetensors'}: holds numbers that are not finite: train with a lower rate")
     return model
 
 
-def _load_adapter(folder: Path) -> Run:
+def _load_adapter(folder: Path) -> GPT:
     path = folder / "adapter.json"
     about = read_json(path, dict)
     try:
-        base, wanted, settings = folder / about["base"], about["base_sha256"], dict(about["lora"])
+        base, wanted, settings = folder.resolve() / about["base"], about["base_sha256"], dict(about["lora"])
         config = lora.LoRAConfig(**settings | {"targets": tuple(settings["targets"])})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not the description of an adapter ({error}): restore the file") from None
     weights = base / "model.safetensors"
     if not weights.is_file():
         raise InputError(f"{path}: its base {base} is not there: put the base run back")
     if file_hash(weights) != wanted:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
-    run = Run(_load_model(base), Tokenizer.load(folder / "tokenizer"), folder)
-    lora.inject(run.gpt, config)
-    copy_into(lora.adapter_state(run.gpt), folder / "adapter.safetensors")
-    return run
+    gpt = _load_model(base, read_config(base)[0])
+    lora.inject(gpt, config)
+    copy_into(lora.adapter_state(gpt), folder / "adapter.safetensors")
+    return gpt

@@ -1,15 +1,19 @@
 """What a training run can be told: the settings of the loop, and those that both tuning stages share."""
 
-from dataclasses import dataclass
-from typing import Literal
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from minillm.lora import TARGETS, LoRAConfig, Target
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be
+from minillm.plumbing.files import InputError
+
+MAY_CHANGE = ("resume", "overwrite", "checkpoint_every", "device", "shard")  # nothing in the result depends on them
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the loop needs to know. Raises ValueError for numbers out of range."""
+    """What the loop needs to know. Raises InputError for numbers out of range."""
 
     steps: int
     """Number of updates."""
@@ -41,12 +45,23 @@ class TrainConfig:
     """Write a checkpoint every so many steps; 0 for none."""
     resume: bool = False
     """Go on from the newest checkpoint in the output folder."""
+    overwrite: bool = False
+    """Replace a run that is in the output folder already."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least_1(self, "steps", "batch_size", "accumulate")
-        at_least_0(self, "warmup", "checkpoint_every", "weight_decay", "final_lr")
+        at_least_0(self, "warmup", "checkpoint_every", "weight_decay")
+        must_be("from 0 to 1", lambda v: 0 <= v <= 1, self, "final_lr")
         above_0(self, "lr", "clip", "muon_lr")
         a_seed(self, "seed")
+        if self.resume and self.overwrite:
+            raise InputError("resume goes on with a run and overwrite replaces it: give one of them")
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that the result depends on, as they read back from JSON: a resumed run has the same."""
+        lasting = {name: value for name, value in asdict(self).items() if name not in MAY_CHANGE}
+        return json.loads(json.dumps(lasting))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,4 +91,7 @@ class TuneConfig(TrainConfig):
     @property
     def adapters(self) -> LoRAConfig:
         """What LoRA is told; of rank 1 where no adapters are asked for."""
-        return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)
+        try:
+            return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)
+        except InputError as error:  # by the names that these settings have here
+            raise InputError(f"lora_{error}") from None

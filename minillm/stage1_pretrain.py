@@ -4,13 +4,15 @@
 token that follows it.
 """
 
+import copy
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
+from minillm import lora
 from minillm.batching import TextRows
 from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
@@ -18,6 +20,7 @@ from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
 from minillm.material import cleaning
 from minillm.material.corpus import (
     Documents,
+    Tokens,
     split_validation,
     survey,
     token_file,
@@ -26,10 +29,10 @@ from minillm.material.corpus import (
 )
 from minillm.measure.loss import text_loss
 from minillm.plumbing import distributed
-from minillm.plumbing.checks import share
+from minillm.plumbing.checks import must_be, share
 from minillm.plumbing.devices import Timer, pick_device
-from minillm.plumbing.files import InputError, make_folder
-from minillm.run_folder import Run, save_run
+from minillm.plumbing.files import InputError
+from minillm.run_folder import Run, finished_run, reserved, save_run, state_hash
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
 from minillm.training import mean_loss, train
@@ -66,8 +69,7 @@ class PretrainConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         share(self, "validation")
-        if self.vocab_size < 256:
-            raise ValueError(f"vocab_size is {self.vocab_size}: it must be at least 256, the number of bytes")
+        must_be("at least 256, the number of bytes", lambda v: v >= 256, self, "vocab_size")
         self.model_config(n_vocab=259)  # fails early if the shape does not fit together
 
     def model_config(self, n_vocab: int) -> GPTConfig:
@@ -85,55 +87,83 @@ def pretrain(
     out: Path | None = None,
     bar: bool = False,
     on_step: Callable[[int, Metrics], None] | None = None,
+    base: Run | None = None,
 ) -> Run:
-    """Train a GPT from random weights on raw documents; without a tokenizer, train one on them too.
+    """Train a GPT on raw documents: from random weights, or a copy of `base` further, with its tokenizer.
 
-    The text is read several times but never held as a whole if `documents` are files; with `out`, its
-    tokens are kept in a file there while training. Raises InputError if there is no text.
+    Without a base or a tokenizer, a tokenizer is trained on the documents too. The text is read several
+    times but never held as a whole if `documents` are files; with `out`, its tokens are kept in a file there
+    while training. Raises InputError if there is no text, or if `out` cannot be written or holds a run.
     """
-    timer, facts = Timer(), {}
+    timer = Timer()
+    with reserved(out, config):
+        documents, facts = tidy(documents, config)
+        text = survey(documents)
+        distributed.check_equal({"the text": text.sha256})
+        if not text.characters:
+            raise InputError("the text is empty: give a file with some text in it")
+        if base is not None:
+            tokenizer = base.tokenizer
+        elif tokenizer is None:
+            tokenizer = train_tokenizer(documents, config.vocab_size, text.characters)
+        facts["tokenizer_seconds"] = timer.seconds
+        data = {"text": text.sha256, "tokenizer": tokenizer.sha256()}
+        if base is not None:
+            data["base"] = state_hash(base.gpt)
+        if (done := finished_run(out, config, data)) is not None:
+            return done
+
+        model = first_model(config, tokenizer, base).to(pick_device(config.device))
+        stream = tokens_of(documents, tokenizer, text.sha256, out)
+        end_of_document = tokenizer.end if text.documents > 1 else None
+        training, held_back = split_validation(stream, config.validation, end_of_document)
+        rows = TextRows(training, model.config.n_ctx, config.seed)
+        with distributed.spread(model, config.shard) as worker:
+
+            def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+                return mean_loss(worker, rows.batch(step, config.batch_size), config)
+
+            history = train(worker, objective, config, out, "pretrain", bar, on_step, data)
+        model.eval()
+        report = {
+            "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "documents": text.documents,
+            "text_tokens": len(training), "parameters": count_parameters(model),
+            "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,
+        }  # fmt: skip
+        if len(held_back) > 1:
+            report["validation"] = text_loss(model, held_back, config, tokenizer)
+        run = Run(model, tokenizer, metrics=history, report=report)
+        if out is not None and distributed.rank() == 0:
+            save_run(out, run, config.recipe(), data=data)
+    return run
+
+
+def tidy(documents: Documents, config: PretrainConfig) -> tuple[Documents, dict[str, float]]:
+    """The documents, cleaned and without duplicates if that is asked for, and how many were removed."""
     if config.clean:
         documents = [text for text in map(cleaning.clean, documents) if text]
-    if config.deduplicate:
-        documents, removed = cleaning.deduplicate(documents)
-        facts["duplicates_removed"] = removed
-    text = survey(documents)
-    if not text.characters:
-        raise InputError("the text is empty: give a file with some text in it")
-    distributed.check_equal({"the text": text.sha256})
-    if out is not None:
-        make_folder(out)
-    if tokenizer is None:
-        tokenizer = train_tokenizer(documents, config.vocab_size, text.characters)
-    tokenizer_seconds = timer.seconds
+    if not config.deduplicate:
+        return documents, {}
+    documents, removed = cleaning.deduplicate(list(documents))
+    return documents, {"duplicates_removed": removed}
 
+
+def tokens_of(documents: Documents, tokenizer: Tokenizer, text_sha256: str, out: Path | None) -> Tokens:
+    """The documents as one stream of ids; with `out` in a file there, which one process writes for all."""
     if out is None:
-        stream = token_stream(documents, tokenizer)
-    else:
-        if distributed.rank() == 0:
-            token_file(documents, tokenizer, text.sha256, out / "tokens")
-        distributed.wait_for_all()
-        stream = token_file(documents, tokenizer, text.sha256, out / "tokens")
-    training, held_back = split_validation(stream, config.validation, tokenizer.end if text.documents > 1 else None)
-    model = GPT(config.model_config(tokenizer.n_vocab), config.seed).to(pick_device(config.device))
-    rows = TextRows(training, config.n_ctx, config.seed)
+        return token_stream(documents, tokenizer)
+    distributed.main_does(lambda: token_file(documents, tokenizer, text_sha256, out / "tokens"))
+    return token_file(documents, tokenizer, text_sha256, out / "tokens")
 
-    data = {"text": text.sha256, "tokenizer": tokenizer.sha256()}
-    with distributed.spread(model, config.shard) as worker:
 
-        def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
-            return mean_loss(worker, rows.batch(step, config.batch_size), config)
-
-        history = train(worker, objective, config, out, "pretrain", bar, on_step, data)
-    model.eval()
-    report = {
-        "stage": "pretrain", "seed": config.seed, "seconds": timer.seconds, "tokenizer_seconds": tokenizer_seconds,
-        "documents": text.documents, "text_tokens": len(training), "parameters": count_parameters(model),
-        "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,
-    }  # fmt: skip
-    if len(held_back) > 1:
-        report["validation"] = text_loss(model, held_back, config, tokenizer)
-    run = Run(model, tokenizer, metrics=history, report=report)
-    if out is not None and distributed.rank() == 0:
-        save_run(out, run, asdict(config))
-    return run
+def first_model(config: PretrainConfig, tokenizer: Tokenizer, base: Run | None) -> GPT:
+    """The model that training starts from. Raises InputError if the base has another shape than is asked for."""
+    if base is None:
+        return GPT(config.model_config(tokenizer.n_vocab), config.seed)
+    for name in ("n_ctx", "n_layer", "n_head", "n_embd"):
+        asked, has = getattr(config, name), getattr(base.gpt.config, name)
+        if asked not in (has, getattr(PretrainConfig, name)):
+            raise InputError(f"{name} is {asked}, but the base has {has}: leave it out, a base keeps its shape")
+    model = copy.deepcopy(base.gpt)
+    lora.merge(model)
+    return model

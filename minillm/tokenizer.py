@@ -56,7 +56,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
     distinct word once and, after a merge, only looks at the places where the pair was, so the time
     grows with the length of the text (times a logarithm), however long its words are.
 
-    Raises ValueError if vocab_size is below 256.
+    Raises InputError if vocab_size is below 256.
     """
     return list(bpe_steps(texts, vocab_size, pattern))
 
@@ -64,7 +64,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
 def bpe_steps(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> Iterator[Merge]:
     """`train_bpe` one merge at a time, to step through."""
     if vocab_size < 256:
-        raise ValueError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
+        raise InputError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
     split = regex.compile(pattern)
     pairs = Pairs(Counter(piece for text in texts for piece in split.findall(text)))
     token_bytes = [bytes([b]) for b in range(256)]

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from minillm.batching import Batch
-from minillm.checkpoint import Metrics, Session
+from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, token_losses
 from minillm.optim import learning_rate_scale, make_optimizers, set_learning_rate
 from minillm.plumbing import distributed
 from minillm.plumbing.devices import autocast, uses_bf16
 from minillm.plumbing.distributed import own_share, whole
+from minillm.session import Session
 from minillm.settings import TrainConfig
 
 Objective = Callable[[int], Iterable[tuple[Tensor, Metrics]]]
@@ -53,7 +54,7 @@ def train(
 ) -> list[Metrics]:
     """Run `config.steps` updates on the model's trainable parameters; return the metrics of each step.
 
-    With `out`, checkpoints are written there (`checkpoint.Session` says when, and what `data` is). `bar`
+    With `out`, checkpoints are written there (`session.Session` says when, and what `data` is). `bar`
     shows progress with loss and time left; `on_step(step, metrics)` is called after each step. Raises
     TrainingError, naming the step, when the loss is not finite.
     """

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from minillm.checkpoint import newest, step_of
-from minillm.run_folder import load_run
+from minillm.run_folder import config_hash, load_run
 from minillm.world.tables import BUILT_IN
 from tests.support.commands import STAGES, prepare, run
 
@@ -82,9 +82,12 @@ RUNS = {
     "a config that is text": (lambda run: (run / "config.json").write_text("hello"), "config.json"),
     "a config that is a list": (lambda run: (run / "config.json").write_text("[]"), "config.json"),
     "a config without a model": (lambda run: (run / "config.json").write_text("{}"), "config.json"),
-    "another width": (lambda run: change(run / "config.json", "n_embd", 16), "model.safetensors"),
-    "another depth": (lambda run: change(run / "config.json", "n_layer", 2), "model.safetensors"),
-    "an odd head": (lambda run: change(run / "config.json", "n_head", 3), "config.json"),
+    "another width": (lambda run: change(run / "config.json", "n_embd", 16), "was changed"),
+    "another depth": (lambda run: change(run / "config.json", "n_layer", 2), "was changed"),
+    "an odd head": (lambda run: change(run / "config.json", "n_head", 3), "was changed"),
+    "another width and its hash": (lambda run: seal(change(run / "config.json", "n_embd", 16)), "model.safetensors"),
+    "another depth and its hash": (lambda run: seal(change(run / "config.json", "n_layer", 2)), "model.safetensors"),
+    "an odd head and its hash": (lambda run: seal(change(run / "config.json", "n_head", 3)), "n_head"),
     "a truncated tokenizer": (lambda run: cut(run / "tokenizer" / "ranks.tiktoken"), "tokenizer"),
     "a bad split pattern": (
         lambda run: (run / "tokenizer" / "tokenizer.json").write_text('{"pattern": "("}'),
@@ -191,6 +194,20 @@ USAGE = {
     "complete --run x --prompt y": (
         "--top-p 2", "--top-p 0", "--top-k 0", "--temperature -1", "--temperature nan", "--repetition-penalty 0",
         "--max-new-tokens -1", "--seed -1"),
+    # numbers of any size
+    "pretrain --text y --out z": tuple(f"--{name} {value}" for name, values in (
+        ("lr", ("1e-46", "1e39", "1e999", "-0.0", "1" * 31)), ("muon-lr", ("1e-46", "1e39")), ("final-lr", ("1e300", "1.5")),
+        ("clip", ("1e-46", "1e38")), ("weight-decay", ("1e39",)), ("validation", ("1e39", "-1e-46")),
+        *((name, ("1" * 30, "9" * 5000, "1e3", "2.0", "True", str(2**63))) for name in (
+            "steps", "batch-size", "n-ctx", "n-layer", "n-embd", "seed", "checkpoint-every", "vocab-size", "warmup")),
+        ) for value in values),
+    "complete --run y --prompt x": (
+        "--temperature 1e-46", "--temperature 1e39", "--repetition-penalty 1e-40", "--repetition-penalty 1e39",
+        "--top-p 1e39", "--top-k " + "1" * 30, "--max-new-tokens " + "1" * 30, "--seed " + "1" * 30),
+    "world --out y": ("--seed -1", "--seed " + "1" * 30),
+    "evaluate --run y": ("--seed -1",),
+    "claims": ("--first-seed -1", "--seeds 0", "--seeds " + "1" * 30),
+    "homework": ("--seed -1", "--folder nowhere-at-all"),
 }  # fmt: skip
 
 
@@ -198,10 +215,18 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
-def change(path: Path, name: str, value: int) -> None:
+def change(path: Path, name: str, value: int) -> Path:
     config = json.loads(path.read_text())
     config["model"][name] = value
     path.write_text(json.dumps(config))
+    return path
+
+
+def seal(path: Path) -> None:
+    """Give a changed config.json its right hash, so that the file passes for what was written."""
+    config = json.loads(path.read_text())
+    hashes = config.pop("sha256")
+    path.write_text(json.dumps(config | {"sha256": hashes | {"config": config_hash(config)}}))
 
 
 def fewer(path: Path) -> None:
@@ -325,6 +350,7 @@ def test_what_is_wrong_in_standard_input_is_named(places, name):
 def test_wrong_usage_is_exit_code_2_and_names_the_option(command, option):
     result = run(f"{command} {option}")
     assert result.code == 2 and "Traceback" not in result.err
+    assert len(result.err) < 20_000  # a number of 5,000 digits is not shown
     assert option.split()[0:1] == [] or option.split()[0].strip("-").replace("-", "_") in result.err.replace("-", "_")
 
 

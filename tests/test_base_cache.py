@@ -1,10 +1,13 @@
 """Base models are trained once, and never mistaken for one another."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
+from minillm import checkpoint
 from minillm.base_cache import cached_base
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.tokenizer import Tokenizer
@@ -47,3 +50,49 @@ def test_a_training_that_was_broken_off_is_done_again(tmp_path):
     (folder / "report.json").unlink()
     again = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
     assert again.run.folder == folder and (folder / "report.json").is_file()
+
+
+def test_one_that_was_killed_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
+    config = replace(CONFIG, steps=6, checkpoint_every=2)
+    whole = cached_base(config, TEXTS, folder=tmp_path / "whole", bar=False)
+    save = checkpoint.save
+
+    def save_then_die(out, step, *rest):
+        save(out, step, *rest)
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "save", save_then_die)
+        cached_base(config, TEXTS, folder=tmp_path / "parts", bar=False)
+    capsys.readouterr()
+    again = cached_base(config, TEXTS, folder=tmp_path / "parts", bar=False)
+    assert "resumed at step 4" in capsys.readouterr().out
+    assert torch.equal(weights(again), weights(whole))
+    assert [p.name for p in (tmp_path / "parts").iterdir()] == [again.run.folder.name]  # no debris
+
+
+def test_a_damaged_one_is_trained_again_and_says_so(tmp_path, capsys):
+    first = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
+    path = first.run.folder / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 64
+    path.write_bytes(raw)
+    again = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
+    assert "model.safetensors: not what" in capsys.readouterr().out
+    assert torch.equal(weights(again), weights(first))
+
+
+def test_two_at_once_train_it_once(tmp_path):
+    """Two notebooks opened together: the second waits for the first and reads what it trained."""
+    code = (
+        "import sys; from pathlib import Path; from tests.test_base_cache import *; "
+        "cached_base(CONFIG, TEXTS, folder=Path(sys.argv[1]), bar=True)"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True) for _ in "ab"
+    ]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert sum("Training a base model once" in text for text in said) == 1
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,5 +1,7 @@
 """The command line from end to end: small files in, run folders out, and one line when something is wrong."""
 
+import ast
+import importlib
 import io
 import json
 import os
@@ -7,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 
 import minillm
 from minillm import checkpoint, run_folder
@@ -18,6 +22,7 @@ from minillm.lora import adapters
 from minillm.measure.loss import text_loss
 from minillm.run_folder import load_run
 from minillm.stage1_pretrain import PretrainConfig
+from tests.support import commands
 
 SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
 TRAIN = "--steps 4 --batch-size 2 --warmup 1 --precision fp32 --device cpu --seed 3".split()
@@ -90,6 +95,59 @@ def test_help_names_all_commands(capsys):
     assert run("--help") == 0
     shown = capsys.readouterr().out
     assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_overview_says_of_each_command_what_its_docstring_begins_with(name, capsys):
+    assert COMMANDS[name].help == COMMANDS[name].load().__doc__.splitlines()[0]
+    assert run("-h") == 0
+    assert re.search(rf"^  {name} +{re.escape(COMMANDS[name].help)}$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [(), ("fly",), ("--steps", 3), ("",), ("Sft",)])
+def test_without_a_command_that_is_known_the_overview_is_shown_with_what_is_wrong(words, capsys):
+    assert run(*words) == 2
+    shown = capsys.readouterr().err
+    assert all(command.help in shown for command in COMMANDS.values())
+    assert re.fullmatch(r"error: .*: choose one of demo, pretrain, .*", shown.splitlines()[-1])
+
+
+HEAVY = ("torch", "numpy", "matplotlib", "tiktoken")
+QUICK = {
+    "import": "import minillm; minillm.InputError; dir(minillm)",
+    "import of a module": "import minillm; minillm.commands.COMMANDS",
+    "help": "main(['--help'])",
+    "no command": "main([])",
+    "unknown command": "main(['fly'])",
+    "homework --help": "try: main(['homework', '--help'])\nexcept SystemExit: pass",
+    "homework in a missing folder": "main(['homework', '--folder', 'nowhere'])",
+    "homework with a bad seed": "main(['homework', '--seed', '-1'])",
+    "notebooks --help": "try: main(['notebooks', '--help'])\nexcept SystemExit: pass",
+}
+
+
+@pytest.mark.parametrize("what", QUICK)
+def test_what_needs_no_model_loads_no_pytorch(what):
+    code = "import sys\n" + ("" if what.startswith("import") else "from minillm.__main__ import main\n") + QUICK[what]
+    code += f"\nprint([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(minillm.__file__).parents[1], check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_package_gives_every_name_it_promises():
+    tree = ast.parse(Path(minillm.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]  # for editors and type checkers
+    declared = {(node.module, alias.name) for node in block.body for alias in node.names}
+    assert declared == {(f"minillm.{module}", name) for module, names in minillm.MODULES.items() for name in names}
+    assert sorted(name for _, name in declared) == sorted(minillm.__all__)
+    for module, name in declared:
+        assert getattr(minillm, name) is getattr(importlib.import_module(module), name)
+    assert set(minillm.__all__) <= set(dir(minillm))
+    assert not hasattr(minillm, "lode")
+    with pytest.raises(ImportError, match="lode"):
+        exec("from minillm import lode")
 
 
 # ----------------------------------------------------------------------------------- the three stages
@@ -327,6 +385,143 @@ def test_a_loss_that_is_no_number_is_exit_code_1(home, tmp_path, capsys):
     assert not run_folder.is_finished(tmp_path / "run")
 
 
+# ------------------------------------------------------------------------- what is wrong with the program
+
+NO_RUN = "--steps 2 --batch-size 2 --device cpu --out {new}"
+PLANTED = {  # command: a function of the framework that it needs
+    "demo --fast --out {new}": "minillm.demo.load_world",
+    f"pretrain --text {{home}}/text.txt {' '.join(SHAPE)} {NO_RUN}": "minillm.gpt.attention",
+    f"sft --base {{home}}/runs/base --pairs {{home}}/pairs.jsonl {NO_RUN}": "minillm.chat.join_turns",
+    f"prefer --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
+    "chat --run {home}/runs/sft": "minillm.generate.probabilities",
+    "complete --run {home}/runs/base --prompt x": "minillm.generate.probabilities",
+    "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",
+    "world --out {new}": "minillm.world.pairs.preferences",
+    "tokenizer --text {home}/text.txt": "minillm.tokenizer.Tokenizer.encode",
+    "claims": "minillm.claims.runner.listing",
+    "homework 3 causal_mask": "minillm.homework.gradebook.grade",
+    "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",
+}
+
+
+def broken(error: Exception):
+    """A function that raises an error."""
+
+    def function(*_, **__):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("error", [ValueError("planted"), RuntimeError("planted"), TypeError("planted")])
+@pytest.mark.parametrize("command", PLANTED)
+def test_a_bug_of_the_program_is_no_fault_of_its_user(command, error, mistakes, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+    monkeypatch.setattr(PLANTED[command], broken(error))
+    with pytest.raises(type(error), match="planted") as caught:
+        run(*(word.format(**mistakes) for word in command.split()))
+    assert caught.value is error
+    assert {word.split()[0] for word in PLANTED} == set(COMMANDS)
+
+
+def test_as_a_program_a_bug_ends_with_its_traceback(home, tmp_path):
+    code = f"""
+import sys
+import minillm.tokenizer
+from minillm.__main__ import main
+minillm.tokenizer.Tokenizer.encode = lambda *_: list(zip([1], [], strict=True))
+sys.exit(main(["tokenizer", "--text", {str(home / "text.txt")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(minillm.__file__).parents[1])  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "zip() argument 2 is shorter" in done.stderr
+
+
+# ------------------------------------------------------------------ options that are read, announced, expanded
+
+
+@pytest.mark.parametrize("out", ["--out=~/t", "--out=~/deep/t"])
+def test_a_tilde_is_the_home_folder(home, tmp_path, monkeypatch, capsys, out):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(home, tmp_path / "me", ignore=shutil.ignore_patterns("runs"))
+    assert run("tokenizer", "--text=~/text.txt", "--vocab-size", 260, out) == 0
+    folder = out.removeprefix("--out=~/")
+    assert (tmp_path / "me" / folder / "ranks.tiktoken").is_file()
+    assert not (tmp_path / "~").exists()
+    assert run("tokenizer", f"--tokenizer=~/{folder}", "--encode=~") == 0  # a text stays as it is
+    assert capsys.readouterr().out.splitlines()[-1] == "'~'=126"
+
+
+def test_the_home_folder_of_nobody_is_a_name_like_any_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody-of-this-name").write_text("some text")
+    assert run("tokenizer", "--text=~nobody-of-this-name", "--vocab-size", 256) == 0
+
+
+IDLE = {
+    "complete --run {base} --prompt a --top-k 3 --top-p 0.5 --seed 7": [
+        "temperature is 0: --top-k",
+        "--top-p",
+        "--seed",
+    ],
+    "complete --run {base} --prompt a --top-k 3 --top-p 0.5 --seed 7 --temperature 1": [],
+    "complete --run {base} --prompt a --repetition-penalty 2": [],
+    "chat --run {sft} --seed 7": ["temperature is 0: --seed"],
+    "evaluate --run {base} --text {text} --seed 3": ["there is no exam: --seed"],
+    "sft --base {base} --pairs {pairs} --out {out} --merge --lora-alpha 2": ["without --lora: --lora-alpha", "--merge"],
+    "sft --base {base} --pairs {pairs} --out {out} --rehearse {text}": ["without --rehearse-rows: --rehearse"],
+    "sft --base {base} --pairs {pairs} --out {out} --lora 2 --merge --rehearse {text} --rehearse-rows 1": [],
+}
+
+
+@pytest.mark.parametrize("command", IDLE)
+def test_an_option_without_effect_is_announced(home, runs, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+    places = {"base": runs / "base", "sft": runs / "sft", "text": home / "text.txt", "pairs": home / "pairs.jsonl"}
+    training = TRAIN if command.startswith("sft") else []
+    assert run(*command.format(**places, out=tmp_path / "out").split(), *training) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith("has no effect")]
+    assert len(lines) == len(IDLE[command])
+    assert all(says in line for says, line in zip(IDLE[command], lines, strict=True))
+
+
+@pytest.mark.parametrize("words", [1, 20, 21, 63, 64, 65, 200])
+def test_a_prompt_longer_than_the_context_is_announced_with_what_is_left_out(runs, capsys, words):
+    model = minillm.load(runs / "base")
+    prompt, n_ctx = "Q" * words, model.gpt.config.n_ctx
+    tokens = len(model.tokenizer.encode(prompt))
+    assert run("complete", "--run", runs / "base", "--prompt", prompt, "--max-new-tokens", 1) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(prompt)
+    if tokens < n_ctx:  # [DOC] is in the context too
+        assert shown.err == ""
+        return
+    pattern = r"the prompt has (\d+) tokens; the model reads the last (\d+), the first (\d+) are left out\n"
+    found, read, left = map(int, re.fullmatch(pattern, shown.err).groups())
+    assert found == tokens and read + left == tokens and n_ctx // 2 <= read <= n_ctx
+
+
+def test_a_conversation_longer_than_the_context_is_announced(runs, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO("Short?\n" + "What is 1?\n" * 6 + "/new\n" + "Q" * 99 + "\n/new\nShort?\n")
+    )
+    assert run("chat", "--run", runs / "sft", "--max-new-tokens", 2) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("AI: ") == 9
+    lines = shown.err.splitlines()
+    assert re.fullmatch(r"the conversation has \d+ tokens; its oldest turns, \d+ tokens, are left out", lines[0])
+    assert lines[-1].startswith("the prompt has ") and sum("prompt" in line for line in lines) == 1
+
+
+def test_a_chat_in_another_encoding_is_refused(runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("你好\n".encode("gbk"))))
+    assert run("chat", "--run", runs / "sft") == 2
+    assert re.fullmatch(r"error: standard input: not UTF-8 text: [^\n]+\n", capsys.readouterr().err)
+
+
 # -------------------------------------------------------------------------- stopping and going on
 
 
@@ -356,25 +551,100 @@ def test_ctrl_c_is_exit_code_130_and_resume_goes_on_to_the_same_bytes(home, runs
         assert (tmp_path / "run" / name).read_bytes() == (runs / "lora" / name).read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [("base", "pretrain --text {home}/none.txt"), ("lora", "sft --base {home}/none --pairs {home}/none"),
-     ("tuned", "prefer --base {home}/none --preferences {home}/none")],
-)  # fmt: skip
-def test_resuming_a_finished_run_changes_nothing(home, runs, name, command, capsys):
+def again(home: Path, runs: Path, name: str) -> list:
+    """The command that a run of `runs` was made with."""
+    sft = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", *TRAIN]
+    commands = {
+        "base": ["pretrain", "--text", home / "text.txt", "--documents", "blank-line", *SHAPE, *TRAIN],
+        "lora": [*sft, "--lora", 2, "--lora-dropout", 0.1],
+        "tuned": ["prefer", "--preferences", home / "preferences.json", *TRAIN, "--base", runs / "sft"],
+    }
+    return [*commands[name], "--out", runs / name]
+
+
+@pytest.mark.parametrize("name", ["base", "lora", "tuned"])
+def test_resuming_a_finished_run_changes_nothing(home, runs, name, capsys):
     before = contents(runs / name)
-    assert run(*command.format(home=home).split(), "--out", runs / name, "--resume") == 0
-    assert "finished" in capsys.readouterr().out
+    assert run(*again(home, runs, name), "--resume", "--checkpoint-every", 3) == 0
+    assert "finished; nothing to do" in capsys.readouterr().out
     assert contents(runs / name) == before
 
 
-def test_what_a_kill_left_in_a_finished_run_is_removed(runs, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [("base", "--steps 9", "finished after 4 steps: to train it for longer, give it as --base"),
+     ("base", "--seed 7", "seed was 3 and is now 7"), ("base", "--text {home}/other.txt", "text differs"),
+     ("base", "--text {home}/other.txt --steps 9 --seed 7", "seed was 3 and is now 7"), ("lora", "--lora 3", "lora was 2 and is now 3"),
+     ("lora", "--pairs {home}/preferences.json.pairs.jsonl", "dialogues differs"), ("tuned", "--base {runs}/merged", "base differs")],
+)  # fmt: skip
+def test_resuming_a_finished_run_with_something_else_is_refused_and_names_it(home, runs, name, change, says, capsys):
+    (home / "other.txt").write_text("Quite another text about rivers and lakes.\n\nAnd more of it.")
+    (home / "preferences.json.pairs.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    before = contents(runs / name)
+    assert run(*again(home, runs, name), *change.format(home=home, runs=runs).split(), "--resume") == 2
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"error: [^\n]*{says}[^\n]*\n", output.err), output
+    assert contents(runs / name) == before
+
+
+def test_a_run_is_never_overwritten_unasked(home, runs, tmp_path, capsys):
+    """Neither a finished one nor the checkpoints of one that was stopped, and no flag means both."""
+    before = contents(runs / "base")
+    assert run(*again(home, runs, "base"), "--steps", 2) == 2
+    assert "holds a finished run" in capsys.readouterr().err and contents(runs / "base") == before
     shutil.copytree(runs / "base", tmp_path / "run")
-    for path in ("checkpoints/step-000004/run.json", "checkpoints/.step-000002.partial/x", "tokens/tokens.bin"):
+    command = [*again(home, runs, "base")[:-1], tmp_path / "run"]
+    assert run(*command, "--overwrite", "--resume") == 2
+    assert run(*command, "--overwrite", "--steps", 2) == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["training"]["steps"] == 2
+    (tmp_path / "run" / "report.json").unlink()
+    assert run(*command) == 2 and "without its report" in capsys.readouterr().err
+
+
+def test_a_base_is_trained_further_on_another_text(home, runs, tmp_path, capsys):
+    (home / "rivers.txt").write_text("Quite another text about rivers and lakes.\n\nAnd more of it.")
+    command = [
+        "pretrain",
+        "--text",
+        home / "rivers.txt",
+        "--base",
+        runs / "base",
+        "--out",
+        tmp_path / "further",
+        *TRAIN,
+    ]
+    assert run(*command, "--tokenizer", runs / "base" / "tokenizer") == 2
+    assert run(*command, "--n-layer", 2) == 2
+    error = capsys.readouterr().err
+    assert "n_layer is 2, but the base has 1" in error and not (tmp_path / "further").exists()
+    assert run(*command[:-2], *TRAIN, "--out", runs / "base") == 2
+    assert "the base run itself" in capsys.readouterr().err
+    assert run(*command) == 0
+    about = [json.loads((folder / "config.json").read_text()) for folder in (runs / "base", tmp_path / "further")]
+    assert about[0]["model"] == about[1]["model"] and about[0]["sha256"]["tokenizer"] == about[1]["sha256"]["tokenizer"]
+    losses = [
+        json.loads((folder / "report.json").read_text())["train_loss"]
+        for folder in (runs / "base", tmp_path / "further")
+    ]
+    assert losses[1] != losses[0]
+
+
+def test_what_a_kill_left_in_a_finished_run_is_removed_and_nothing_of_the_users(home, runs, tmp_path):
+    shutil.copytree(runs / "base", tmp_path / "run")
+    ours = (
+        "checkpoints/step-000004/run.json",
+        "checkpoints/.step-000002.partial/x",
+        "tokens/tokens.bin",
+        "tokens/tokens.json",
+    )
+    theirs = ("checkpoints/step-7/weights", "tokens/my_tokens.txt", "notes.txt")
+    for path in ours + theirs:
         (tmp_path / "run" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / path).write_text("{}")
-    assert run("pretrain", "--text", "x", "--out", tmp_path / "run", "--resume") == 0
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in (runs / "base").iterdir()}
+    assert run(*again(home, runs, "base")[:-1], tmp_path / "run", "--resume") == 0
+    left = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    before = {p.relative_to(runs / "base").as_posix() for p in (runs / "base").rglob("*") if p.is_file()}
+    assert left == before | set(theirs)
 
 
 CHANGES = {
@@ -429,10 +699,20 @@ def test_ctrl_c_where_nothing_is_learned_promises_nothing(runs, monkeypatch, cap
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
-def test_a_model_too_large_for_the_memory_is_one_line(home, tmp_path, capsys):
+@pytest.mark.parametrize("size", [2**50, 2**62])
+def test_a_model_too_large_for_the_memory_is_one_line(home, tmp_path, capsys, monkeypatch, size):
+    monkeypatch.setattr("minillm.stage1_pretrain.GPT", lambda *_: torch.empty(size))  # PyTorch's own words
     command = ["pretrain", "--text", home / "text.txt", "--out", tmp_path / "run", *SHAPE, *TRAIN]
-    assert run(*command, "--n-embd", 2**40) == 1
+    assert run(*command) == 1
     assert re.fullmatch(r"(.*\n)*error: out of memory: [^\n]+\n", capsys.readouterr().err)
+
+
+def test_a_model_no_laptop_could_hold_is_refused_before_anything_is_built(home, tmp_path, capsys):
+    command = ["pretrain", "--text", home / "text.txt", "--out", tmp_path / "run", *SHAPE, *TRAIN]
+    for option, value in (("--n-embd", 2**40), ("--n-layer", 10**9), ("--n-ctx", 2**62)):
+        assert run(*command, option, value) == 2
+        assert not (tmp_path / "run").exists()
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_resuming_without_a_checkpoint_says_so_and_starts_over(home, runs, tmp_path, capsys):
@@ -463,6 +743,83 @@ def test_as_a_program_it_chats_in_chinese_even_where_the_locale_is_plain_ascii(r
     assert (code, err) == (0, "")
     expected = minillm.load(runs / "sft").ask("台湾最高的山是哪座？", minillm.Sampling(max_new_tokens=3))
     assert out.startswith("AI: ") and out.removeprefix("AI: ").strip() == expected
+
+
+def test_as_a_program_it_takes_chinese_from_its_options_even_where_the_locale_is_plain_ascii(runs, tmp_path):
+    plain = dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    command = ["complete", "--run", runs / "base", "--prompt", "台湾 is", "--max-new-tokens", 2]
+    code, out, err = program(*command, **plain)
+    assert (code, err) == (0, "")
+    assert out == minillm.load(runs / "base").complete("台湾 is", 2) + "\n"
+    code, _, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x", **plain)
+    assert code == 2 and "沒有" in err and err.count("\n") == 1
+
+
+def test_as_a_program_it_chats_in_chinese_through_streams_called_ascii(runs):
+    code, out, err = program("chat", "--run", runs / "sft", "--max-new-tokens", 3, stdin="台湾？\n",
+                             LC_ALL="C", PYTHONIOENCODING="ascii")  # fmt: skip
+    assert (code, err) == (0, "")
+    expected = minillm.load(runs / "sft").ask("台湾？", minillm.Sampling(max_new_tokens=3))
+    assert out.removeprefix("AI: ").strip() == expected
+
+
+REDIRECTIONS = ("2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>&1")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+def test_training_finishes_whatever_its_output_is_connected_to(home, runs, tmp_path, redirection):
+    out = tmp_path / "run"
+    words = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", "--out", out, *TRAIN]
+    script = f'exec "$0" -m minillm "$@" {redirection}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, *map(str, words)],
+        capture_output=True, cwd=Path(minillm.__file__).parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert files(out) == FULL
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (out / name).read_bytes() == (runs / "sft" / name).read_bytes()
+
+
+def piped(words: list) -> int:
+    """The exit code of a command that runs into a pipe whose reader has gone."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(os.devnull, "rb") as nothing, open(write, "wb") as pipe:
+        child = commands.start([str(word) for word in words], nothing, pipe, pipe)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "prefer"])
+def test_training_goes_on_when_nobody_reads_its_output_any_more(home, runs, tmp_path, stage):
+    command = {
+        "pretrain": ["--text", home / "text.txt", "--documents", "blank-line", *SHAPE],
+        "sft": ["--base", runs / "base", "--pairs", home / "pairs.jsonl"],
+        "prefer": ["--base", runs / "sft", "--preferences", home / "preferences.json"],
+    }[stage]
+    out = tmp_path / "run"
+    assert piped([stage, *command, "--out", out, *TRAIN, "--resume"]) == 0
+    assert files(out) == FULL
+    name = {"pretrain": "base", "sft": "sft", "prefer": "tuned"}[stage]
+    assert (out / "model.safetensors").read_bytes() == (runs / name / "model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_what_is_for_printing_ends_when_nobody_reads_on(runs):
+    assert piped(["complete", "--run", runs / "base", "--prompt", "x", "--max-new-tokens", 10**9]) == 0
+    assert piped(["tokenizer", "--tokenizer", runs / "base" / "tokenizer", "--encode", "x"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_what_is_for_printing_fails_where_it_cannot_be_written(runs):
+    with open(os.devnull, "rb") as nothing, open("/dev/full", "wb") as full, tempfile.TemporaryFile() as err:
+        words = ["tokenizer", "--tokenizer", str(runs / "base" / "tokenizer"), "--encode", "x"]
+        child = commands.start(words, nothing, full, err)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        err.seek(0)
+        assert re.fullmatch(rb"error: No space left on device: free some space[^\n]*\n", err.read())
 
 
 def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_path):

@@ -1,6 +1,7 @@
 """The sampling loop: exact filters, a cache that changes nothing, rows that do not disturb one another."""
 
 import math
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from minillm.generate import (
     Sampling,
     continuations,
     generate,
+    generate_plain,
     keep_top_k,
     keep_top_p,
     penalise_repetition,
@@ -19,7 +21,8 @@ from minillm.generate import (
     stream,
     window_start,
 )
-from minillm.gpt_config import gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.kv_cache import KVCache
 
 INF = math.inf
 PAD = 0
@@ -46,10 +49,11 @@ class Scripted(nn.Module):
         super().__init__()
         self.logits_after = logits_after
         self.config = SimpleNamespace(n_vocab=n_vocab, n_ctx=n_ctx, n_layer=1, kv_heads=1, head_dim=1)
-        self.device = torch.device("cpu")
+        self.device, self.dtype = torch.device("cpu"), torch.float32
 
-    def forward(self, ids, mask=None, positions=None, cache=None):
-        cache.length += ids.shape[1]
+    def forward(self, ids, mask=None, positions=None, cache=None, last_only=False):
+        if cache is not None:
+            cache.length += ids.shape[1]
         return torch.stack([torch.stack([self.logits_after(int(i)) for i in row]) for row in ids])
 
 
@@ -284,6 +288,129 @@ def test_past_the_context_too_a_row_is_continued_as_it_is_alone(gpt):
         prompts = [ids[:7], ids[7:12], ids[12:]]
         together = generate(gpt, prompts, greedy(10), None, PAD)
         assert together == [generate(gpt, [prompt], greedy(10), None, PAD)[0] for prompt in prompts]
+
+
+def random_config(rng: random.Random) -> GPTConfig:
+    """Any mixture of the options, few of which a known family has."""
+    position, kv = rng.choice(["rotary", "learned"]), rng.choice([None, 1, 2, 4])
+    qk_norm = rng.random() < 0.7
+    return GPTConfig(
+        n_vocab=rng.randint(11, 40), n_ctx=rng.randint(1, 12), n_layer=rng.randint(1, 2), n_head=4, n_embd=16, n_kv_head=kv,
+        n_head_dim=rng.choice([None, 2, 6]), n_hidden=rng.choice([None, 5]), position=position,
+        norm=rng.choice(["rms", "layer"]), activation=rng.choice(["relu2", "gelu", "swiglu"]),
+        bias=rng.random() < 0.5, qkv_bias=rng.random() < 0.5, tied=rng.random() < 0.5, qk_norm=qk_norm,
+        qk_gain=qk_norm and rng.random() < 0.5, rope_base=rng.choice([30.0, 1e4]), rope_factor=rng.choice([1.0, 3.0]),
+        rope_original_ctx=rng.choice([8, 200]), norm_eps=rng.choice([1e-6, 1e-2]),
+    )  # fmt: skip
+
+
+def ragged_prompts(rng: random.Random, config: GPTConfig, b: int) -> list[list[int]]:
+    """Prompts from one token to well past the context."""
+    return [[rng.randrange(config.n_vocab) for _ in range(rng.randint(1, 2 * config.n_ctx + 3))] for _ in range(b)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+@cached_or_not
+def test_the_batched_loop_gives_each_row_what_the_plain_loop_gives(make_gpt, seed, cached):
+    rng = random.Random(seed)
+    gpt = make_gpt(random_config(rng), seed=seed)
+    prompts = ragged_prompts(rng, gpt.config, rng.randint(1, 5))
+    stop = rng.choice([None, 3])
+    sampling = greedy(rng.randint(0, 30), repetition_penalty=rng.choice([1.0, 1.4]))
+    plain = [generate_plain(gpt, prompt, sampling, stop) for prompt in prompts]
+    assert generate(gpt, prompts, sampling, stop, PAD, cached) == plain
+
+
+@pytest.mark.parametrize("seed", range(40))
+@cached_or_not
+def test_one_row_alone_is_drawn_as_in_the_plain_loop(make_gpt, seed, cached):
+    rng = random.Random(100 + seed)
+    gpt = make_gpt(random_config(rng), seed=seed)
+    prompts = ragged_prompts(rng, gpt.config, 1)
+    sampling = Sampling(25, rng.choice([0.3, 1.0, 2.0]), rng.choice([None, 3]), rng.choice([None, 0.8]),
+                        rng.choice([1.0, 1.3]), seed)  # fmt: skip
+    assert generate(gpt, prompts, sampling, 3, PAD, cached) == [generate_plain(gpt, prompts[0], sampling, 3)]
+
+
+def test_the_plain_loop_leaves_prompt_and_model_as_they_were(make_gpt):
+    prompt = [1, 2, 3]
+    gpt = make_gpt()
+    first = generate_plain(gpt, prompt, greedy(5), None)
+    assert prompt == [1, 2, 3] and generate_plain(gpt, prompt, greedy(5), None) == first
+    assert generate_plain(gpt, prompt, greedy(0), None) == []
+
+
+# ---------------------------------------------------------------------------------- what it costs in memory
+
+
+@pytest.fixture
+def caches(monkeypatch) -> list[KVCache]:
+    """The caches that are made while sampling."""
+    made = []
+
+    def make(*arguments):
+        made.append(KVCache(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("minillm.generate.KVCache", make)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("lengths", "n", "n_ctx", "rooms"),
+    [
+        ([3], 4, 50, [7]),
+        ([3, 9, 1], 4, 50, [13]),
+        ([50], 1, 50, [50]),
+        ([30], 100, 50, [50, 50, 50, 50, 30]),  # the window moves at 51, 76, 101 and 126 tokens: 26 shown, 4 to come
+        ([60], 3, 50, [38]),  # 35 of its tokens are shown
+    ],
+)
+def test_the_cache_has_room_for_prompt_and_new_tokens_and_no_more(make_gpt, caches, lengths, n, n_ctx, rooms):
+    gpt = make_gpt(n_ctx=n_ctx, n_head=4, n_kv_head=2)
+    generate(gpt, [[1] * length for length in lengths], greedy(n), None, PAD)
+    assert [cache.room for cache in caches] == rooms  # one for each window: nothing is made anew per token
+    for cache in caches:
+        assert cache.keys.shape == cache.values.shape == (2, len(lengths), 2, cache.room, 4)
+        assert cache.length <= cache.room
+
+
+def test_without_a_cache_every_step_reads_the_whole_text(make_gpt):
+    gpt, lengths = make_gpt(n_ctx=50), []
+    gpt.tok_emb.register_forward_pre_hook(lambda module, args: lengths.append(args[0].shape[1]))
+    generate(gpt, [[1] * 3, [2]], greedy(4), None, PAD, cached=False)
+    generate(gpt, [[1] * 3, [2]], greedy(4), None, PAD)
+    assert lengths == [3, 4, 5, 6, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("n_ctx", [4, 100])
+def test_a_cache_never_runs_out_of_room(make_gpt, caches, n_ctx):
+    for n in range(1, 12):
+        generate(make_gpt(n_ctx=n_ctx), [[1] * 3, [2]], greedy(n), None, PAD)
+    assert all(0 < cache.length <= cache.room <= n_ctx for cache in caches)
+
+
+def test_the_cache_holds_the_format_that_the_model_computes_in(make_gpt, caches):
+    def run(gpt):
+        assert len(generate(gpt, [[1, 2, 3], [4]], greedy(20), None, PAD)[1]) == 20
+        dtypes = {tensor.dtype for cache in caches for tensor in (cache.keys, cache.values)}
+        caches.clear()
+        return dtypes
+
+    assert run(make_gpt()) == {torch.float32}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert run(make_gpt()) == {torch.bfloat16}
+    assert run(make_gpt().to(torch.bfloat16)) == {torch.bfloat16}
+    assert run(make_gpt().to(torch.float64)) == {torch.float64}
+
+
+@each_model
+@cached_or_not
+def test_only_the_last_position_of_each_row_is_scored(gpt, cached):
+    shapes = []
+    gpt.lm_head.register_forward_pre_hook(lambda module, args: shapes.append(tuple(args[0].shape)))
+    generate(gpt, [[1] * 20, [2, 3]], greedy(9), None, PAD, cached)
+    assert shapes == [(2, 1, 16)] * 9
 
 
 def test_the_repetition_penalty_counts_prompt_and_answer_but_not_padding():

@@ -1,6 +1,9 @@
 """The GPT: no position sees the future, the fast ways give what the plain way gives, and it learns."""
 
+import json
 import math
+import reprlib
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -13,10 +16,12 @@ from minillm.gpt import (
     causal_mask,
     count_parameters,
     rotary_angles,
+    rotary_slowdown,
     rotate,
     token_losses,
 )
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.plumbing.files import InputError
 
 V, N_CTX = 23, 12
 SHAPE = dict(n_ctx=N_CTX, n_layer=2, n_head=2, n_embd=16)
@@ -32,6 +37,12 @@ CONFIGS = {
     "odd sizes": GPTConfig(V, n_ctx=N_CTX, n_layer=1, n_head=3, n_embd=15, position="learned", n_hidden=5),
     "gpt2": gpt2_config(V, **SHAPE),
     "llama": llama_config(V, **SHAPE | {"n_head": 4}, n_kv_head=2, n_hidden=20),
+    "wide heads": GPTConfig(V, **SHAPE, n_head_dim=10),
+    "narrow heads, grouped": GPTConfig(V, **SHAPE | {"n_head": 3}, n_head_dim=2, n_kv_head=1, position="learned"),
+    "bias on query, key and value": llama_config(V, **SHAPE, qkv_bias=True, n_hidden=20),
+    "gain in qk norm": GPTConfig(V, **SHAPE, qk_gain=True, norm_eps=1e-3),
+    "gain in qk norm, layer norm": GPTConfig(V, **SHAPE, qk_gain=True, norm="layer", bias=True),
+    "stretched": GPTConfig(V, **SHAPE, rope_base=50.0, rope_factor=4.0, rope_original_ctx=20),
 }
 ROTARY = [name for name, config in CONFIGS.items() if config.position == "rotary"]
 each_config = pytest.mark.parametrize("name", CONFIGS)
@@ -178,6 +189,40 @@ def test_the_causal_mask_ends_in_the_corner():
     assert causal_mask(2, 4).tolist() == [[True, True, True, False], [True, True, True, True]]
 
 
+@each_config
+@torch.no_grad()
+def test_the_last_position_alone_has_the_logits_it_has_among_all(gpt):
+    ids, widths = random_ids(3, 9), []
+    gpt.lm_head.register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[1]))
+    assert close(gpt(ids, last_only=True), gpt(ids)[:, -1:])
+    assert widths == [1, 9]  # the scores of the others are not even computed
+
+
+@each_config
+@torch.no_grad()
+def test_a_cache_takes_the_room_it_is_given(gpt):
+    ids, cache = random_ids(3, 7), KVCache(gpt.config, 3, room=7)
+    assert cache.keys.shape == cache.values.shape == (
+        gpt.config.n_layer, 3, gpt.config.kv_heads, 7, gpt.config.head_dim,
+    )  # fmt: skip
+    assert close(torch.cat([gpt(ids[:, :4], cache=cache), gpt(ids[:, 4:], cache=cache)], dim=1), gpt(ids))
+    with pytest.raises(ValueError, match="8 tokens"):
+        gpt(ids[:, :1], cache=cache)
+    assert KVCache(gpt.config, 1).room == KVCache(gpt.config, 1, room=99).room == N_CTX
+
+
+@each_config
+@torch.no_grad()
+def test_the_format_it_computes_in_is_that_of_its_keys(gpt):
+    ids, seen = random_ids(1, 3), []
+    gpt.blocks[0].attn.value.register_forward_hook(lambda module, args, y: seen.append((y.dtype, gpt.dtype)))
+    gpt(ids)
+    with torch.autocast("cpu", torch.bfloat16):
+        gpt(ids)
+    gpt.to(torch.bfloat16)(ids)
+    assert seen == [(torch.float32, torch.float32), (torch.bfloat16, torch.bfloat16), (torch.bfloat16, torch.bfloat16)]
+
+
 # ----------------------------------------------------------------------------------------- positions
 
 
@@ -208,6 +253,25 @@ def test_rotation_turns_pairs_of_channels_as_complex_numbers():
     turned = torch.complex(x[..., :3], x[..., 3:]) * torch.polar(torch.ones(9, 3), angles)
     assert close(rotate(x, angles.cos(), angles.sin()), torch.cat((turned.real, turned.imag), dim=-1))
     assert close(angles[5], torch.tensor([5.0, 5.0 / 100 ** (1 / 3), 5.0 / 100 ** (2 / 3)]))
+
+
+def test_a_stretched_context_slows_the_slow_pairs_only():
+    config = GPTConfig(V, n_head=1, n_embd=10, rope_base=10_000.0, rope_factor=8.0, rope_original_ctx=1000,
+                       rope_low_freq=2.0, rope_high_freq=6.0)  # fmt: skip
+    turns = [1000 / (2 * math.pi) / 10_000 ** (i / 5) for i in range(5)]  # 159, 25.2, 4.0, 0.63, 0.1
+    between = (turns[2] - 2) / 4
+    expected = [1, 1, between + (1 - between) / 8, 1 / 8, 1 / 8]
+    assert rotary_slowdown(config).tolist() == pytest.approx(expected)
+    gpt = GPT(config)
+    angles = rotary_angles(128, 10, 10_000.0) * torch.tensor(expected)
+    assert close(gpt.cos, angles.cos(), 1e-4) and close(gpt.sin, angles.sin(), 1e-4)
+
+
+def test_without_a_factor_the_other_numbers_of_stretching_change_no_bit():
+    plain = GPT(GPTConfig(V))
+    for options in (dict(rope_original_ctx=16), dict(rope_low_freq=0.1, rope_high_freq=0.2)):
+        other = GPT(GPTConfig(V, **options))
+        assert torch.equal(other.cos, plain.cos) and torch.equal(other.sin, plain.sin)
 
 
 def test_the_rotary_base_sets_how_fast_the_angles_turn(make_gpt):
@@ -280,6 +344,30 @@ def test_qk_norm_makes_the_length_of_queries_and_keys_irrelevant(make_gpt):
         assert close(gpt(ids), before, 1e-3) == normed
 
 
+@pytest.mark.parametrize("gain", [True, False])
+def test_qk_norm_divides_by_the_root_mean_square_and_multiplies_by_the_gain(make_gpt, gain):
+    """Queries and keys written out: x / √(mean x² + eps) · gain, with the eps of the config."""
+    gpt = make_gpt(GPTConfig(V, **SHAPE, qk_gain=gain, norm_eps=0.5))
+    attn, seen = gpt.blocks[0].attn, {}
+    for name in ("query", "key"):
+        attn.get_submodule(name).register_forward_hook(lambda module, args, y, name=name: seen.update({name: y}))
+    trace = []
+    gpt(random_ids(1, 6), positions=torch.zeros(1, 6, dtype=torch.long), trace=trace)  # position 0 turns nothing
+    q, k = (seen[name].unflatten(-1, (2, 8)).transpose(1, 2) for name in ("query", "key"))  # (B, H, T, D)
+    q, k = (x / (x.square().mean(-1, keepdim=True) + 0.5).sqrt() for x in (q, k))
+    if gain:
+        q, k = q * attn.q_norm.weight, k * attn.k_norm.weight
+    scores = q @ k.mT / 8**0.5
+    assert close(trace[0], scores.masked_fill(~causal_mask(6, 6), -torch.inf).softmax(-1))
+
+
+def test_query_key_and_value_alone_have_biases():
+    names = {
+        n.split(".")[-2] for n, _ in GPT(CONFIGS["bias on query, key and value"]).named_parameters() if "bias" in n
+    }
+    assert names == {"query", "key", "value"}
+
+
 @pytest.mark.parametrize("n_kv_head", [1, 2])
 def test_neighbouring_query_heads_share_a_key_head(make_gpt, n_kv_head):
     shape = SHAPE | {"n_head": 4, "n_embd": 16}
@@ -300,6 +388,26 @@ def test_a_tied_head_is_the_embedding_itself():
     assert tied.lm_head.weight is tied.tok_emb.weight
     assert untied.lm_head.weight is not untied.tok_emb.weight
     assert count_parameters(untied) - count_parameters(tied) == V * 16
+
+
+@each_config
+def test_the_weights_of_a_config_are_counted_without_building_it(name):
+    config, gpt = CONFIGS[name], GPT(CONFIGS[name])
+    table = 0 if config.position == "learned" else gpt.cos.numel() + gpt.sin.numel()
+    assert config.weights == sum(p.numel() for p in gpt.parameters() if p.dim() == 2) + table
+
+
+def test_the_names_of_a_default_model_are_these():
+    """Run folders hold them."""
+    block = ["norm1.weight", "attn.query.weight", "attn.key.weight", "attn.value.weight", "attn.out.weight",
+             "norm2.weight", "mlp.up.weight", "mlp.down.weight"]  # fmt: skip
+    blocks = [f"blocks.{i}.{name}" for i in range(2) for name in block]
+    assert list(GPT(GPTConfig(V, n_layer=2)).state_dict()) == [
+        "tok_emb.weight",
+        *blocks,
+        "norm.weight",
+        "lm_head.weight",
+    ]
 
 
 def test_the_number_of_parameters_of_gpt2():
@@ -333,9 +441,18 @@ def test_the_seed_alone_decides_the_weights(name):
     assert not torch.equal(states[0]["tok_emb.weight"], states[2]["tok_emb.weight"])
 
 
+@each_config
+def test_without_a_seed_no_number_is_drawn_and_a_state_dict_fills_everything(make_gpt, name):
+    before = torch.get_rng_state()
+    empty, drawn = GPT(CONFIGS[name], seed=None), make_gpt(CONFIGS[name])
+    assert torch.equal(torch.get_rng_state(), before)
+    empty.load_state_dict(drawn.state_dict())
+    assert torch.equal(empty(random_ids(2, 5)), drawn(random_ids(2, 5)))
+
+
 def test_layers_that_write_to_the_residual_stream_start_smaller():
     for n_layer in (1, 8):
-        gpt = GPT(GPTConfig(V, n_layer=n_layer, n_head=2, n_embd=64, bias=True, activation="swiglu"))
+        gpt = GPT(GPTConfig(V, n_layer=n_layer, n_head=2, n_embd=64, bias=True, activation="swiglu", qk_gain=True))
         for name, p in gpt.named_parameters():
             if p.dim() == 1:
                 assert (p == (0 if name.endswith("bias") else 1)).all()
@@ -436,6 +553,80 @@ def test_more_tokens_than_the_context_are_refused(gpt):
 def test_numbers_and_names_that_make_no_model_are_refused(wrong):
     with pytest.raises(ValueError):
         GPTConfig(**dict(n_vocab=V) | wrong)
+
+
+SIZES = ("n_vocab", "n_ctx", "n_layer", "n_head", "n_embd", "n_kv_head", "n_head_dim", "n_hidden", "rope_original_ctx")
+NUMBERS = ("rope_base", "norm_eps", "rope_factor", "rope_low_freq", "rope_high_freq")
+FLAGS = ("bias", "qkv_bias", "tied", "qk_norm", "qk_gain")
+CHOICES = ("position", "norm", "activation")
+ODD = [
+    "3",
+    "",
+    [],
+    {},
+    [4],
+    math.nan,
+    math.inf,
+    -math.inf,
+    -1,
+    0,
+    -(10**31),
+    10**31,
+    10**5000,
+    "x" * 10**5,
+    "a\nb",
+    b"1",
+]
+WRONG = (
+    [(name, value) for name in SIZES for value in [*ODD, True, 2.0, 1e39]]
+    + [(name, value) for name in NUMBERS for value in [*ODD, True, None, 1e-46, 1e39]]
+    + [(name, value) for name in FLAGS for value in [*ODD, None, 1, 0.0]]
+    + [(name, value) for name in CHOICES for value in [*ODD, None, True, "RMS"]]
+    + [(name, None) for name in SIZES if name not in ("n_kv_head", "n_head_dim", "n_hidden")]
+    + [("n_layer", 10**9), ("n_layer", 1001), ("n_ctx", 2**20 + 1), ("n_vocab", 10**9), ("n_embd", 4 * 10**6),
+       ("n_hidden", 10**9), ("n_head_dim", 10**8), ("rope_high_freq", 1.0), ("rope_low_freq", 4.0)]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda x: reprlib.repr(x) if x != 10**5000 else "10^5000")
+def test_a_value_that_no_model_can_have_is_refused_in_one_line_before_anything_is_built(name, value):
+    with pytest.raises(InputError) as error:
+        GPTConfig(**dict(n_vocab=V) | {name: value})
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 300
+    assert name in message or "weights" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(n_layer=1000, n_embd=4096, n_head=32), "201,326,702,592 weights: .*at most 20,000,000,000"),
+        (dict(n_head=3, n_embd=16), "n_embd 16 is not a multiple of n_head 3"),
+        (dict(n_head_dim=7), "a head has 7 channels: .*even"),
+        (dict(qk_gain=True, qk_norm=False), "qk_gain .*: set qk_norm"),
+        (dict(rope_low_freq=8.0), "rope_high_freq is 4.0: it must be above rope_low_freq"),
+    ],
+)
+def test_sizes_that_do_not_fit_together_are_refused_with_what_to_do(options, message):
+    with pytest.raises(InputError, match=message):
+        GPTConfig(**dict(n_vocab=V) | options)
+
+
+def test_with_a_head_size_of_its_own_the_width_need_be_no_multiple_of_the_heads():
+    config = GPTConfig(V, n_head=3, n_embd=16, n_head_dim=4)
+    assert GPT(config)(random_ids(1, 2)).shape == (1, 2, V)
+    assert (config.head_dim, GPTConfig(V, n_head=4, n_embd=32).head_dim) == (4, 8)
+
+
+def test_configs_written_before_an_option_existed_still_load():
+    older = dict(n_vocab=V, n_ctx=12, n_layer=2, n_head=2, n_embd=16, n_kv_head=None, n_hidden=None, position="rotary",
+                 norm="rms", activation="relu2", bias=False, tied=True, qk_norm=True, rope_base=10000.0, norm_eps=1e-05)  # fmt: skip
+    assert GPTConfig(**older) == CONFIGS["default"]
+
+
+@each_config
+def test_a_config_survives_json(name):
+    assert GPTConfig(**json.loads(json.dumps(asdict(CONFIGS[name])))) == CONFIGS[name]
 
 
 def test_learned_positions_allow_odd_heads():

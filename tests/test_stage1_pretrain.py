@@ -1,6 +1,5 @@
 """Stage 1: raw text becomes rows of tokens, and a model that continues them."""
 
-import dataclasses
 import json
 import math
 import random
@@ -269,5 +268,5 @@ def test_without_a_folder_nothing_is_written_and_with_one_the_run_is_there(tmp_p
     run = pretrain(config, DOCUMENTS, out=tmp_path / "a" / "run")
     assert run.folder == tmp_path / "a" / "run"
     written = json.loads((run.folder / "config.json").read_text())
-    assert written["training"] == dataclasses.asdict(config)
+    assert written["training"] == config.recipe()
     assert json.loads((run.folder / "report.json").read_text())["stage"] == "pretrain"

@@ -78,7 +78,8 @@ show_table([say("name", "名字"), say("type", "类型"), say("shape", "形状")
 # GPT-2 and LLaMA are settings of the very lines you read in lesson 4 (`gpt2_config`, `llama_config`): learned or rotary positions, LayerNorm
 # or RMSNorm, GELU or SwiGLU. What differs in a downloaded file is the *names*, and in GPT-2 the direction of the matrices.
 #
-# Here are random weights under LLaMA's names, as a file from elsewhere would hold them. **Before you run it:** which of ours are
+# Here are random weights under LLaMA's names, as a file from elsewhere would hold them, and the table that renames them
+# (`minillm/weights/names.py`; N is the number of a block). **Before you run it:** which of ours are
 # `self_attn.o_proj`, `mlp.gate_proj`, `input_layernorm`, `post_attention_layernorm`?
 # %% [markdown] tags=["zh"]
 # 每个 block 八个张量：注意力四个，MLP 两个，归一化两个。最大的是词嵌入；`lm_head` 不在里面，因为它*就是*词嵌入（共享，tied），只存一次。
@@ -89,11 +90,13 @@ show_table([say("name", "名字"), say("type", "类型"), say("shape", "形状")
 # GPT-2 和 LLaMA 就是你在第 4 课读过的那些代码的两种设置（`gpt2_config`、`llama_config`）：学习的位置或旋转位置，LayerNorm 或 RMSNorm，
 # GELU 或 SwiGLU。下载来的文件不同的是*名字*，GPT-2 还有矩阵的方向。
 #
-# 下面是用 LLaMA 的名字存放的随机权重，就像一个外来的文件。**运行之前先猜：** `self_attn.o_proj`、`mlp.gate_proj`、`input_layernorm`、
+# 下面是用 LLaMA 的名字存放的随机权重，就像一个外来的文件，还有给它们改名的表（`minillm/weights/names.py`，N 是 block 的编号）。
+# **运行之前先猜：** `self_attn.o_proj`、`mlp.gate_proj`、`input_layernorm`、
 # `post_attention_layernorm` 分别是我们的哪一个？
 # %%
 from minillm.gpt import GPT
 from minillm.gpt_config import gpt2_config, llama_config
+from minillm.weights.names import LLAMA, to_ours
 
 small = llama_config(n_vocab=97, n_ctx=64, n_layer=2, n_head=4, n_kv_head=2, n_embd=32, n_hidden=80)
 generator = torch.Generator().manual_seed(0)
@@ -105,26 +108,20 @@ for i in range(2):
     theirs |= {f"model.layers.{i}.{part}.weight": shape for part, shape in parts.items()}
 theirs = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in theirs.items()}
 
-ours_to_theirs = {"tok_emb": "model.embed_tokens", "norm": "model.norm", "lm_head": "lm_head"}
-for i in range(2):
-    inside = {"attn.query": "self_attn.q_proj", "attn.key": "self_attn.k_proj", "attn.value": "self_attn.v_proj",
-              "attn.out": "self_attn.o_proj", "mlp.gate": "mlp.gate_proj", "mlp.up": "mlp.up_proj",
-              "mlp.down": "mlp.down_proj", "norm1": "input_layernorm", "norm2": "post_attention_layernorm"}  # fmt: skip
-    ours_to_theirs |= {f"blocks.{i}.{own}": f"model.layers.{i}.{their}" for own, their in inside.items()}
 llama = GPT(small)
-state = {f"{own}.weight": theirs[f"{their}.weight"] for own, their in ours_to_theirs.items()}
+state = to_ours(theirs, "llama")
 print(llama.load_state_dict(state), say(" tensors not used:", " 没用到的张量："), len(theirs) - len(state))
-show_table([say("their name", "他们的名字"), say("our name", "我们的名字"), say("shape", "形状")],
-           [[t, o, str(tuple(theirs[f"{t}.weight"].shape))] for o, t in list(ours_to_theirs.items())[:12]])  # fmt: skip
+show_table([say("their name", "他们的名字"), say("our name", "我们的名字")], list(LLAMA.items()))
 # %% [markdown] tags=["en"]
 # All keys match: no name missing, none left. The project's test `tests/interop/test_parity.py` does this against the `transformers` library
-# itself and finds the same logits and the same 64 greedy tokens, for LLaMA and for GPT-2.
+# itself and finds the same logits and the same 64 greedy tokens, for GPT-2, LLaMA and what is built like it
+# (LLaMA 3, Qwen2, Qwen3, SmolLM2).
 #
 # “All keys match” is a weak promise. GPT-2 keeps its matrices the other way round, (in, out). **Before you run it:** we write a GPT-2
 # shaped model into its own format and read it back, once with and once without turning the *square* matrices. Will PyTorch complain?
 # %% [markdown] tags=["zh"]
-# 所有名字都对上了：一个不缺，一个不多。项目里的测试 `tests/interop/test_parity.py` 用 `transformers` 库本身做同样的事，LLaMA 和 GPT-2
-# 的 logits 相同，贪心生成的 64 个词元也相同。
+# 所有名字都对上了：一个不缺，一个不多。项目里的测试 `tests/interop/test_parity.py` 用 `transformers` 库本身做同样的事：GPT-2、LLaMA
+# 以及结构相同的 LLaMA 3、Qwen2、Qwen3 和 SmolLM2，logits 都相同，贪心生成的 64 个词元也相同。
 #
 # “名字都对上了”的保证很弱。GPT-2 的矩阵方向相反，是 (in, out)。**运行之前先猜：** 我们把一个 GPT-2 形状的模型按它自己的格式写出再读回，
 # 一次转置*方阵*，一次不转置。PyTorch 会报错吗？

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from minillm import checkpoint, run_folder
 from minillm import demo as demonstration
-from minillm.commands.common import only, read_tokenizer
+from minillm import run_folder
+from minillm.commands.common import no_effect, only, read_tokenizer
 from minillm.homework import pipeline
 from minillm.material import records
 from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
+from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, write_json
 from minillm.stage1_pretrain import PretrainConfig, pretrain
@@ -34,13 +35,18 @@ class Demo:
     """Folder with your homework (lessons): what passes takes the place of the framework's own."""
     seed: int = 0
     """Seed of everything random; it also decides which places are held out."""
+    resume: bool = False
+    """Go on with a demo that was broken off: what is finished is read, the rest is trained."""
+    overwrite: bool = False
+    """Replace a demo that is in the output folder already."""
     device: str = "auto"
     """cpu, cuda or mps; auto takes the best there is."""
 
     def run(self) -> None:
+        a_seed(self, "seed")
         make = demonstration.fast_config if self.fast else demonstration.DemoConfig
         pick_device(self.device)
-        config = make(seed=self.seed, device=self.device)
+        config = replace(make(seed=self.seed, device=self.device), resume=self.resume, overwrite=self.overwrite)
         if self.with_homework is None:
             demonstration.demo(config, self.out, self.world)
             return
@@ -76,14 +82,20 @@ class Pretrain(PretrainConfig):
     """Encoding of text files that are not UTF-8, such as gb18030."""
     strict: bool = False
     """Refuse files with records that cannot be used, instead of leaving these out."""
+    base: Path | None = None
+    """Run folder of a model to train further, with its tokenizer; from random weights without."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
+        if self.base is not None and self.tokenizer is not None:
+            raise InputError("a base brings its own tokenizer: leave --tokenizer out")
+        base = run_folder.load_run(self.base) if self.base is not None else None
+        if base is not None:
+            run_folder.check_base(self.base, self.out, adapter=False)
         documents = TextFiles(self.text, self.documents, self.separator, self.encoding, self.clean, self.strict)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
-            show_report(pretrain(config, documents, read_tokenizer(self.tokenizer), self.out, bar=True), self.out)
+            tokenizer = read_tokenizer(self.tokenizer)
+            show_report(pretrain(config, documents, tokenizer, self.out, bar=True, base=base), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +109,14 @@ class Sft(SFTConfig):
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
-    """Raw text to learn beside the dialogues (with --rehearse-rows)."""
+    """Raw text to learn with the dialogues (with --rehearse-rows)."""
     encoding: str | None = None
     """Encoding of files that are not UTF-8, such as gb18030."""
     strict: bool = False
     """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
+        announce_idle(self)
         base = run_folder.load_run(self.base)
         dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
@@ -125,15 +136,14 @@ class Prefer(PreferenceConfig):
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
-    """Raw text to learn beside the pairs (with --rehearse-rows)."""
+    """Raw text to learn with the pairs (with --rehearse-rows)."""
     encoding: str | None = None
     """Encoding of files that are not UTF-8, such as gb18030."""
     strict: bool = False
     """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
-        if skip_finished(self.out, self.resume):
-            return
+        announce_idle(self)
         base = run_folder.load_run(self.base)
         found = records.read_preferences(self.preferences, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
@@ -142,13 +152,12 @@ class Prefer(PreferenceConfig):
             show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
 
 
-def skip_finished(out: Path, resume: bool) -> bool:
-    """Whether there is nothing to do: --resume on a run that has come to its end."""
-    if resume and run_folder.is_finished(out):
-        checkpoint.remove_helpers(out)  # a kill may have come between the report and this
-        print(f"{out}: this run is finished; nothing to do")
-        return True
-    return False
+def announce_idle(command: Sft | Prefer) -> None:
+    """Say which options of tuning have no effect for want of another."""
+    if not command.lora:
+        no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "lora_targets", "merge")
+    if not command.rehearse_rows:
+        no_effect(command, "without --rehearse-rows", "rehearse", "rehearse_weight")
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:

@@ -15,7 +15,7 @@ Sources: Rajbhandari et al. 2019 (1910.02054, ZeRO), Zhao et al. 2023 (2304.1127
 import copy
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -132,6 +132,19 @@ def from_all(value: object) -> list:
     if world_size() > 1:
         dist.all_gather_object(everyone, value)
     return everyone
+
+
+def main_does(work: Callable[[], object]) -> None:
+    """Process 0 does it; the others wait. An InputError there is raised in all of them."""
+    fault = None
+    if rank() == 0:
+        try:
+            work()
+        except InputError as error:
+            fault = str(error)
+    fault = from_all(fault)[0]
+    if fault is not None:
+        raise InputError(fault)
 
 
 def sum_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

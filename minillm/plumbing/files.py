@@ -3,14 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HASH = "sha256:"  # begins a hash: a value to compare, not to show
 
 
 class InputError(ValueError):
-    """Something a user can mend. The message is one line: `file:line: what: mend`."""
+    """A fault that its user can fix, and the only one. The message is one line: `file:line: what: how to fix it`."""
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -65,9 +66,15 @@ def read_json(path: Path, kind: type) -> object:
     try:
         value = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}): mend the file") from None
+        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}): fix the file") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply: fix the file") from None
+    except InputError:
+        raise
+    except ValueError:  # Python reads numbers of at most 4,300 digits
+        raise InputError(f"{path}: holds a number of thousands of digits: fix the file") from None
     if not isinstance(value, kind):
-        raise InputError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}: mend the file")
+        raise InputError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}: fix the file")
     return value
 
 
@@ -83,3 +90,16 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be made a folder ({error.strerror}): choose another --out") from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[None]:
+    """A folder to write into; if it was not there and is still empty at the end, nothing came of it and it goes."""
+    new = not path.exists()
+    make_folder(path)
+    try:
+        yield
+    finally:
+        if new:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()

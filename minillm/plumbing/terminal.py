@@ -64,7 +64,7 @@ class Lasting:
         self._attempt("flush")
 
     def _attempt(self, method: str, *arguments: str) -> None:
-        if self._wrapped is None or self._wrapped.closed:
+        if getattr(self._wrapped, "closed", self._wrapped is None):
             return
         try:
             getattr(self._wrapped, method)(*arguments)
@@ -93,12 +93,12 @@ def mute(stream: TextIO) -> None:
         os.dup2(nothing.fileno(), stream.fileno())
 
 
-def undecoded(error: UnicodeError) -> tuple[str, int]:
+def undecoded(error: UnicodeError) -> tuple[bytes, int]:
     """What is shown for bytes of a file's name that Python could not decode in this locale (it keeps them as
     surrogates, PEP 383): the characters that they are in UTF-8, else replacement marks."""
     part = error.object[error.start : error.end]
     raw = bytes(ord(c) - 0xDC00 if 0xDC80 <= ord(c) <= 0xDCFF else 0xFF for c in part)  # 0xFF is never UTF-8
-    return raw.decode("utf-8", "replace"), error.end
+    return raw.decode("utf-8", "replace").encode("utf-8"), error.end
 
 
 def open_closed() -> None:

@@ -1,6 +1,7 @@
 """The same numbers as the libraries people trust, with random weights."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,38 +11,56 @@ from minillm.generate import Sampling, generate
 from minillm.gpt import GPT
 from minillm.gpt_config import gpt2_config, llama_config
 from minillm.tokenizer import PATTERN, Tokenizer
+from minillm.weights import names
 
 SHAPE = dict(n_vocab=97, n_ctx=96, n_layer=3, n_head=4, n_embd=32)
+THEIR_SHAPE = dict(
+    vocab_size=97, hidden_size=32, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=96, tie_word_embeddings=False, rms_norm_eps=1e-6,
+    bos_token_id=None, eos_token_id=None, pad_token_id=None,
+)  # fmt: skip
 
 
 def randomise(model: torch.nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in model.parameters():
-            p.normal_(0.0, 0.15, generator=generator)
+            p.normal_(0.0, 0.3, generator=generator)
+
+
+def llama_like(kind: str, theirs: dict, **ours):
+    """A model of ours and one of `transformers` with the same random weights."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    their_config = getattr(transformers, f"{kind}Config")(**THEIR_SHAPE | theirs)
+    their_model = getattr(transformers, f"{kind}ForCausalLM")(their_config)
+    randomise(their_model)
+    our_model = GPT(llama_config(**SHAPE | dict(n_kv_head=2, n_hidden=80) | ours), seed=None)
+    our_model.load_state_dict(names.to_ours(their_model.state_dict(), "llama"))
+    return our_model.eval(), their_model.eval()
 
 
 def llama_pair():
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    config = llama_config(**SHAPE, n_kv_head=2, n_hidden=80)
-    theirs = transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        vocab_size=97, hidden_size=32, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=96, rms_norm_eps=config.norm_eps, tie_word_embeddings=False,
-        bos_token_id=None, eos_token_id=None, pad_token_id=None,
-    ))  # fmt: skip
-    randomise(theirs)
-    names = {"self_attn.q_proj": "attn.query", "self_attn.k_proj": "attn.key", "self_attn.v_proj": "attn.value",
-             "self_attn.o_proj": "attn.out", "mlp.gate_proj": "mlp.gate", "mlp.up_proj": "mlp.up",
-             "mlp.down_proj": "mlp.down", "input_layernorm": "norm1", "post_attention_layernorm": "norm2",
-             "model.embed_tokens": "tok_emb", "model.layers": "blocks", "model.norm": "norm"}  # fmt: skip
-    state = {}
-    for name, tensor in theirs.state_dict().items():
-        for old, new in names.items():
-            name = name.replace(old, new)
-        state[name] = tensor
-    ours = GPT(config)
-    ours.load_state_dict(state)
-    return ours.eval(), theirs.eval()
+    return llama_like("Llama", {})
+
+
+def llama3_pair():
+    """Of the pairs of channels some are fast, some slow and some between, as in the 8 B model."""
+    scaling = dict(rope_type="llama3", rope_theta=100.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                   original_max_position_embeddings=32)  # fmt: skip
+    return llama_like("Llama", dict(rope_parameters=scaling), rope_base=100.0, rope_factor=8.0, rope_original_ctx=32)
+
+
+def qwen2_pair():
+    return llama_like("Qwen2", {}, qkv_bias=True)
+
+
+def qwen3_pair():
+    """Heads of 10 channels: 4 of them are more than the 32 of the stream. The gain is not 1, as in any trained model."""
+    return llama_like("Qwen3", dict(head_dim=10), n_head_dim=10, qk_norm=True, qk_gain=True, norm_eps=1e-6)
+
+
+def smollm_pair():
+    return llama_like("Llama", dict(tie_word_embeddings=True, rms_norm_eps=1e-5), tied=True, norm_eps=1e-5)
 
 
 def gpt2_pair():
@@ -50,42 +69,55 @@ def gpt2_pair():
         vocab_size=97, n_positions=96, n_embd=32, n_layer=3, n_head=4, bos_token_id=None, eos_token_id=None,
     ))  # fmt: skip
     randomise(theirs)
-    names = {"transformer.wte": "tok_emb", "transformer.wpe": "pos_emb", "transformer.h": "blocks", "ln_1": "norm1",
-             "ln_2": "norm2", "transformer.ln_f": "norm", "attn.c_proj": "attn.out", "mlp.c_fc": "mlp.up",
-             "mlp.c_proj": "mlp.down"}  # fmt: skip
-    state = {}
-    for name, tensor in theirs.state_dict().items():
-        for old, new in names.items():
-            name = name.replace(old, new)
-        if tensor.dim() == 2 and "emb" not in name and "lm_head" not in name:
-            tensor = tensor.T  # GPT-2's Conv1D keeps its matrices the other way round
-        if "c_attn" in name:  # queries, keys and values in one matrix
-            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                state[name.replace("c_attn", part)] = piece
-        elif not name.endswith((".attn.bias", ".attn.masked_bias")):
-            state[name] = tensor
-    ours = GPT(gpt2_config(**SHAPE))
-    ours.load_state_dict(state)
+    ours = GPT(gpt2_config(**SHAPE), seed=None)
+    ours.load_state_dict(names.to_ours(theirs.state_dict(), "gpt2"))
     return ours.eval(), theirs.eval()
 
 
-@pytest.mark.parametrize("pair", [gpt2_pair, llama_pair])
+each_pair = pytest.mark.parametrize(
+    "pair", [gpt2_pair, llama_pair, llama3_pair, qwen2_pair, qwen3_pair, smollm_pair], ids=lambda pair: pair.__name__
+)
+
+
+@each_pair
 @torch.no_grad()
 def test_logits_equal_those_of_transformers(pair):
     ours, theirs = pair()
-    ids = torch.randint(97, (3, 41), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(97, (3, 96), generator=torch.Generator().manual_seed(1))
     expected = theirs(ids).logits
     assert expected.std() > 0.1  # something to compare
-    assert (ours(ids) - expected).abs().max() <= 1e-4
+    assert (ours(ids) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("pair", [gpt2_pair, llama_pair])
+@each_pair
 @torch.no_grad()
 def test_greedy_text_equals_that_of_transformers_over_64_tokens(pair):
     ours, theirs = pair()
     prompt = [5, 17, 3, 96, 40]
     expected = theirs.generate(torch.tensor([prompt]), max_new_tokens=64, do_sample=False, pad_token_id=0)[0, 5:]
     assert generate(ours, [prompt], Sampling(max_new_tokens=64), stop=None, pad=0)[0] == expected.tolist()
+
+
+@pytest.mark.parametrize("option", ["rope_factor", "qkv_bias", "qk_gain", "qk_norm"])
+def test_each_option_is_needed_for_that(option):
+    """A pair that would also agree without its option would show nothing."""
+    pair = {"rope_factor": llama3_pair, "qkv_bias": qwen2_pair}.get(option, qwen3_pair)
+    ours, theirs = pair()
+    without = {"rope_factor": {"rope_factor": 1.0}, "qkv_bias": {"qkv_bias": False},
+               "qk_gain": {"qk_gain": False}, "qk_norm": {"qk_gain": False, "qk_norm": False}}[option]  # fmt: skip
+    other = GPT(replace(ours.config, **without), seed=None)
+    other.load_state_dict(ours.state_dict(), strict=False)
+    ids = torch.randint(97, (2, 90), generator=torch.Generator().manual_seed(1))
+    assert (other(ids) - theirs(ids).logits).abs().max() > 1e-2
+
+
+@each_pair
+def test_weights_go_back_under_their_names_and_in_their_shapes(pair):
+    ours, theirs = pair()
+    family = "gpt2" if pair is gpt2_pair else "llama"
+    back, expected = names.to_theirs(ours.state_dict(), family), theirs.state_dict()
+    assert back.keys() == expected.keys()
+    assert all(torch.equal(back[name], expected[name]) for name in expected)
 
 
 def test_lora_equals_peft_unmerged_and_merged():

@@ -1,0 +1,1 @@
+"""Weights of other frameworks: what their tensors are called."""
