@@ -21,7 +21,6 @@ from minillm.__main__ import COMMANDS, main
 from minillm.lora import adapters
 from minillm.measure.loss import text_loss
 from minillm.run_folder import load_run
-from minillm.stage1_pretrain import PretrainConfig
 from tests.support import commands
 
 SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
@@ -255,7 +254,7 @@ def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
     nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats a token, (\S+) bits a byte\n", shown).groups())
     model = load_run(runs / "base")
     stream = minillm.material.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
-    expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
+    expected = text_loss(model.gpt, stream, model.tokenizer, "fp32")
     assert (nats, bits) == pytest.approx((expected["nats_per_token"], expected["bits_per_byte"]), abs=1e-4)
 
 
