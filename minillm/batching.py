@@ -115,19 +115,24 @@ def rehearsal_rows(n: int, documents: Documents, tokenizer: Tokenizer, n_ctx: in
 def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Put items into rows of at most `width`, longest first, each into the first row with room.
 
-    Returns for each row the indices of its items. Raises ValueError for an item longer than a row.
+    Returns for each row the indices of its items. Raises InputError for an item longer than a row.
     """
     rows: list[list[int]] = []
-    room: list[int] = []
+    n_leaves = 1 << max(0, len(lengths) - 1).bit_length()
+    room = [width] * (2 * n_leaves)  # a tree: leaf n_leaves + r is row r, each node has the most room below it
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         if lengths[i] > width:
-            raise ValueError(f"a dialogue of {lengths[i]} tokens does not fit into {width}")
-        row = next((r for r, free in enumerate(room) if free >= lengths[i]), len(rows))
-        if row == len(rows):
+            raise InputError(f"a dialogue of {lengths[i]} tokens does not fit into {width}")
+        node = 1
+        while node < n_leaves:  # down to the first row with room
+            node = 2 * node if room[2 * node] >= lengths[i] else 2 * node + 1
+        if node - n_leaves == len(rows):
             rows.append([])
-            room.append(width)
-        rows[row].append(i)
-        room[row] -= lengths[i]
+        rows[node - n_leaves].append(i)
+        room[node] -= lengths[i]
+        while node > 1:
+            node //= 2
+            room[node] = max(room[2 * node], room[2 * node + 1])
     return rows
 
 

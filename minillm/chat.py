@@ -26,6 +26,8 @@ class Message:
     role: str
     """system, user or assistant."""
     content: str
+    learn: bool = True
+    """Whether an answer is learned; one that is not is only what the next turns follow."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,17 @@ def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialog
 
     Raises ValueError if the roles are not in order.
     """
-    return Dialogue(*join_turns(encode_turns(messages, tokenizer), tokenizer.doc, tokenizer.end))
+    turns = encode_turns(messages, tokenizer)
+    ids, mask = join_turns(turns, tokenizer.doc, tokenizer.end)
+    if not all(m.learn for m in messages):
+        answers, at = [m for m in messages if m.role == "assistant"], 1
+        for (question, answer), message in zip(turns, answers):
+            at += len(question)
+            size = len(answer or ()) + 1  # its [END]
+            if not message.learn:
+                mask[at : at + size] = [False] * size
+            at += size
+    return Dialogue(ids, mask)
 
 
 def encode_prompt(question: str, tokenizer: Tokenizer) -> list[int]:
@@ -148,21 +160,39 @@ def cut_dialogue(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int) 
     """As many whole turns from the beginning as fit into the context; empty if the first does not.
 
     Cutting inside an answer would teach to stop in the middle; cutting its [END], never to stop.
+    Each turn is encoded once.
     """
     head = 1 if messages and messages[0].role == "system" else 0
-    for end in range(len(messages) - (len(messages) - head) % 2, head, -2):
-        if len(encode_dialogue(messages[:end], tokenizer).ids) <= n_ctx:
-            return list(messages[:end])
-    return []
+    whole = messages[: len(messages) - (len(messages) - head) % 2]  # without a question that has no answer
+    if len(whole) <= head:
+        return []
+    size, kept = 1, 0  # [DOC]
+    for question, answer in encode_turns(whole, tokenizer):
+        size += len(question) + len(answer or ()) + 1  # [END]
+        if size > n_ctx:
+            break
+        kept += 2
+    return list(whole[: head + kept]) if kept else []
 
 
 def fit_prompt(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int, reserve: int) -> list[int]:
     """Ids of a conversation that waits for an answer: the oldest turns are left out until it fits.
 
-    `reserve` tokens are kept free for the answer; the system message and the last question stay.
+    `reserve` tokens are kept free for the answer; the system message and the last question stay. Only
+    the turns that may stay are encoded, from the last one back.
     """
-    head = list(messages[:1]) if messages and messages[0].role == "system" else []
+    check_order(messages)
+    head = list(messages[:1]) if messages[0].role == "system" else []
     turns = list(messages[len(head) :])
-    while len(turns) > 1 and len(encode_dialogue(head + turns, tokenizer).ids) + reserve > n_ctx:
-        turns = turns[2:]
-    return encode_dialogue(head + turns, tokenizer).ids
+    start = len(turns) - 2 + len(turns) % 2  # of the last question
+    # what the system message takes; one token may be saved where it meets the first question
+    size = sum(len(tokenizer.encode(f"SYSTEM: {m.content.strip()}")) - 1 for m in head)
+    while start >= 0 and size + reserve < n_ctx:
+        size += len(encode_dialogue(turns[start : start + 2], tokenizer).ids) - 1
+        start -= 2
+    start = max(start, 0)
+    ids = encode_dialogue(head + turns[start:], tokenizer).ids
+    while len(ids) + reserve > n_ctx and start + 2 < len(turns):
+        start += 2
+        ids = encode_dialogue(head + turns[start:], tokenizer).ids
+    return ids

@@ -4,11 +4,9 @@ A stage gives what is its own: the examples, and the loss of those that are draw
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from minillm import lora
 from minillm.batching import rehearsal_rows, shuffled
@@ -20,10 +18,10 @@ from minillm.plumbing import distributed
 from minillm.plumbing.devices import Timer, pick_device
 from minillm.run_folder import Run, check_base, finished_run, reserved, save_run, state_hash
 from minillm.settings import TuneConfig
-from minillm.training import mean_loss, train
+from minillm.training import MicroBatch, mean_loss, train
 
-Loss = Callable[[GPT, list[Any]], Iterable[tuple[Tensor, Metrics]]]
-"""(model, the examples drawn in this step) -> the losses of its micro-batches, with what is to be shown."""
+Loss = Callable[[GPT, list[Any]], list[MicroBatch]]
+"""(model, the examples drawn in this step) -> its micro-batches, whose losses add up."""
 
 
 def finetune(
@@ -72,12 +70,13 @@ def finetune(
         before = measure(model) if measure else None
         with distributed.spread(model, config.shard) as worker:
 
-            def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+            def objective(step: int) -> list[MicroBatch]:
                 drawn = shuffled(len(examples), config.batch_size, step, config.seed)
-                yield from loss(worker, [examples[i] for i in drawn])
-                if text is not None:
-                    old = text.batch(step, config.rehearse_rows)
-                    yield from mean_loss(worker, old, config, "rehearsal_loss", config.rehearse_weight)
+                new = loss(worker, [examples[i] for i in drawn])
+                if text is None:
+                    return new
+                old = text.batch(step, config.rehearse_rows)
+                return new + mean_loss(worker, old, config, "rehearsal_loss", config.rehearse_weight)
 
             history = train(worker, objective, config, out, stage, bar, on_step, data)
         model.eval()

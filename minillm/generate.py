@@ -17,6 +17,7 @@ from torch import Tensor
 from minillm.gpt import GPT, causal_mask
 from minillm.kv_cache import KVCache
 from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, must_be
+from minillm.plumbing.threads import all_cores
 from minillm.tokenizer import Tokenizer
 
 
@@ -213,11 +214,15 @@ def continuations(
     gpt: GPT, tokenizer: Tokenizer, prompts: list[list[int]], sampling: Sampling, batch_size: int = 256
 ) -> list[tuple[str, bool]]:
     """The text that follows each prompt, and whether the model stopped by itself; in the given order."""
-    results: list[tuple[str, bool]] = [("", False)] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # of like length: little padding
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        rows = generate(gpt, [prompts[i] for i in chosen], sampling, tokenizer.end, tokenizer.pad)
-        for i, row in zip(chosen, rows, strict=True):
-            results[i] = (tokenizer.decode(row).strip(), tokenizer.end in row)
+    batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
+    results: list[tuple[str, bool]] = [("", False)] * len(prompts)
+
+    def rows_of(batch: list[int]) -> list[list[int]]:
+        return generate(gpt, [prompts[i] for i in batch], sampling, tokenizer.end, tokenizer.pad)
+
+    with all_cores(gpt.device.type == "cpu" and len(batches) > 1) as compute:
+        for batch, rows in zip(batches, compute(rows_of, batches), strict=True):
+            for i, row in zip(batch, rows, strict=True):
+                results[i] = (tokenizer.decode(row).strip(), tokenizer.end in row)
     return results

@@ -49,7 +49,7 @@ class LoRALinear(nn.Module):
     def __init__(self, base: nn.Linear, config: LoRAConfig, generator: torch.Generator | None = None):
         super().__init__()
         self.base, self.config = base, config
-        self.scale = config.alpha / config.rank
+        self.scale, self.dropout = config.alpha / config.rank, config.dropout
         self.merged = False
         bound = 1 / math.sqrt(base.in_features)
         a = torch.empty(config.rank, base.in_features).uniform_(-bound, bound, generator=generator)
@@ -64,7 +64,7 @@ class LoRALinear(nn.Module):
         y = self.base(x)  # (…, in) -> (…, out)
         if self.merged:
             return y
-        x = F.dropout(x, self.config.dropout, self.training)
+        x = F.dropout(x, self.dropout, self.training)
         return y + self.scale * F.linear(F.linear(x, self.A), self.B)  # (…, in) -> (…, rank) -> (…, out)
 
     @torch.no_grad()

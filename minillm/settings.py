@@ -31,8 +31,8 @@ class TrainConfig:
     """Decay of AdamW's matrices."""
     clip: float = 1.0
     """The gradient is shortened to this length where it is longer."""
-    accumulate: int = 1
-    """Micro-batches a batch is computed in, to save memory; the result is the same."""
+    accumulate: int = 2
+    """Micro-batches that a batch is computed in: as many cores can work at a time, and more of them save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
     seed: int = 0

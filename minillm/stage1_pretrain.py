@@ -5,12 +5,10 @@ token that follows it.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from torch import Tensor
 
 from minillm import lora
 from minillm.batching import TextRows
@@ -35,7 +33,7 @@ from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, finished_run, reserved, save_run, state_hash
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss, train
+from minillm.training import MicroBatch, mean_loss, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +119,7 @@ def pretrain(
         rows = TextRows(training, model.config.n_ctx, config.seed)
         with distributed.spread(model, config.shard) as worker:
 
-            def objective(step: int) -> Iterable[tuple[Tensor, Metrics]]:
+            def objective(step: int) -> list[MicroBatch]:
                 return mean_loss(worker, rows.batch(step, config.batch_size), config)
 
             history = train(worker, objective, config, out, "pretrain", bar, on_step, data)
@@ -132,7 +130,7 @@ def pretrain(
             "tokens": sum(m["tokens"] for m in history), "train_loss": history[-1]["loss"], **facts,
         }  # fmt: skip
         if len(held_back) > 1:
-            report["validation"] = text_loss(model, held_back, config, tokenizer)
+            report["validation"] = text_loss(model, held_back, tokenizer, config.precision)
         run = Run(model, tokenizer, metrics=history, report=report)
         if out is not None and distributed.rank() == 0:
             save_run(out, run, config.recipe(), data=data)

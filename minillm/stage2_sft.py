@@ -5,12 +5,10 @@ and their [END] are learned; the questions are given. Training starts from the b
 knowledge is there already, a few pairs teach the format.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-from torch import Tensor
 
 from minillm.batching import packed_batch, shuffled
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
@@ -24,7 +22,7 @@ from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
 from minillm.settings import TuneConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss
+from minillm.training import MicroBatch, mean_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +89,11 @@ def sft(
     n_held_back = int(len(encoded) * config.validation)
     held_back, examples = ([encoded[i] for i in part] for part in (order[:n_held_back], order[n_held_back:]))
 
-    def loss(model: GPT, drawn: list[Dialogue]) -> Iterable[tuple[Tensor, Metrics]]:
+    def loss(model: GPT, drawn: list[Dialogue]) -> list[MicroBatch]:
         return mean_loss(model, packed_batch(drawn, n_ctx, pad), config, "answer_loss")
 
     def measure(model: GPT) -> float:
-        return answer_loss(model, held_back, config, pad)
+        return answer_loss(model, held_back, pad, config.precision)
 
     facts, data = counts | {"held_back": n_held_back}, {"dialogues": data_hash(encoded)}
     return finetune(

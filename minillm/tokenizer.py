@@ -13,7 +13,8 @@ import hashlib
 import heapq
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,17 @@ SPECIAL_TOKENS = (DOC, END, PAD)
 # one Chinese character; one digit (so that numbers are spelled out); punctuation; white space.
 PATTERN = r" ?[^\s\p{Han}\p{N}\p{P}\p{S}]+|\p{Han}|\p{N}| ?[\p{P}\p{S}]+|\s+(?!\S)|\s+"
 
+SPACES = 10_000  # white-space characters in a row from which on a run is encoded by itself
+LONGEST = 1_000_000  # of such a run encoded at once: the time of one piece grows faster than its length
+LONG_SPACE = regex.compile(rf"(?<!\s)\s{{{SPACES},}}")
+
 Pair = tuple[int, int]
+GONE = NOWHERE = -1  # no token; no neighbour
 
 
 @dataclass(frozen=True)
 class Merge:
-    """One step of BPE training: `pair`, which stood `count` times in the text, became token `id`."""
+    """One step of BPE training: `pair`, which was `count` times in the text, became token `id`."""
 
     pair: Pair
     id: int
@@ -47,7 +53,8 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
 
     Among equally frequent pairs the one that occurs first in the text wins. The result is that of
     the textbook algorithm, which counts all pairs anew after every merge; this one counts each
-    distinct word once and, after a merge, only looks at the words that contained the pair.
+    distinct word once and, after a merge, only looks at the places where the pair was, so the time
+    grows with the length of the text (times a logarithm), however long its words are.
 
     Raises InputError if vocab_size is below 256.
     """
@@ -59,58 +66,88 @@ def bpe_steps(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
     if vocab_size < 256:
         raise InputError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
     split = regex.compile(pattern)
-    counts = Counter(piece for text in texts for piece in split.findall(text))
-    words = [list(word.encode("utf-8")) for word in counts]  # in order of first occurrence
-    weights = list(counts.values())
-
-    pair_count: Counter[Pair] = Counter()
-    where: defaultdict[Pair, set[int]] = defaultdict(set)  # words that contain the pair
-    for w, word in enumerate(words):
-        for pair in zip(word, word[1:]):
-            pair_count[pair] += weights[w]
-            where[pair].add(w)
-
-    def priority(pair: Pair) -> tuple[int, int, int, Pair]:
-        """Smallest first: the highest count, then the first word, then the place in that word."""
-        w = min(where[pair])
-        word = words[w]
-        offset = 0  # in bytes, since merges move positions but not bytes
-        for left, right in zip(word, word[1:]):
-            if (left, right) == pair:
-                break
-            offset += len(token_bytes[left])
-        return -pair_count[pair], w, offset, pair
-
+    pairs = Pairs(Counter(piece for text in texts for piece in split.findall(text)))
     token_bytes = [bytes([b]) for b in range(256)]
-    heap = [priority(pair) for pair in pair_count]
+    heap = [pairs.priority(pair) for pair in pairs.count]
     heapq.heapify(heap)
     while len(token_bytes) < vocab_size and heap:
-        known, _, _, pair = heapq.heappop(heap)
+        known, _, pair = heapq.heappop(heap)
         # A count can only fall after the pair first appears: new pairs always hold a new token. So an
-        # entry that is out of date stands too far to the front, and is put back where it belongs.
-        if -known != pair_count[pair]:
-            if pair_count[pair] > 0:
-                heapq.heappush(heap, priority(pair))
+        # entry that is out of date is too far to the front, and is put back where it belongs.
+        if -known != pairs.count[pair]:
+            if pairs.count[pair] > 0:
+                heapq.heappush(heap, pairs.priority(pair))
             continue
         new = len(token_bytes)
         token_bytes.append(token_bytes[pair[0]] + token_bytes[pair[1]])
-        born: set[Pair] = set()
-        for w in list(where[pair]):
-            before = words[w]
-            after = words[w] = merge(before, pair, new)
-            old_pairs, new_pairs = Counter(zip(before, before[1:])), Counter(zip(after, after[1:]))
-            for p in old_pairs.keys() | new_pairs.keys():
-                change = new_pairs[p] - old_pairs[p]
-                if change:
-                    pair_count[p] += change * weights[w]
-                    if not old_pairs[p]:
-                        where[p].add(w)
-                        born.add(p)
-                    elif not new_pairs[p]:
-                        where[p].discard(w)
-        for p in born:
-            heapq.heappush(heap, priority(p))
+        for born in pairs.merge(pair, new):
+            heapq.heappush(heap, pairs.priority(born))
         yield Merge(pair, new, token_bytes[new], -known)
+
+
+class Pairs:
+    """The pairs of neighbouring tokens in a text: how often each occurs, and where.
+
+    The distinct words are laid one after the other, in the order of their first occurrence, with a
+    position per byte. A token is at the position of its first byte; the others are GONE. Neighbours are
+    linked, so that a merge touches only its own places, and a position never changes.
+    """
+
+    def __init__(self, words: Mapping[str, int]):
+        self.token: list[int] = []
+        self.weight: list[int] = []  # how often the word at this position occurs in the text
+        self.left: list[int] = []  # position of the neighbour, or NOWHERE
+        self.right: list[int] = []
+        for word, count in words.items():
+            raw, start = word.encode("utf-8"), len(self.token)
+            self.token += raw
+            self.weight += [count] * len(raw)
+            self.left += [NOWHERE, *range(start, start + len(raw) - 1)]
+            self.right += [*range(start + 1, start + len(raw)), NOWHERE]
+        self.count: defaultdict[Pair, int] = defaultdict(int)
+        self.where: defaultdict[Pair, list[int]] = defaultdict(list)  # rising; some no longer hold the pair
+        self.passed: defaultdict[Pair, int] = defaultdict(int)  # how many of these, from the first, do not
+        for at, after in enumerate(self.right):
+            if after != NOWHERE:
+                self.add(at)
+
+    def add(self, at: int) -> Pair:
+        """Count the pair that begins at a position."""
+        pair = self.token[at], self.token[self.right[at]]
+        self.count[pair] += self.weight[at]
+        self.where[pair].append(at)
+        return pair
+
+    def holds(self, at: int, pair: Pair) -> bool:
+        """Whether the pair begins at a position; what was lost there never comes back."""
+        after = self.right[at]
+        return after != NOWHERE and self.token[at] == pair[0] and self.token[after] == pair[1]
+
+    def priority(self, pair: Pair) -> tuple[int, int, Pair]:
+        """Smallest first: the highest count, then the first place."""
+        while not self.holds(self.where[pair][self.passed[pair]], pair):
+            self.passed[pair] += 1
+        return -self.count[pair], self.where[pair][self.passed[pair]], pair
+
+    def merge(self, pair: Pair, new: int) -> list[Pair]:
+        """Put the token `new` in all places of a pair, from the left; return the pairs that it is now part of."""
+        born: dict[Pair, None] = {}
+        for at in self.where.pop(pair):
+            if not self.holds(at, pair):
+                continue
+            before, second = self.left[at], self.right[at]
+            after = self.right[second]
+            if before != NOWHERE:
+                self.count[self.token[before], pair[0]] -= self.weight[at]
+            if after != NOWHERE:
+                self.count[pair[1], self.token[after]] -= self.weight[at]
+                self.left[after] = at
+            self.token[at], self.token[second], self.right[at] = new, GONE, after
+            for place in (before, at) if after != NOWHERE else (before,):
+                if place != NOWHERE:
+                    born[self.add(place)] = None
+        self.count[pair] = 0
+        return [p for p in born if self.count[p] > 0]
 
 
 def merge(ids: list[int], pair: Pair, new: int) -> list[int]:
@@ -145,10 +182,12 @@ class Tokenizer:
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "Tokenizer":
         """Learn a tokenizer from texts; it has fewer tokens if the texts run out of pairs."""
-        ranks = {bytes([b]): b for b in range(256)}
-        for step in train_bpe(texts, vocab_size):
-            ranks[step.bytes] = step.id
-        return cls.from_ranks(ranks)
+        return cls.from_merges(bpe_steps(texts, vocab_size))
+
+    @classmethod
+    def from_merges(cls, merges: Iterable[Merge]) -> "Tokenizer":
+        """A tokenizer of the 256 bytes and of the tokens that the merges made."""
+        return cls.from_ranks({bytes([b]): b for b in range(256)} | {merge.bytes: merge.id for merge in merges})
 
     @classmethod
     def gpt2(cls) -> "Tokenizer":
@@ -164,8 +203,29 @@ class Tokenizer:
         return dict(zip(SPECIAL_TOKENS, (self.doc, self.end, self.pad), strict=True))
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ordinary text: `[END]` typed by a user becomes the letters, not the token."""
-        return self.encoding.encode_ordinary(text)
+        """Ids of ordinary text: `[END]` typed by a user becomes the letters, not the token.
+
+        tiktoken's splitter keeps a state per character of white space and panics at a million of them, so
+        a long run of white space is cut out by the same pattern here and each of its pieces encoded alone.
+        """
+        ids: list[int] = []
+        begin = 0
+        for run in LONG_SPACE.finditer(text) if len(text) >= SPACES else ():
+            following = text[run.end() : run.end() + 1]
+            pieces = regex.findall(self.pattern, run.group() + following)
+            # the last piece is the beginning of the text that follows, perhaps with the space before it
+            begins_in_run = len(pieces.pop()) - 1 if following else 0
+            ids += self.encoding.encode_ordinary(text[begin : run.start()])
+            for piece in pieces:
+                for i in range(0, len(piece), LONGEST):
+                    ids += self.encoding._encode_single_piece(piece[i : i + LONGEST])
+            begin = run.end() - begins_in_run
+        return ids + self.encoding.encode_ordinary(text[begin:])
+
+    def encode_batch(self, texts: Iterable[str], threads: int = 2) -> list[list[int]]:
+        """Ids of several texts; tiktoken computes without holding Python's lock."""
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self.encode, texts))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of the ids; special tokens are left out, or shown as `[END]` if asked for."""

@@ -300,7 +300,7 @@ def test_a_bad_file_is_named_with_its_line(home, tmp_path, kind, name):
         "pairs": ["sft", "--base", home / "run"],
         "preferences": ["prefer", "--base", home / "run"],
     }
-    line = fails([*stage[kind], f"--{kind}", path, "--out", tmp_path / "out", *TRAIN])
+    line = fails([*stage[kind], f"--{kind}", path, "--strict", "--out", tmp_path / "out", *TRAIN])
     assert re.search(says, line), line
     assert place is None or line.startswith(f"error: {path}{place}: "), line
     assert not (tmp_path / "out").exists()

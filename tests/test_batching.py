@@ -178,6 +178,23 @@ def test_an_item_wider_than_a_row_is_refused():
         pack([2, 8], 7)
 
 
+def test_packing_equals_a_plain_search_for_the_first_row_with_room():
+    rng = random.Random(3)
+    for _ in range(300):
+        width = rng.randint(1, 40)
+        lengths = [rng.randint(1, width) for _ in range(rng.randint(0, 70))]
+        rows: list[list[int]] = []
+        room: list[int] = []
+        for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            row = next((r for r, free in enumerate(room) if free >= lengths[i]), len(rows))
+            if row == len(rows):
+                rows.append([])
+                room.append(width)
+            rows[row].append(i)
+            room[row] -= lengths[i]
+        assert pack(lengths, width) == rows
+
+
 def test_a_packed_batch_by_hand():
     first = Dialogue([DOC, 1, 2, 3, END], [False, False, False, True, True])
     second = Dialogue([DOC, 4, END], [False, False, True])

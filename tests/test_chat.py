@@ -203,3 +203,26 @@ def test_the_system_message_and_the_last_question_always_stay(tokenizer):
     prompt = fit_prompt(messages, tokenizer, n_ctx=1, reserve=64)
     assert tokenizer.decode(prompt, special=True) == "[DOC]SYSTEM: Be brief. USER: 台湾最高的山是哪座？ AI:"
     assert len(messages) == 4
+
+
+class Counting:
+    """A tokenizer that counts the characters it encodes."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.doc, self.end, self.characters = tokenizer, tokenizer.doc, tokenizer.end, 0
+
+    def encode(self, text: str) -> list[int]:
+        self.characters += len(text)
+        return self.tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("n", [200, 2000])
+@pytest.mark.parametrize("system", [[], [SYSTEM], [Message("system", "word " * 300)]], ids=len)
+def test_a_long_conversation_is_cut_without_encoding_any_turn_again_and_again(tokenizer, n, system):
+    messages = [*system, *turn(FRANCE, PARIS) * n]
+    counting = Counting(tokenizer)
+    cut_dialogue(messages, counting, 64)
+    assert counting.characters <= 2 * sum(len(m.content) + 20 for m in messages)
+    counting = Counting(tokenizer)
+    fit_prompt([*messages, Message("user", MOUNTAIN)], counting, 64, 16)
+    assert counting.characters <= 3000 + 5 * sum(len(m.content) for m in system)  # however long the conversation

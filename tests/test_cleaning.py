@@ -6,7 +6,9 @@ import unicodedata
 import numpy as np
 import pytest
 
+from minillm.material import cleaning
 from minillm.material.cleaning import clean, deduplicate, jaccard, minhash, ngrams
+from minillm.material.text_files import TextFiles
 
 # ------------------------------------------------------------------------------------------- clean
 
@@ -176,3 +178,41 @@ def test_the_kept_documents_are_those_that_no_earlier_kept_one_resembles():
 def test_nothing_in_nothing_out():
     assert deduplicate([]) == ([], 0)
     assert deduplicate(["", " ", "\n"]) == ([""], 2)
+
+
+def test_documents_may_come_from_files(tmp_path):
+    for name, text in (("a.txt", ENGLISH), ("b.txt", OTHER), ("c.txt", ENGLISH + "!")):
+        (tmp_path / name).write_text(text)
+    assert deduplicate(TextFiles([tmp_path])) == ([ENGLISH, OTHER], 1)
+
+
+def alike(n: int, seed: int) -> list[str]:
+    """Short lines that are alike without being near duplicates."""
+    rng = random.Random(seed)
+    places = ["Norway", "Peru", "Japan", "Ghana", "France", "Chile", "Kenya", "Laos"]
+    return [f"The capital of {rng.choice(places)} is the city of {words(rng, 1)[0]}, line {i}" for i in range(n)]
+
+
+def test_the_work_grows_with_the_documents_even_where_all_are_alike(monkeypatch):
+    compared = []
+    exact = cleaning.jaccard
+    monkeypatch.setattr(cleaning, "jaccard", lambda a, b: compared.append(1) or exact(a, b))
+    for n in (150, 1500):
+        compared.clear()
+        deduplicate(alike(n, n))
+        assert len(compared) <= 30 * n
+    buckets = cleaning.Buckets()
+    most = []
+    for i, line in enumerate(alike(1500, 0)):
+        signature = minhash(ngrams(line))
+        most.append(len(buckets.neighbours(signature)))
+        buckets.add(signature, i)
+    assert max(most[750:]) < 1.5 * max(most[:750])
+
+
+def test_copies_are_found_among_very_many_documents_that_are_alike():
+    lines = alike(2000, 1)
+    rng = random.Random(2)
+    copies = [rng.choice(lines) for _ in range(100)]
+    kept, removed = deduplicate(lines + [c + "." for c in copies] + [c.upper() for c in copies])
+    assert removed >= 195 and kept[:500] == lines[:500]

@@ -21,7 +21,6 @@ from minillm.__main__ import COMMANDS, main
 from minillm.lora import adapters
 from minillm.measure.loss import text_loss
 from minillm.run_folder import load_run
-from minillm.stage1_pretrain import PretrainConfig
 from tests.support import commands
 
 SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
@@ -255,7 +254,7 @@ def test_evaluate_measures_the_loss_on_a_text(home, runs, capsys):
     nats, bits = map(float, re.fullmatch(r"loss: (\S+) nats per token, (\S+) bits per byte\n", shown).groups())
     model = load_run(runs / "base")
     stream = minillm.material.corpus.token_stream([(home / "text.txt").read_text(encoding="utf-8")], model.tokenizer)
-    expected = text_loss(model.gpt, stream, PretrainConfig(precision="fp32"), model.tokenizer)
+    expected = text_loss(model.gpt, stream, model.tokenizer, "fp32")
     assert (nats, bits) == pytest.approx((expected["nats_per_token"], expected["bits_per_byte"]), abs=1e-4)
 
 
@@ -306,7 +305,7 @@ MISTAKES = {
     "a base that is no run": "sft --out {new} --base {home} --pairs {home}/pairs.jsonl",
     "missing pairs": "sft --out {new} --base {home}/runs/base --pairs {none}.jsonl",
     "pairs that are no JSON": "sft --out {new} --base {home}/runs/base --pairs {home}/text.txt",
-    "half a line of JSON": "sft --out {new} --base {home}/runs/base --pairs {home}/half.jsonl",
+    "half a line of JSON": "sft --out {new} --base {home}/runs/base --pairs {home}/half.jsonl --strict",
     "preferences as pairs": "sft --out {new} --base {home}/runs/base --pairs {home}/preferences.json",
     "rehearsal without text": "sft --out {new} --base {home}/runs/base --pairs {home}/pairs.jsonl --rehearse-rows 2",
     "an adapter on an adapter": "sft --out {new} --base {home}/runs/lora --pairs {home}/pairs.jsonl --lora 2",
@@ -347,7 +346,7 @@ def test_a_mistake_is_one_line_on_standard_error_and_exit_code_2(mistake, mistak
 def test_a_bad_record_is_shown_with_file_and_line(runs, tmp_path, capsys, text, line):
     path = tmp_path / "bad.json"
     path.write_bytes(text)
-    assert run("sft", "--base", runs / "base", "--pairs", path, "--out", tmp_path / "new") == 2
+    assert run("sft", "--base", runs / "base", "--pairs", path, "--strict", "--out", tmp_path / "new") == 2
     assert capsys.readouterr().err.startswith(f"error: {path}:{line}: ")
 
 
@@ -649,7 +648,7 @@ def test_what_a_kill_left_in_a_finished_run_is_removed_and_nothing_of_the_users(
 
 CHANGES = {
     "a setting of pretraining": ("pretrain", "--n-embd 8", "n_embd was 16 and is now 8"),
-    "the text": ("pretrain", "--text {home}/pairs.jsonl", "text differs"),
+    "the text": ("pretrain", "--text {home}/pairs.jsonl.txt", "text differs"),
     "how the text is cut": ("pretrain", "--documents line", "text differs"),
     "the tokenizer": ("pretrain", "--tokenizer {runs}/../other/tokenizer", "tokenizer differs"),
     "the seed": ("sft", "--seed 4", "seed was 3 and is now 4"),

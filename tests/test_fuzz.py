@@ -1,6 +1,16 @@
-"""Whatever the bytes: a reader works or raises InputError in one line."""
+"""Whatever the bytes: a reader works or raises InputError in one line.
 
+`MINILLM_FUZZ=25000 pytest tests/test_fuzz.py -k any` is the long campaign over the readers.
+"""
+
+import bz2
+import csv
+import gzip
+import io
 import json
+import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +27,7 @@ from minillm.tokenizer import Tokenizer
 from minillm.world.tables import BUILT_IN, load_world
 
 EXAMPLES = 2000  # for each reader: 10,000 together
+RANDOM = int(os.environ.get("MINILLM_FUZZ", "3000"))  # for records and for text, from the generators below
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
 
@@ -52,12 +63,15 @@ def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
     )
 
 
-def survives(read, *arguments) -> None:
-    """The reader works, or says in one line what is wrong."""
+def survives(read: Callable, *arguments, lines: bool = False) -> bool:
+    """Whether the reader works; if not, it says in one line what is wrong (`lines`: in one line per record)."""
     try:
         read(*arguments)
+        return True
     except InputError as error:
-        assert "\n" not in str(error) and len(str(error)) > 10
+        assert all(len(line) > 10 for line in (str(error).split("\n") if lines else [str(error)]))
+        assert (lines or "\n" not in str(error)) and str(error).encode()
+        return False
 
 
 @FUZZ
@@ -73,6 +87,172 @@ def test_records(tmp_path, content, read):
 def test_text(tmp_path, content, how):
     (tmp_path / "text.txt").write_bytes(content)
     survives(lambda: list(TextFiles([tmp_path / "text.txt"], how)))
+
+
+# ------------------------------------------------------------------- shapes, containers and encodings at random
+
+TEXTS = [
+    "a",
+    "山?",
+    "",
+    " ",
+    "玉山",
+    "\n\nHuman: a\n\nAssistant: b",
+    "a</s>",
+    "\ud83d",
+    "x" * 60,
+    "[{",
+    "0",
+    "\x00",
+    "a,b",
+    '"',
+]
+ROLES = ["user", "assistant", "system", "human", "gpt", "tool", "function_call", "observation", "robot", "", None, 3]
+NAMES = ["instruction", "input", "output", "prompt", "completion", "messages", "conversations", "chosen", "rejected", "system",
+         "history", "weight", "label", "question", "answer", "context", "response", "target", "text", "content", "conversation",
+         "tools", "data", "train", "row", "rows", "columns", "score", "preferred_output", "", "0"]  # fmt: skip
+ENCODINGS = [
+    "utf-8",
+    "utf-8",
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-32",
+    "utf-16-le",
+    "gb18030",
+    "big5",
+    "latin-1",
+    "shift_jis",
+]
+
+
+def any_value(rng: random.Random, depth: int = 0):
+    """A value of any kind, most likely one that a record may hold."""
+    kind = rng.choices("tmnldpr", [8, 5, 3, 2, 2, 1, 2])[0] if depth < 3 else "t"
+    if kind == "t":
+        return rng.choice(TEXTS)
+    if kind == "n":
+        return rng.choice([None, True, False, 0, 1, 0.5, -3, 10**30, float("nan")])
+    if kind == "m":
+        return [any_turn(rng, depth + 1) for _ in range(rng.randint(0, 4))]
+    if kind == "l":
+        return [any_value(rng, depth + 1) for _ in range(rng.randint(0, 3))]
+    if kind == "p":
+        return [[rng.choice(TEXTS) for _ in range(rng.choice([1, 2, 2, 3]))] for _ in range(rng.randint(0, 3))]
+    if kind == "d":
+        return {str(i): any_value(rng, depth + 1) for i in range(rng.randint(0, 2))}
+    return any_record(rng, depth + 1)
+
+
+def any_turn(rng: random.Random, depth: int):
+    if rng.random() < 0.05:
+        return any_value(rng, depth)
+    turn = {rng.choice(["role", "from"]): rng.choice(ROLES), rng.choice(["content", "value"]): rng.choice(TEXTS)}
+    if rng.random() < 0.2:
+        turn[rng.choice(["weight", "content", "value", "tool_calls", "function_call", "human", "x"])] = any_value(
+            rng, depth
+        )
+    return turn
+
+
+def any_record(rng: random.Random, depth: int = 0):
+    return {rng.choice(NAMES): any_value(rng, depth + 1) for _ in range(rng.randint(0, 4))}
+
+
+def good_record(rng: random.Random):
+    return rng.choice([{"prompt": "a", "completion": "b"}, {"prompt": "a", "chosen": "b", "rejected": "c"}, {"text": "a"},
+                       {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])  # fmt: skip
+
+
+def in_a_container(rng: random.Random, records: list) -> str:
+    """Text that holds records: a list, lines, a table, or below a name."""
+    indent = rng.choice([None, None, 1])
+    match rng.randrange(6):
+        case 0:
+            return json.dumps(records, indent=indent)
+        case 1:
+            return json.dumps(
+                {rng.choice(NAMES): records, rng.choice(NAMES): rng.choice([[], records, 3])}, indent=indent
+            )
+        case 2:
+            table = io.StringIO()
+            rows = csv.writer(table, delimiter=rng.choice(",;\t"))
+            header = [rng.choice(NAMES) for _ in range(3)]
+            rows.writerow(header)
+            rows.writerows([json.dumps(r.get(k)) if isinstance(r, dict) else r for k in header] for r in records)
+            return table.getvalue()
+    return rng.choice(["\n", "\n", ",\n", "\r\n", ""]).join(json.dumps(r, indent=indent) for r in records)
+
+
+def any_file(rng: random.Random, text: str) -> bytes:
+    """A text in some encoding, perhaps packed, perhaps damaged."""
+    raw = text.encode(rng.choice(ENCODINGS), "replace")
+    for chance, damage in ((0.15, True), (0.2, False), (0.1, True)):
+        if rng.random() < chance and damage and raw:
+            at, n = rng.randrange(len(raw)), rng.randint(0, 6)
+            part = rng.choice(
+                [b"", b"\0", b'"', b"[", b"}", b"\n", b"\xff", rng.randbytes(3), b"1" * 5000, b"[" * 2000]
+            )
+            raw = raw[:at] + part + rng.choice([raw[at + n :], b""])
+        elif rng.random() < chance:
+            raw = rng.choice([gzip.compress, bz2.compress, lambda r: b"PK\3\4" + r, lambda r: b"PAR1" + r + b"PAR1"])(
+                raw
+            )
+    return raw
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_any_records_in_any_container_and_encoding(tmp_path, part):
+    rng, worked = random.Random(part), 0
+    for _ in range(RANDOM // 3):
+        records = [good_record(rng) if rng.random() < 0.5 else any_record(rng) if rng.random() < 0.9 else any_value(rng)
+                   for _ in range(rng.randint(0, 4))]  # fmt: skip
+        path = tmp_path / f"d{rng.choice(['.json', '.jsonl', '.csv', '.tsv', '.txt', '.parquet', ''])}"
+        path.write_bytes(any_file(rng, in_a_container(rng, records)))
+        options = {"encoding": rng.choice([None, None, "gb18030", "utf-16", "latin-1"]), "announce": one_line}
+        read = rng.choice([read_dialogues, read_preferences, lambda paths, **more: list(TextFiles(paths, **more))])
+        worked += survives(read_with(read, path, options))
+        survives(read_with(read, path, options | {"strict": True}), lines=True)
+    assert worked > RANDOM // 3 * 0.08  # the generator also makes what can be read
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_any_text_in_any_encoding(tmp_path, part):
+    rng = random.Random(part)
+    parts = [
+        *TEXTS,
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\t",
+        "\x1b[0m",
+        "<|endoftext|>",
+        "{",
+        '{"text": "a"}',
+        "\u3000",
+        "é",
+        "\ufeff",
+        "a b c",
+    ]
+    for _ in range(RANDOM // 3):
+        path = tmp_path / f"d{rng.choice(['.txt', '.md', '.gz', '.jsonl'])}"
+        path.write_bytes(any_file(rng, "".join(rng.choices(parts, k=rng.randint(0, 12)))))
+        options = {"documents": rng.choice(["file", "line", "blank-line"]), "separator": rng.choice([None, "<|endoftext|>", "a"]),
+                   "encoding": rng.choice([None, None, "gb18030", "utf-16"]), "nul": rng.random() < 0.5}  # fmt: skip
+
+        def read(path: Path = path, options: dict = options) -> None:
+            files = TextFiles([path], announce=one_line, **options)
+            assert list(files) == list(files)
+
+        survives(read)
+
+
+def read_with(read: Callable, path: Path, options: dict) -> Callable:
+    return lambda: read([path], **options)
+
+
+def one_line(text: str) -> None:
+    assert "\n" not in text and text.encode()
 
 
 @pytest.fixture(scope="module")

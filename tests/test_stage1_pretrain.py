@@ -122,7 +122,7 @@ def uniform_model(n_vocab: int, n_ctx: int) -> GPT:
 
 def test_a_uniform_model_costs_ln_v_a_token_and_its_bits_are_spread_over_the_bytes():
     tokens = np.array([BYTES.doc, *"山 é!".encode(), BYTES.end])  # 3 + 1 + 2 + 1 bytes and [END] are predicted
-    loss = text_loss(uniform_model(259, 32), tokens, settings(), BYTES)
+    loss = text_loss(uniform_model(259, 32), tokens, BYTES, "fp32")
     assert loss["nats_per_token"] == pytest.approx(math.log(259))
     assert loss["bits_per_byte"] == pytest.approx(8 * math.log2(259) / 7)
 
@@ -131,7 +131,7 @@ def test_bits_a_byte_count_the_bytes_of_merged_tokens():
     tokenizer = Tokenizer.train(["玉山玉山玉山 mountain mountain mountain"], 300)
     tokens = token_stream(["玉山 mountain"], tokenizer)
     assert len(tokens) - 1 < 15  # fewer predictions than bytes: 玉, 山 and the word have merged
-    loss = text_loss(uniform_model(tokenizer.n_vocab, 64), tokens, settings(), tokenizer)
+    loss = text_loss(uniform_model(tokenizer.n_vocab, 64), tokens, tokenizer, "fp32")
     assert loss["bits_per_byte"] == pytest.approx((len(tokens) - 1) * math.log2(tokenizer.n_vocab) / 15)
 
 
@@ -146,7 +146,7 @@ def test_the_loss_on_a_text_equals_a_loop_over_its_rows(n_ctx):
     for begin in range(0, (len(tokens) - 1) // width * width, width):
         log_p = model(torch.tensor(tokens[None, begin : begin + width]))[0].log_softmax(-1)
         losses += [-log_p[i, tokens[begin + i + 1]].item() for i in range(width)]
-    result = text_loss(model, tokens, settings(), BYTES)
+    result = text_loss(model, tokens, BYTES, "fp32")
     assert result["nats_per_token"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 

@@ -10,6 +10,7 @@ import tiktoken
 
 from minillm.plumbing.files import InputError
 from minillm.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, bpe_steps, train_bpe
+from tests.support.work import steps_of
 
 # Few distinct characters make many ties; Chinese and emoji make characters that share their first bytes.
 ALPHABETS = ["a", "ab", "ab ", "abc 1", "aab.\n", "山玉 a", "台湾日本最高的山", "🙂🙃", "é🙂山a ", "ab 中\t!12"]
@@ -322,3 +323,53 @@ def test_gpt2_if_it_is_cached(monkeypatch):
         pytest.skip("tiktoken has no copy of GPT-2's ranks in its cache")
     assert tokenizer.encode("Hello world") == [15496, 995]
     assert tokenizer.doc == 50_256
+
+
+# ------------------------------------------------------------------------------------- awkward lengths
+
+
+@pytest.mark.parametrize("kind", ["letters", "dna", "one letter", "spaces", "words", "pairs"])
+def test_training_on_words_of_any_length_takes_time_in_proportion(kind):
+    rng = random.Random(kind)
+
+    def text(n: int) -> str:
+        alphabets = {"letters": "abcdefghijklmnopqrstuvwxyz", "dna": "ACGT", "one letter": "a", "spaces": " ",
+                     "words": "abc ", "pairs": "ab"}  # fmt: skip
+        return "".join(rng.choices(alphabets[kind], k=n))
+
+    small, large = (steps_of(lambda t=text(n): train_bpe([t], 400)) for n in (600, 6000))
+    assert large <= 15 * small
+
+
+def test_long_words_are_merged_as_in_the_textbook():
+    rng = random.Random(5)
+    for alphabet in ("ab", "ACGT", "aab", "éa", "abcdefghijklmnopqrstuvwxyz"):
+        texts = ["".join(rng.choices(alphabet, k=400)), "".join(rng.choices(alphabet, k=90))]
+        merges = [(m.pair, m.id, m.bytes, m.count) for m in train_bpe(texts, 360)]
+        assert merges == textbook_bpe(texts, 360)
+
+
+@pytest.mark.parametrize("run", [" ", "\n", "\t", "\u3000", " \n", "\n \t"])
+@pytest.mark.parametrize("after", ["", "word", "山", "!", "\x1c", " x"])
+def test_a_million_white_space_characters_in_a_row_are_encoded(run, after):
+    tokenizer = Tokenizer.train(["a   b      c\n\n\n\n \n\t\t\t  d"] * 9, 280)
+    text = "word" + run * (1_200_000 // len(run)) + after
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("pattern", [PATTERN, r"[\s\S]", r" ?\w+| ?[^\s\w]+|\s+(?!\S)|\s+"])
+def test_a_run_encoded_by_itself_has_the_tokens_it_always_had(monkeypatch, pattern):
+    monkeypatch.setattr("minillm.tokenizer.SPACES", 3)
+    monkeypatch.setattr("minillm.tokenizer.LONG_SPACE", regex.compile(r"(?<!\s)\s{3,}"))
+    rng = random.Random(pattern)
+    trained = Tokenizer.train(["a   b      c\n\n\n\n \n\t\t\t  d \u3000\u3000山"] * 9, 290)
+    tokenizer = Tokenizer.from_ranks(trained.ranks, pattern)
+    parts = [" ", "  ", "    ", "\n", "\t", "\u3000", "\x1c", "x", "山", "!", "3", "\x85", "\u2028"]
+    for _ in range(3000):
+        text = "".join(rng.choices(parts, k=rng.randint(0, 14)))
+        assert tokenizer.encode(text) == tokenizer.encoding.encode_ordinary(text), repr(text)
+
+
+def test_a_batch_is_encoded_as_its_texts_are():
+    tokenizer = Tokenizer.train(AWKWARD, 300)
+    assert tokenizer.encode_batch(AWKWARD) == [tokenizer.encode(text) for text in AWKWARD]

@@ -28,7 +28,7 @@ def tiny(seed: int = 0, **options) -> GPT:
 
 
 def settings(**options) -> TrainConfig:
-    return TrainConfig(**dict(steps=5, batch_size=3, lr=0.01, warmup=2, precision="fp32") | options)
+    return TrainConfig(**dict(steps=5, batch_size=3, lr=0.01, warmup=2, precision="fp32", accumulate=1) | options)
 
 
 def random_batch(rows: int, seed: int = 0, lengths: list[int] | None = None) -> Batch:
@@ -51,6 +51,10 @@ def gradients(model: GPT, losses) -> dict[str, torch.Tensor]:
     return {n: p.grad.clone() for n, p in model.named_parameters()}
 
 
+def computed(micro_batches) -> list[tuple[torch.Tensor, dict[str, float]]]:
+    return [micro_batch() for micro_batch in micro_batches]
+
+
 def weights(model: GPT) -> dict[str, torch.Tensor]:
     return {n: p.detach().clone() for n, p in model.named_parameters()}
 
@@ -67,15 +71,15 @@ def test_the_loss_is_the_mean_over_all_tokens_that_count():
     with torch.no_grad():
         log_p = model(batch.ids).log_softmax(-1)
         each = [-log_p[r, t, batch.targets[r, t]] for r, n in enumerate([8, 1, 4]) for t in range(n)]
-        ((loss, facts),) = mean_loss(model, batch, settings(), "answer_loss")
+        ((loss, facts),) = computed(mean_loss(model, batch, settings(), "answer_loss"))
     assert loss.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-6)
     assert facts == {"tokens": 24, "answer_loss": loss.item()}
 
 
 def test_the_weight_scales_the_loss_but_not_the_figure_that_is_shown():
     model, batch = tiny(), random_batch(2)
-    ((plain, _),) = mean_loss(model, batch, settings())
-    ((scaled, facts),) = mean_loss(model, batch, settings(), "rehearsal_loss", weight=0.25)
+    ((plain, _),) = computed(mean_loss(model, batch, settings()))
+    ((scaled, facts),) = computed(mean_loss(model, batch, settings(), "rehearsal_loss", weight=0.25))
     assert scaled.item() == pytest.approx(plain.item() / 4)
     assert facts["rehearsal_loss"] == pytest.approx(plain.item())
 
@@ -84,8 +88,8 @@ def test_the_weight_scales_the_loss_but_not_the_figure_that_is_shown():
 def test_micro_batches_of_uneven_token_counts_give_the_gradient_of_the_whole_batch(micro_batches):
     model, lengths = tiny().double(), [8, 7, 1, 1, 2]
     batch = random_batch(5, lengths=lengths)
-    whole = gradients(model, [loss for loss, _ in mean_loss(model, batch, settings())])
-    parts = list(mean_loss(model, batch, settings(accumulate=micro_batches), "x"))
+    whole = gradients(model, [loss for loss, _ in computed(mean_loss(model, batch, settings()))])
+    parts = computed(mean_loss(model, batch, settings(accumulate=micro_batches), "x"))
     added = gradients(model, [loss for loss, _ in parts])
     for name in whole:
         torch.testing.assert_close(added[name], whole[name], rtol=1e-5, atol=1e-8)
@@ -122,7 +126,7 @@ def test_clipping_shortens_only_a_longer_gradient_and_keeps_its_direction(length
     monkeypatch.setattr("minillm.training.make_optimizers", lambda *_: [Spy(model.parameters(), lr=1.0)])
 
     def linear(step):
-        yield sum((p * direction[n]).sum() for n, p in model.named_parameters()) * (length / norm), {}
+        yield lambda: (sum((p * direction[n]).sum() for n, p in model.named_parameters()) * (length / norm), {})
 
     (metrics,) = train(model, linear, settings(steps=1, clip=1.0))
     assert metrics["gradient_norm"] == pytest.approx(length, rel=1e-5)
@@ -149,7 +153,7 @@ def test_the_loss_of_a_step_is_the_sum_of_its_micro_batches():
 
     def three_micro_batches(step):
         for value in (1.0, 2.0, 4.0):
-            yield model.tok_emb.weight.sum() * 0 + value, {"pairs": 1}
+            yield lambda value=value: (model.tok_emb.weight.sum() * 0 + value, {"pairs": 1})
 
     (metrics,) = train(model, three_micro_batches, settings(steps=1))
     assert metrics["loss"] == 7.0
@@ -160,7 +164,7 @@ def test_gradients_of_one_step_do_not_leak_into_the_next():
     model, norms = tiny(), []
 
     def constant_slope(step):
-        yield model.norm.weight.sum(), {}
+        yield lambda: (model.norm.weight.sum(), {})
 
     config = settings(steps=3, lr=1e-9, clip=1e9)
     train(model, constant_slope, config, on_step=lambda _, m: norms.append(m["gradient_norm"]))
@@ -242,7 +246,7 @@ def test_a_loss_that_is_no_number_breaks_off_and_names_the_step(bad):
     model, seen = tiny(), []
 
     def breaks_at_three(step):
-        yield model.norm.weight.sum() * (bad if step == 2 else 1.0), {}
+        yield lambda: (model.norm.weight.sum() * (bad if step == 2 else 1.0), {})
 
     with pytest.raises(TrainingError, match=r"step 3\b"):
         train(model, breaks_at_three, settings(), on_step=lambda step, _: seen.append(step))
@@ -254,7 +258,7 @@ def test_a_gradient_that_is_no_number_breaks_off_too():
     model = tiny()
 
     def root_of_zero(step):
-        yield (model.norm.weight * 0).sqrt().sum(), {}  # 0, but its slope is infinite
+        yield lambda: ((model.norm.weight * 0).sqrt().sum(), {})  # 0, but its slope is infinite
 
     with pytest.raises(TrainingError, match="step 1"):
         train(model, root_of_zero, settings())
@@ -366,8 +370,8 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(tmp_path):
     model, config = tiny(), settings(checkpoint_every=2)
 
     def breaks_at_four(step):
-        for loss, facts in mean_loss(model, random_batch(3, step), config):
-            yield loss * (math.nan if step == 3 else 1.0), facts
+        for loss, facts in computed(mean_loss(model, random_batch(3, step), config)):
+            yield lambda loss=loss, facts=facts: (loss * (math.nan if step == 3 else 1.0), facts)
 
     with pytest.raises(TrainingError, match=r"step 4\b"):
         train(model, breaks_at_four, config, tmp_path)
@@ -438,7 +442,7 @@ def test_precision_is_what_was_asked_for_and_auto_asks_the_processor(monkeypatch
 
 def test_bf16_trains_too_and_keeps_weights_and_loss_in_float32():
     model, config = tiny(), settings(precision="bf16", steps=40, lr=0.02, muon_lr=0.02)
-    ((loss, _),) = mean_loss(model, random_batch(3), config)
+    ((loss, _),) = computed(mean_loss(model, random_batch(3), config))
     assert loss.dtype == torch.float32
     history = train(model, lambda step: mean_loss(model, random_batch(3), config), config)
     assert all(p.dtype == torch.float32 for p in model.parameters())
@@ -476,3 +480,47 @@ def test_parameter_drift_counts_adapters_as_the_change_they_make(make):
     assert unmerged == pytest.approx((moved / whole).sqrt().item(), rel=1e-5)
     lora.merge(after)
     assert parameter_drift(before, after) == pytest.approx(unmerged, rel=1e-5)
+
+
+# --------------------------------------------------------------------------------------------- cores
+
+
+@pytest.fixture(params=[1, 2, 4])
+def cores(request):
+    """PyTorch may use this many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    assert torch.get_num_threads() == request.param  # training leaves it as it was
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def on_one_core():
+    """What each of some settings gives with one core."""
+    return {}
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 3}, {"accumulate": 4, "muon_lr": 0.02, "precision": "bf16"}])
+def test_the_number_of_cores_does_not_change_a_byte(cores, on_one_core, options):
+    """Layers wide enough that PyTorch itself would cut their products into parts for its threads."""
+    model, config = tiny(n_embd=64, n_head=4), settings(steps=3, batch_size=9, **options)
+    wide = lambda step: mean_loss(model, random_batch(9, step), config)  # noqa: E731
+    history = train(model, wide, config)
+    expected = on_one_core.setdefault(str(options), (weights(model), history))
+    assert same(weights(model), expected[0]) and history == expected[1]
+
+
+def test_what_is_drawn_at_random_does_not_depend_on_the_number_of_cores(cores, on_one_core):
+    assert same(trained_with_dropout(seed=1), on_one_core.setdefault("dropout", trained_with_dropout(seed=1)))
+
+
+def test_a_fault_in_a_micro_batch_is_raised_and_training_can_go_on(cores):
+    def broken(step):
+        yield lambda: 1 / 0
+        yield lambda: 1 / 0
+
+    model, config = tiny(), settings()
+    with pytest.raises(ZeroDivisionError):
+        train(model, broken, config)
+    assert len(train(model, objective(model, config), config)) == config.steps

@@ -404,9 +404,7 @@ for name, model, run in (
     (say("text as it is", "原来的文本"), clean_model, clean_run),
     (say("ten pages copied 200 times", "十篇各复制 200 份"), copied_model, copied_run),
 ):
-    losses = [
-        text_loss(model, token_stream(t, tokenizer), config, tokenizer)["nats_per_token"] for t in (unread, pages)
-    ]
+    losses = [text_loss(model, token_stream(t, tokenizer), tokenizer)["nats_per_token"] for t in (unread, pages)]
     rows.append([name, sum(m["loss"] for m in run[-10:]) / 10, *losses])
 show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("unread text", "没读过的文本"),
             say("the ten pages", "那十篇")], rows)  # fmt: skip

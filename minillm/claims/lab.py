@@ -2,19 +2,16 @@
 tune and to ask."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import Tensor
-
 from minillm.assistant import Assistant
 from minillm.base_cache import CACHE, Base, cached_base, world_base
 from minillm.batching import packed_batch
 from minillm.chat import Dialogue, Message, turn
-from minillm.checkpoint import Metrics
 from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
 from minillm.finetune import finetune
@@ -25,7 +22,7 @@ from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss
+from minillm.training import MicroBatch, mean_loss
 from minillm.world.exam import Question, baselines
 from minillm.world.pairs import fact_pairs
 from minillm.world.tables import LANGUAGES, RELATIONS, Place, World, load_world, split_places
@@ -229,7 +226,7 @@ class Lab:
         base, config = base or self.base.run, self.sft_config(**settings)
         n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
 
-        def loss(model: GPT, drawn: list[Dialogue]) -> Iterator[tuple[Tensor, Metrics]]:
+        def loss(model: GPT, drawn: list[Dialogue]) -> list[MicroBatch]:
             return mean_loss(model, packed_batch(drawn, n_ctx, pad), config)
 
         documents = self.base.documents[:REHEARSED]

@@ -17,7 +17,6 @@ from minillm.material.corpus import token_stream
 from minillm.measure.evaluate import ANSWER
 from minillm.measure.loss import text_loss
 from minillm.run_folder import Run
-from minillm.stage1_pretrain import PretrainConfig
 from minillm.tokenizer import Tokenizer
 from minillm.world.exam import Question, answer_forms, strip
 from minillm.world.pairs import TEACH, request_answer, sft_dialogues
@@ -95,7 +94,7 @@ def taxes(lab: Lab, runs: Mapping[str, Run]) -> dict[str, float]:
     loss = {}
     for name, run in runs.items():
         text = token_stream(lab.fresh, run.tokenizer)
-        loss[name] = text_loss(run.gpt, text, PretrainConfig(), run.tokenizer)["nats_per_token"]
+        loss[name] = text_loss(run.gpt, text, run.tokenizer)["nats_per_token"]
     rises = {
         "tax": loss["tuned"] - loss["small"],
         "tax without rehearsal": loss["without rehearsal"] - loss["small"],

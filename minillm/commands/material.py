@@ -5,10 +5,11 @@ from pathlib import Path
 
 from minillm.commands.common import read_tokenizer
 from minillm.material import records
+from minillm.material.corpus import train_tokenizer
 from minillm.material.text_files import TextFiles
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json, write_text
-from minillm.tokenizer import Tokenizer, bpe_steps
+from minillm.tokenizer import bpe_steps
 from minillm.world import exam, pairs, tables, text
 
 
@@ -77,7 +78,7 @@ class TokenizerCommand:
             documents = list(TextFiles(self.text))
             for step, merge in zip(range(self.show_merges), bpe_steps(documents, self.vocab_size), strict=False):
                 print(f"{step + 1:>5}  {merge.bytes.decode('utf-8', 'backslashreplace')!r:<16} {merge.count:>8} times")
-            tokenizer = Tokenizer.train(documents, self.vocab_size)
+            tokenizer = train_tokenizer(documents, self.vocab_size, sum(map(len, documents)))
             print(f"{tokenizer.n_vocab} tokens, {len(tokenizer.encode(documents[0]))} for the first document")
         if self.out is not None:
             tokenizer.save(self.out)

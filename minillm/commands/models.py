@@ -21,7 +21,6 @@ from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
-from minillm.settings import TrainConfig
 from minillm.stage2_sft import prepare
 from minillm.world import exam, tables
 
@@ -98,14 +97,13 @@ class Evaluate:
         if self.text or self.pairs:
             no_effect(self, "with --text or --pairs there is no exam", "world", "seed")
         run = run_folder.load_run(self.run_folder, pick_device(self.device))
-        config = TrainConfig(steps=1, batch_size=1, lr=1.0, precision="fp32")
         if self.text:
             stream = token_stream(TextFiles(self.text), run.tokenizer)
-            loss = text_loss(run.gpt, stream, config, run.tokenizer)
+            loss = text_loss(run.gpt, stream, run.tokenizer, "fp32")
             print(f"loss: {loss['nats_per_token']:.4f} nats per token, {loss['bits_per_byte']:.4f} bits per byte")
         if self.pairs:
             dialogues, counts = prepare(records.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
-            nats = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
+            nats = answer_loss(run.gpt, dialogues, run.tokenizer.pad, "fp32")
             print(
                 f"loss on answers: {nats:.4f} nats per token ({counts['dialogues']} dialogues, "
                 f"{counts['cut']} cut, {counts['dropped']} dropped)"

@@ -69,13 +69,19 @@ class Pretrain(PretrainConfig):
     """Stage 1: train a base model on raw text."""
 
     text: tuple[Path, ...]
-    """Text files, folders of .txt and .md files, or - for standard input."""
+    """Text files, folders of .txt and .md files, JSON lines with a field text, or - for standard input."""
     out: Path
     """Run folder to write."""
     tokenizer: str | None = None
     """A tokenizer folder, or gpt2; without it one is trained on the text."""
     documents: Documents = "file"
-    """What is one document: a file, a paragraph or a line."""
+    """What is one document: a file (a record of JSON lines), a paragraph or a line."""
+    separator: str | None = None
+    """A text that separates documents, such as "<|endoftext|>"; \\n is a line end."""
+    encoding: str | None = None
+    """Encoding of text files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
     base: Path | None = None
     """Run folder of a model to train further, with its tokenizer; from random weights without."""
 
@@ -85,7 +91,7 @@ class Pretrain(PretrainConfig):
         base = run_folder.load_run(self.base) if self.base is not None else None
         if base is not None:
             run_folder.check_base(self.base, self.out, adapter=False)
-        documents = TextFiles(self.text, self.documents)
+        documents = TextFiles(self.text, self.documents, self.separator, self.encoding, self.clean, self.strict)
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PretrainConfig, self), device=str(device))
             tokenizer = read_tokenizer(self.tokenizer)
@@ -99,16 +105,21 @@ class Sft(SFTConfig):
     base: Path
     """Run folder of the base model."""
     pairs: tuple[Path, ...]
-    """JSON or JSON-lines files of dialogues (Alpaca, prompt/completion, messages, ShareGPT)."""
+    """Files of dialogues (Alpaca, prompt/completion, messages, ShareGPT, …) in JSON, JSON lines or CSV."""
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn with the dialogues (with --rehearse-rows)."""
+    encoding: str | None = None
+    """Encoding of files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
         announce_idle(self)
-        base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
-        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        base = run_folder.load_run(self.base)
+        dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
+        rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(SFTConfig, self), device=str(device))
             show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
@@ -121,16 +132,21 @@ class Prefer(PreferenceConfig):
     base: Path
     """Run folder of the assistant to start from."""
     preferences: tuple[Path, ...]
-    """JSON or JSON-lines files with prompt, chosen, rejected."""
+    """Files of prompt, chosen, rejected, as texts or as messages, in JSON, JSON lines or CSV."""
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn with the pairs (with --rehearse-rows)."""
+    encoding: str | None = None
+    """Encoding of files that are not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse files with records that cannot be used, instead of leaving these out."""
 
     def run(self) -> None:
         announce_idle(self)
-        base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
-        rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
+        base = run_folder.load_run(self.base)
+        found = records.read_preferences(self.preferences, self.strict, self.encoding)
+        rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(PreferenceConfig, self), device=str(device))
             show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)

@@ -10,11 +10,16 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from minillm.material.findings import first_process
+from minillm.plumbing.terminal import Progress
+
 N_HASHES, N_BANDS = 64, 16  # 16 bands of 4: two documents meet if one band is equal, likely from 0.5 up
+WIDTH = N_HASHES // N_BANDS
+FULL = 8  # documents in a bucket
 INVISIBLE = "\u200b\u2060\ufeff"  # zero-width space, word joiner, byte-order mark (a joiner in emoji stays)
 
 
@@ -47,28 +52,64 @@ def minhash(grams: set[str]) -> np.ndarray:
     return (((a | np.uint64(1)) * values + b) >> np.uint64(32)).min(axis=1)  # (64, n) -> (64,)
 
 
-def deduplicate(documents: Sequence[str], threshold: float = 0.8) -> tuple[list[str], int]:
+def deduplicate(documents: Iterable[str], threshold: float = 0.8) -> tuple[list[str], int]:
     """Keep the first of documents that are equal or whose n-grams overlap by `threshold` or more.
 
-    Returns the kept documents in order and the number removed. Only documents that share a band of
-    their MinHash are compared, so the work grows with the documents, not with their pairs.
+    Returns the kept documents in order and the number removed. Only documents that share a band of their
+    MinHash are compared, and of those only as many as `Buckets` gives, so the work grows with the
+    documents and not with their pairs. The price: where very many documents are alike without being
+    near duplicates, a near duplicate just above the threshold may be missed.
     """
     kept: list[str] = []
     grams_of: list[set[str]] = []
+    signatures: list[np.ndarray] = []
     seen: set[str] = set()
-    buckets: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-    for document in documents:
+    buckets = Buckets()
+    total = 0
+    for document in Progress(documents, desc="near duplicates", delay=3, leave=False, disable=not first_process()):
+        total += 1
         exact = " ".join(document.split())
         if exact in seen:
             continue
         seen.add(exact)
         grams = ngrams(document)
-        bands = [(i, band.tobytes()) for i, band in enumerate(minhash(grams).reshape(N_BANDS, -1))]
-        candidates = {k for band in bands for k in buckets[band]}
-        if any(jaccard(grams, grams_of[k]) >= threshold for k in candidates):
+        signature = minhash(grams)
+        alike = buckets.neighbours(signature)
+        if alike:
+            # the share of equal minima is within 0.25 of the similarity (four standard deviations), and quick to get
+            shares = (np.stack([signatures[k] for k in alike]) == signature).mean(axis=1)  # (n, 64) -> (n,)
+            alike = [k for k, share in zip(alike, shares, strict=True) if share >= threshold - 0.25]
+        if any(jaccard(grams, grams_of[k]) >= threshold for k in alike):
             continue
-        for band in bands:
-            buckets[band].append(len(kept))
+        buckets.add(signature, len(kept))
         kept.append(document)
         grams_of.append(grams)
-    return kept, len(documents) - len(kept)
+        signatures.append(signature)
+    return kept, total - len(kept)
+
+
+class Buckets:
+    """Documents by the bands of their MinHash. A band that FULL documents share is made longer for those that
+    follow, four minima at a time: where all documents are alike, the longer band tells the nearest apart."""
+
+    def __init__(self) -> None:
+        self.documents: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
+
+    def _chain(self, signature: np.ndarray, band: int) -> Iterator[list[int]]:
+        """The buckets of a band, from the shortest to the first that is not full."""
+        raw, width = np.roll(signature, -band * WIDTH).tobytes(), WIDTH * signature.itemsize
+        for end in range(width, len(raw) + 1, width):
+            bucket = self.documents[band, raw[:end]]
+            yield bucket
+            if len(bucket) < FULL:
+                return
+
+    def neighbours(self, signature: np.ndarray) -> list[int]:
+        """Documents that share a band."""
+        return sorted({k for band in range(N_BANDS) for bucket in self._chain(signature, band) for k in bucket})
+
+    def add(self, signature: np.ndarray, document: int) -> None:
+        """Put a document into one bucket per band."""
+        for band in range(N_BANDS):
+            *_, last = self._chain(signature, band)
+            last.append(document)

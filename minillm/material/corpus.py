@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from minillm.material.findings import first_process
 from minillm.material.text_files import TextFiles
 from minillm.plumbing.files import HASH, read_json, replace_file, write_json
-from minillm.tokenizer import Tokenizer
+from minillm.plumbing.terminal import Progress
+from minillm.tokenizer import Merge, Tokenizer, bpe_steps
 
 SAMPLE = 16 << 20  # characters a tokenizer is trained on: enough to know the frequent pairs
 RUN = 1 << 20  # characters encoded at a time
@@ -52,11 +54,29 @@ def survey(documents: Documents) -> Survey:
 
 
 def train_tokenizer(documents: Documents, vocab_size: int, characters: int) -> Tokenizer:
-    """Learn a tokenizer from a text of so many characters; from a sample spread over it where it is long."""
+    """Learn a tokenizer from a text of this many characters; from a sample spread over it where it is long."""
     every = -(-characters // SAMPLE)
     if every > 1:
         print(f"the tokenizer is trained on one part in {every} of the text")
-    tokenizer = Tokenizer.train((text for text, _ in islice(pieces(documents), 0, None, every)), vocab_size)
+    options: dict[str, Any] = dict(delay=3, leave=False, disable=not first_process())
+    with (
+        Progress(
+            desc="words of the tokenizer", total=characters // every, unit="B", unit_scale=True, **options
+        ) as words,
+        Progress(desc="merges of the tokenizer", total=vocab_size - 256, unit="merge", **options) as merges,
+    ):
+
+        def texts() -> Iterator[str]:
+            for text, _ in islice(pieces(documents), 0, None, every):
+                yield text
+                words.update(len(text))
+
+        def steps() -> Iterator[Merge]:
+            for merge in bpe_steps(texts(), vocab_size):
+                yield merge
+                merges.update()
+
+        tokenizer = Tokenizer.from_merges(steps())
     if tokenizer.doc < vocab_size:
         print(f"the text has no more pairs to merge: {tokenizer.doc} tokens instead of {vocab_size}")
     return tokenizer
@@ -75,7 +95,7 @@ def encode(documents: Documents, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
     text ends."""
     begins = True
     for run in batches(pieces(documents)):
-        bodies = tokenizer.encoding.encode_ordinary_batch([text for text, _ in run], num_threads=2)
+        bodies = tokenizer.encode_batch(text for text, _ in run)
         ids: list[int] = []
         for body, (_, ends) in zip(bodies, run, strict=True):
             if begins:

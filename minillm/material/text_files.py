@@ -1,101 +1,55 @@
-"""Text files of users, read in chunks: UTF-8 only, and never a whole file in memory.
+"""Raw text of users as documents: text files, and JSON lines or tables with a text per record.
 
-`find_files` finds them, `read_chunks` reads one, `cut_documents` cuts what was read into documents, and
-`TextFiles` is all documents of some files, to go through as often as needed.
+`cut_documents` cuts what is read into documents, and `TextFiles` is all documents of some files, to go
+through as often as needed. No text file is ever in memory as a whole.
 """
 
-import codecs
-import glob
-import os
+import json
 import re
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, Literal
 
+from minillm.material.containers import RECORD_SUFFIXES, read_records
+from minillm.material.fields import FIELDS, TEXTS, Fields, Unusable, kind_of
+from minillm.material.findings import END_MARKS, Findings, reading_bar
+from minillm.material.sources import CHUNK, Source, find_files, has_suffix
 from minillm.plumbing.files import InputError
+from minillm.plumbing.terminal import note
 
 TEXT_SUFFIXES = (".txt", ".md")
-CHUNK = 1 << 20  # bytes read at a time
+LINE_SUFFIXES = (".jsonl", ".ndjson", ".parquet")  # read in folders that hold no text file
 BORDER = re.compile(r"(?s).*[^\s](?=[ \n])")  # up to the last place where white space begins
+CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
+JSON_BEGINS = re.compile(r'\[\s*\{\s*"[^"\n]*"\s*:')
+
+Piece = tuple[str, bool]
+"""A part of a document, and whether the document ends with it."""
 
 
-def find_files(paths: Sequence[str | Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files named by paths, folders (searched through) and patterns. Raises InputError if there is none."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-            if not inside:
-                raise InputError(f"{path}: holds no {' or '.join(suffixes)} file: name a folder that does")
-            found += inside
-        elif path.exists() or not glob.has_magic(str(path)):
-            found.append(path)
-        else:
-            matches = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if not p.is_dir())
-            if not matches:
-                raise InputError(f"{path}: matches no file: check the pattern")
-            found += matches
-    return found
-
-
-def read_chunks(path: Path, file: BinaryIO | None = None) -> Iterator[str]:
-    """The text of a file, or of standard input for `-`, in chunks of about a million bytes: UTF-8 without
-    byte-order mark, with plain line ends. Raises InputError. `file` is read in place of the path if given.
-    """
-    name = "standard input" if str(path) == "-" else path
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    line, half = 1, ""
-    try:
-        file = file or (sys.stdin.buffer if str(path) == "-" else path.open("rb"))
-        while True:
-            raw = file.read(CHUNK)
-            try:
-                text = half + decoder.decode(raw, final=not raw)
-            except UnicodeDecodeError as error:
-                line += error.object.count(b"\n", 0, error.start)
-                raise InputError(f"{name}:{line}: not UTF-8 text: save the file as UTF-8") from None
-            half = "\r" if raw and text.endswith("\r") else ""  # perhaps half of a Windows line end
-            text = text.removesuffix(half).replace("\r\n", "\n")
-            if (at := text.find("\0")) >= 0:
-                line += text.count("\n", 0, at)
-                raise InputError(f"{name}:{line}: holds binary data: name a text file")
-            line += text.count("\n")
-            if text:
-                yield text
-            if not raw:
-                return
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror or error}: check the path") from None
-    finally:
-        if file is not None and str(path) != "-":
-            file.close()
-
-
-def cut_documents(chunks: Iterable[str], separator: re.Pattern | None, most: int = CHUNK) -> Iterator[tuple[str, bool]]:
+def cut_documents(
+    chunks: Iterable[str], separator: re.Pattern | None, most: int = CHUNK, held: int = 0
+) -> Iterator[Piece]:
     """Cut text that comes in chunks into documents: (text, whether its document ends here).
 
     Documents longer than `most` characters come in several pieces, cut before a space or line end, where
-    no token spans the border (or anywhere, if there is none). Blank documents are left out.
+    no token spans the border (or anywhere, if there is none). Blank documents are left out. `held`: the
+    characters at the end of a chunk that may be the beginning of a separator.
     """
     rest, begun = "", False  # begun: a piece of the document went out already
     for chunk in chain(chunks, [None]):
         rest += chunk or ""
         # white space at the end may be half of a separator, until it is known what follows
-        settled = len(rest) if chunk is None else len(rest.rstrip())
+        settled = len(rest) if chunk is None else max(0, min(len(rest.rstrip()), len(rest) - held))
         start = 0
         for match in separator.finditer(rest, 0, settled) if separator else ():
             if begun or (not rest[start : match.start()].isspace() and start < match.start()):
                 yield rest[start : match.start()], True
             begun, start = False, match.end()
         rest = rest[start:]
-        if len(rest) > most and chunk is not None:
-            border = BORDER.match(rest)
-            at = border.end() if border else len(rest)
+        if len(rest) > most + 2 * held and chunk is not None:
+            at = border(rest, len(rest) - 2 * held)
             if begun or rest[:at].strip():
                 yield rest[:at], False
                 begun = True
@@ -104,38 +58,86 @@ def cut_documents(chunks: Iterable[str], separator: re.Pattern | None, most: int
         yield rest, True
 
 
-class TextFiles:
-    """The raw documents of text files: each file is one, or each paragraph, or each line.
+def border(text: str, end: int) -> int:
+    """The last place up to `end` where white space begins at a space or line end; `end` if there is none."""
+    if text.isspace() or not (" " in text or "\n" in text):  # the search takes its time where it finds nothing
+        return end
+    found = BORDER.match(text, 0, end)
+    return found.end() if found else end
 
-    They are read anew each time they are gone through and never held in memory together, so they may be
-    larger than it. What can be read only once (standard input, a pipe) is first copied to a temporary
-    file. Raises InputError for files that cannot be found; what is wrong inside is raised on reading.
+
+def split_at(documents: Literal["file", "blank-line", "line"], separator: str | None) -> re.Pattern | None:
+    """What separates documents. In `separator`, \\n and \\t stand for a line end and a tab. Raises InputError."""
+    kinds = {"file": None, "line": "\n", "blank-line": r"\n\s*\n"}
+    if separator == "":
+        raise InputError("separator is empty: give the text between two documents")
+    text = re.escape(separator.replace("\\n", "\n").replace("\\t", "\t")) if separator is not None else None
+    patterns = [p for p in (text, kinds[documents]) if p]
+    return re.compile("|".join(patterns)) if patterns else None
+
+
+class TextFiles:
+    """The raw documents of files: each file is one, or each paragraph, or each line, or what a separator cuts.
+
+    A file of JSON lines (a JSON list, a table, Parquet) holds a document in the field `text` of each
+    record. Files are read anew each time they are gone through, so they may be larger than the memory.
+
+    separator: text between two documents, such as <|endoftext|>. encoding: of files that are not UTF-8.
+    nul: accept NUL characters, for those who clean the text. strict: what cannot be used is an error,
+    else it is left out. announce: called with a line on each of these, in the first full pass.
+
+    Raises InputError for files that cannot be found; what is wrong inside is raised on reading.
     """
 
-    def __init__(self, paths: Sequence[str | Path], documents: Literal["file", "blank-line", "line"] = "file"):
-        self.separator = {"file": None, "line": re.compile("\n"), "blank-line": re.compile(r"\n\s*\n")}[documents]
-        self.paths = find_files(paths, TEXT_SUFFIXES)
-        self.copies: dict[Path, BinaryIO] = {}
-        for path in self.paths:
-            if str(path) == "-" or (path.exists() and not path.is_file()):
-                copy = self.copies[path] = tempfile.TemporaryFile()
-                with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as source:
-                    shutil.copyfileobj(source, copy)
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        documents: Literal["file", "blank-line", "line"] = "file",
+        separator: str | None = None,
+        encoding: str | None = None,
+        nul: bool = False,
+        strict: bool = False,
+        announce: Callable[[str], object] = note,
+    ):
+        self.separator, self.mark = split_at(documents, separator), separator or ""
+        self.encoding, self.nul, self.strict, self.announce = encoding, nul, strict, announce
+        self.told = False
+        self.about_files: list[str] = []
+        self.paths = [p for path in paths for p in self._find(Path(path))]
+        self.sources = [Source(path) for path in self.paths]
 
-    def pieces(self) -> Iterator[tuple[str, bool]]:
+    def _find(self, path: Path) -> list[Path]:
+        """Text files; in a folder without any, files of records."""
+        try:
+            return find_files([path], TEXT_SUFFIXES, self.about_files.append)
+        except InputError:
+            if not path.is_dir():
+                raise
+        try:
+            return find_files([path], LINE_SUFFIXES, self.about_files.append)
+        except InputError:
+            return find_files([path], TEXT_SUFFIXES)  # for its message
+
+    def pieces(self) -> Iterator[Piece]:
         """(text, whether its document ends here), in order."""
-        for path in self.paths:
-            copy = None
-            if path in self.copies:
-                self.copies[path].seek(0)
-                copy = os.fdopen(os.dup(self.copies[path].fileno()), "rb")
-            empty = True
-            for piece in cut_documents(read_chunks(path, copy), self.separator):
-                empty = False
-                yield piece
-            if empty:
-                name = "standard input" if str(path) == "-" else path
-                raise InputError(f"{name}: the file is empty: put some text into it")
+        findings = Findings(self.strict, (lambda line: None) if self.told else self.announce)
+        for line in self.about_files:
+            findings.say(line)
+        with reading_bar(self.sources) as bar:
+            for source in self.sources:
+                before = findings.used + findings.left_out
+                texts = self._records(source, findings, bar.update) if self._holds_records(source) else [
+                    source.chunks(self.encoding, self.nul, bar.update)]  # fmt: skip
+                for chunks in texts:
+                    for text, ends in cut_documents(chunks, self.separator, held=max(0, len(self.mark) - 1)):
+                        findings.used += ends
+                        if not self.told:
+                            self._look(source.name, text, findings)
+                        yield text, ends
+                if findings.used + findings.left_out == before:
+                    findings.leave_out(f"{source.name}: the file is empty: put some text into it")
+        findings.close(self.paths, "document")
+        self.told = True
 
     def __iter__(self) -> Iterator[str]:
         """Whole documents, one at a time."""
@@ -145,3 +147,60 @@ class TextFiles:
             if ends:
                 yield "".join(parts)
                 parts = []
+
+    def _holds_records(self, source: Source) -> bool:
+        """Whether a file holds records and not plain text: by its suffix, or because it begins as JSON does."""
+        if has_suffix(source.path, RECORD_SUFFIXES) or source.is_parquet():
+            return True
+        head = next(source.chunks(self.encoding, nul=True), "").lstrip()
+        if JSON_BEGINS.match(head):
+            return True
+        if not head.startswith("{"):
+            return False
+        first, *others = [line for line in head.split("\n", 100) if line.strip()][:2]
+        if len(first) >= CHUNK // 4:  # a record longer than what was read
+            return bool(re.match(r'\{\s*"[^"\n]*"\s*:', first))
+        return is_object(first) and all(line.lstrip().startswith("{") for line in others)
+
+    def _records(self, source: Source, findings: Findings, read: Callable[[int], object]) -> Iterator[list[str]]:
+        """The text of each record, in chunks."""
+        for line, record in read_records(source, findings, self.encoding, read):
+            try:
+                fields = Fields(record if isinstance(record, dict) else {"text": record})
+                text = raw_text(fields, record)
+            except Unusable as why:
+                findings.leave_out(f"{source.name}:{line}: {why}")
+            else:
+                fields.tell_unused(lambda what: findings.count(f"{source.name}: {what}"))
+                yield [text[i : i + CHUNK] for i in range(0, len(text), CHUNK)]
+
+    def _look(self, name: str, text: str, findings: Findings) -> None:
+        """Count what is learned as letters and was meant otherwise."""
+        for mark in END_MARKS:
+            if mark not in self.mark and (n := text.count(mark)):
+                findings.count(f"{name}: {mark} is learned as letters; --separator {mark!r} splits documents there", n)
+        if not self.nul and (n := len(CONTROL.findall(text))):
+            findings.count(f"{name}: control characters are learned as they are; --clean drops them", n)
+        if n := text.count("\ufffd"):
+            findings.count(f"{name}: the replacement mark \ufffd shows that the text was once decoded wrongly", n)
+
+
+def is_object(line: str) -> bool:
+    """Whether a line is a JSON object."""
+    try:
+        return isinstance(json.loads(line.strip().rstrip(",")), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def raw_text(fields: Fields, record: Any) -> str:
+    """The raw text in a record: its field `text`, or one like it. Raises Unusable."""
+    if not isinstance(record, dict | str):
+        raise Unusable(f'{kind_of(record)} is no record: write {{"text": …}}')
+    if name := fields.first(TEXTS):
+        return fields.text(name)
+    names = ", ".join(map(repr, list(record)[:4])) or "none"
+    if any(name in FIELDS for name in record):
+        raise Unusable(f"fields {names} are no raw text but a dialogue: give the file to sft --pairs or prefer, or "
+                       'write {"text": …}')  # fmt: skip
+    raise Unusable(f'fields {names} are unknown: write {{"text": …}}, or name the file .txt to learn it as it is')

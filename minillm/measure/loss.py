@@ -10,13 +10,11 @@ from minillm.chat import Dialogue
 from minillm.gpt import GPT, token_losses
 from minillm.material.corpus import Tokens
 from minillm.plumbing.devices import autocast
-from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
-from minillm.training import mean_loss
 
 
 @torch.no_grad()
-def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokenizer) -> dict[str, float]:
+def text_loss(model: GPT, tokens: Tokens, tokenizer: Tokenizer, precision: str = "auto") -> dict[str, float]:
     """Mean loss on a token stream, of a long one on its first 1,000 rows: nats per token, and bits per byte.
 
     Bits per byte can be compared across tokenizers; nats per token cannot: longer tokens are harder.
@@ -25,7 +23,7 @@ def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokeni
     total, count, n_bytes = 0.0, 0, 0
     for batch in TextRows(tokens, model.config.n_ctx).in_order(batch_size=32, most=1000):
         batch = batch.to(model.device)
-        with autocast(model.device, config.precision):
+        with autocast(model.device, precision):
             logits = model(batch.ids)  # (B, T) -> (B, T, V)
         total += token_losses(logits, batch.targets).sum().item()
         count += batch.targets.numel()
@@ -36,13 +34,14 @@ def text_loss(model: GPT, tokens: Tokens, config: TrainConfig, tokenizer: Tokeni
 
 
 @torch.no_grad()
-def answer_loss(model: GPT, dialogues: Sequence[Dialogue], config: TrainConfig, pad: int) -> float:
+def answer_loss(model: GPT, dialogues: Sequence[Dialogue], pad: int, precision: str = "auto") -> float:
     """Mean loss on the answers' tokens, in nats."""
     model.eval()
     total = count = 0.0
     for i in range(0, len(dialogues), 64):
-        batch = packed_batch(dialogues[i : i + 64], model.config.n_ctx, pad)
-        n = batch.weights.sum().item()
-        total += n * sum(loss.item() for loss, _ in mean_loss(model, batch, config))
-        count += n
+        batch = packed_batch(dialogues[i : i + 64], model.config.n_ctx, pad).to(model.device)
+        with autocast(model.device, precision):
+            logits = model(batch.ids, batch.mask, batch.positions)  # (B, T) -> (B, T, V)
+        total += (token_losses(logits, batch.targets) * batch.weights).sum().item()
+        count += batch.weights.sum().item()
     return total / count

@@ -36,8 +36,13 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text under a temporary name, then rename."""
-    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
+    """Write UTF-8 text under a temporary name, then rename.
+
+    Bytes of a file's name that are not UTF-8 (Python keeps them as lone surrogates) are written as `\\udc80`,
+    which JSON reads back as the same name.
+    """
+    raw = text.encode("utf-8", "backslashreplace")
+    replace_file(path, lambda partial: partial.write_bytes(raw))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
@@ -24,9 +25,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: no such file: name a folder that a finished run wrote")
     try:
-        return load_file(path)
+        return load_file(path) if is_utf8(path) else from_bytes(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}): run the stage again") from None
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a name is UTF-8: safetensors maps only such files, others are read as bytes."""
+    return not any("\ud800" <= c < "\ue000" for c in str(path))
 
 
 def read_like(own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

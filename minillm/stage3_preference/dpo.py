@@ -9,8 +9,9 @@ Source: Rafailov et al. 2023 (2305.18290, equation 7); the likelihood term is th
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from minillm.plumbing.distributed import own_share
 from minillm.run_folder import Run
 from minillm.settings import TuneConfig
 from minillm.stage3_preference.pairs import encode_preferences, sequence_log_probs
+from minillm.training import MicroBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,29 +92,30 @@ def prefer(
         better, worse = sequence_log_probs(logits, batch).view(-1, 2).unbind(1)  # (2N) -> (N, 2) -> 2 x (N)
         return better, worse
 
-    def loss(model: GPT, drawn: list[tuple[Dialogue, Dialogue]]) -> Iterable[tuple[Tensor, Metrics]]:
+    def loss_of(model: GPT, part: list[tuple[Dialogue, Dialogue]], share: float) -> tuple[Tensor, Metrics]:
+        """The share of some pairs in the mean over all that were drawn."""
+        batch = padded_batch([d for pair in part for d in pair], tokenizer.pad).to(model.device)
+        better, worse = log_probs(model, batch)
+        with torch.no_grad():
+            ref_better, ref_worse = log_probs(reference, batch)
+        preference = dpo_loss(better, worse, ref_better, ref_worse, config.beta)  # (N)
+        length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the preferred answers
+        margin = (better - ref_better) - (worse - ref_worse)
+        figures = {
+            "dpo_loss": preference,
+            "accuracy": (margin > 0).float(),
+            "margin": margin,
+            "chosen_log_prob": better,
+            "rejected_log_prob": worse,
+        }
+        shown = {name: share * value.mean().item() for name, value in figures.items()}
+        tokens = batch.ids.numel() if share else 0
+        return share * (preference + config.likelihood * -better / length).mean(), shown | {"tokens": tokens}
+
+    def loss(model: GPT, drawn: list[tuple[Dialogue, Dialogue]]) -> list[MicroBatch]:
         size = -(-len(drawn) // (config.accumulate * distributed.world_size()))
-        for part, counts in own_share([drawn[i : i + size] for i in range(0, len(drawn), size)]):
-            batch = padded_batch([d for pair in part for d in pair], tokenizer.pad).to(model.device)
-            better, worse = log_probs(model, batch)
-            with torch.no_grad():
-                ref_better, ref_worse = log_probs(reference, batch)
-            preference = dpo_loss(better, worse, ref_better, ref_worse, config.beta)  # (N)
-            length = batch.weights.sum(-1)[::2]  # (2N) -> (N) tokens of the preferred answers
-            share = counts * len(part) / len(drawn)
-            margin = (better - ref_better) - (worse - ref_worse)
-            figures = {
-                "dpo_loss": preference,
-                "accuracy": (margin > 0).float(),
-                "margin": margin,
-                "chosen_log_prob": better,
-                "rejected_log_prob": worse,
-            }
-            shown = {name: share * value.mean().item() for name, value in figures.items()}
-            yield (
-                share * (preference + config.likelihood * -better / length).mean(),
-                shown | {"tokens": counts * batch.ids.numel()},
-            )
+        parts = own_share([drawn[i : i + size] for i in range(0, len(drawn), size)])
+        return [partial(loss_of, model, part, counts * len(part) / len(drawn)) for part, counts in parts]
 
     facts = {"pairs": len(pairs), "dropped": len(pairs) - len(examples)}
     data = {"pairs": data_hash(examples)}
