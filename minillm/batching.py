@@ -15,9 +15,8 @@ from torch import Tensor
 
 from minillm.chat import Dialogue
 from minillm.gpt import causal_mask
-from minillm.material.corpus import Documents, Tokens, pieces, token_stream
+from minillm.material.corpus import Tokens
 from minillm.plumbing.files import InputError
-from minillm.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -100,16 +99,6 @@ class TextRows:
         cut = [np.asarray(self.tokens[s : s + self.width + 1], np.int64) for s in starts]
         rows = torch.from_numpy(np.stack(cut))  # (B, T + 1)
         return Batch(rows[:, :-1], rows[:, 1:], torch.ones(len(starts), self.width))
-
-
-def rehearsal_rows(n: int, documents: Documents, tokenizer: Tokenizer, n_ctx: int, seed: int) -> TextRows | None:
-    """Text of stage 1 to learn with each batch of a later stage; None for 0 rows. Raises InputError if
-    there is no text."""
-    if not n:
-        return None
-    if not any(text for text, _ in pieces(documents)):
-        raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
-    return TextRows(token_stream(documents, tokenizer), n_ctx, seed)
 
 
 def pack(lengths: Sequence[int], width: int) -> list[list[int]]:

@@ -1,24 +1,63 @@
-"""What every tuning shares: a copy of the base, adapters, rehearsal, the loop, the report, saving.
+"""What every tuning shares: its settings, a copy of the base, adapters, rehearsal, the loop, the report, saving.
 
 A stage gives what is its own: the examples, and the loss of those that are drawn in a step.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minillm import lora
-from minillm.batching import rehearsal_rows, shuffled
+from minillm.batching import TextRows, shuffled
 from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
-from minillm.material.corpus import Documents, survey
+from minillm.lora import TARGETS, LoRAConfig, Target
+from minillm.material.corpus import Documents, pieces, survey, token_stream
 from minillm.measure.drift import parameter_drift
 from minillm.plumbing import distributed
+from minillm.plumbing.checks import at_least_0
 from minillm.plumbing.devices import Timer, pick_device
+from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, check_base, finished_run, reserved, save_run, state_hash
-from minillm.settings import TuneConfig
+from minillm.settings import TrainConfig
+from minillm.tokenizer import Tokenizer
 from minillm.training import MicroBatch, mean_loss, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(TrainConfig):
+    """What stages 2 and 3 share: rehearsal against forgetting, and LoRA."""
+
+    rehearse_rows: int = 0
+    """Rows of pretraining text learned with each batch, against forgetting."""
+    rehearse_weight: float = 1.0
+    """Weight of the loss on those rows."""
+    lora: int = 0
+    """Rank of LoRA adapters; 0 tunes all parameters."""
+    lora_alpha: float = 16.0
+    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
+    lora_dropout: float = 0.0
+    """Share of the adapters' inputs set to zero while training."""
+    lora_targets: tuple[Target, ...] = TARGETS
+    """Names of the linear layers that get an adapter."""
+    merge: bool = False
+    """Add the adapters to the weights at the end and save a full model."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
+        _ = self.adapters  # checks the rest
+
+    @property
+    def adapters(self) -> LoRAConfig:
+        """What LoRA is told; of rank 1 where no adapters are asked for."""
+        try:
+            return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)
+        except InputError as error:  # by the names that these settings have here
+            raise InputError(f"lora_{error}") from None
+
 
 Loss = Callable[[GPT, list[Any]], list[MicroBatch]]
 """(model, the examples drawn in this step) -> its micro-batches, whose losses add up."""
@@ -106,3 +145,13 @@ def copy_to_tune(base: GPT, config: TuneConfig, adapt: Callable[[GPT], None] | N
     elif config.lora:
         lora.inject(model, config.adapters, config.seed)
     return model
+
+
+def rehearsal_rows(n: int, documents: Documents, tokenizer: Tokenizer, n_ctx: int, seed: int) -> TextRows | None:
+    """Text of stage 1 to learn with each batch of a later stage; None for 0 rows. Raises InputError if
+    there is no text."""
+    if not n:
+        return None
+    if not any(text for text, _ in pieces(documents)):
+        raise InputError("rehearse_rows is set but there is no text to rehearse: give --rehearse TEXT")
+    return TextRows(token_stream(documents, tokenizer), n_ctx, seed)

@@ -1,10 +1,9 @@
-"""What a training run can be told: the settings of the loop, and those that both tuning stages share."""
+"""What a training run can be told: the settings of the loop."""
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from minillm.lora import TARGETS, LoRAConfig, Target
 from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be
 from minillm.plumbing.files import InputError
 
@@ -62,36 +61,3 @@ class TrainConfig:
         """The settings that the result depends on, as they read back from JSON: a resumed run has the same."""
         lasting = {name: value for name, value in asdict(self).items() if name not in MAY_CHANGE}
         return json.loads(json.dumps(lasting))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneConfig(TrainConfig):
-    """What stages 2 and 3 share: rehearsal against forgetting, and LoRA."""
-
-    rehearse_rows: int = 0
-    """Rows of pretraining text learned with each batch, against forgetting."""
-    rehearse_weight: float = 1.0
-    """Weight of the loss on those rows."""
-    lora: int = 0
-    """Rank of LoRA adapters; 0 tunes all parameters."""
-    lora_alpha: float = 16.0
-    """Scale of the adapters: ΔW is multiplied by alpha / rank."""
-    lora_dropout: float = 0.0
-    """Share of the adapters' inputs set to zero while training."""
-    lora_targets: tuple[Target, ...] = TARGETS
-    """Names of the linear layers that get an adapter."""
-    merge: bool = False
-    """Add the adapters to the weights at the end and save a full model."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
-        _ = self.adapters  # checks the rest
-
-    @property
-    def adapters(self) -> LoRAConfig:
-        """What LoRA is told; of rank 1 where no adapters are asked for."""
-        try:
-            return LoRAConfig(self.lora or 1, self.lora_alpha, self.lora_dropout, self.lora_targets)
-        except InputError as error:  # by the names that these settings have here
-            raise InputError(f"lora_{error}") from None

@@ -22,7 +22,7 @@ from minillm import lora
 from minillm.batching import Batch, padded_batch
 from minillm.chat import Dialogue, Preference
 from minillm.checkpoint import Metrics
-from minillm.finetune import finetune
+from minillm.finetune import TuneConfig, finetune
 from minillm.gpt import GPT
 from minillm.material.corpus import Documents, data_hash
 from minillm.plumbing import distributed
@@ -30,7 +30,6 @@ from minillm.plumbing.checks import above_0, at_least_0
 from minillm.plumbing.devices import autocast, pick_device
 from minillm.plumbing.distributed import own_share
 from minillm.run_folder import Run
-from minillm.settings import TuneConfig
 from minillm.stage3_preference.pairs import encode_preferences, sequence_log_probs
 from minillm.training import MicroBatch
 
