@@ -15,7 +15,6 @@ import regex
 
 from minillm.tokenizer import Tokenizer
 
-ROLES = ("system", "user", "assistant")
 NO_SPACE_BEFORE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\u3000-\u303f\uff00-\uffef]")
 
 

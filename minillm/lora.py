@@ -117,15 +117,3 @@ def merge(model: GPT, trainable: bool = True) -> None:
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:
     """The tensors A and B of all adapters, by name; nothing of the base model."""
     return {f"{n}.{ab}": getattr(m, ab).detach() for n, m in adapters(model).items() for ab in ("A", "B")}
-
-
-@torch.no_grad()
-def load_adapter_state(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Copy saved A and B into a model with adapters. Raises ValueError if names or shapes differ."""
-    own = adapter_state(model)
-    if own.keys() != state.keys():
-        raise ValueError(f"the adapter is for other layers: {', '.join(sorted(own.keys() ^ state.keys())[:3])} …")
-    for name, tensor in state.items():
-        if own[name].shape != tensor.shape:
-            raise ValueError(f"{name} is {tuple(tensor.shape)}, the model needs {tuple(own[name].shape)}")
-        own[name].copy_(tensor)

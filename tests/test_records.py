@@ -370,4 +370,4 @@ def test_what_is_written_is_read_back(tmp_path):
     assert read_dialogues([tmp_path / "d.jsonl"]) == dialogues
     assert read_preferences([tmp_path / "p.jsonl"]) == pairs
     assert (tmp_path / "d.jsonl").read_bytes().count(b"\n") == 2  # one line a record
-    assert "山" in (tmp_path / "p.jsonl").read_text(encoding="utf-8")  # readable as it stands
+    assert "山" in (tmp_path / "p.jsonl").read_text(encoding="utf-8")  # readable as it is
