@@ -86,7 +86,6 @@ def inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 
 PARTS = (
-    Part(2, "merge", "minillm.tokenizer.merge"),
     Part(3, "causal_mask", "minillm.gpt.causal_mask", own_mask),
     Part(3, "attention", "minillm.gpt.attention", own_attention,
          lambda f: f(*inputs((1, 1, 2, 4), (1, 1, 2, 4), (1, 1, 2, 4)), None)[0]),
