@@ -33,6 +33,7 @@ from minillm.plumbing.tensors import copy_into, read_tensors, write_tensors
 
 Metrics = dict[str, float]
 HASHES = "hashes.json"
+GO_ON = "give the same command with --resume to go on"
 
 
 RUN_FILES = ("config.json", "report.json", "model.safetensors", "adapter.json", "adapter.safetensors", "metrics.jsonl",
@@ -107,7 +108,7 @@ def remove_helpers(out: Path) -> None:
 def how_to_go_on(out: Path) -> str:
     """What a run that was interrupted says about its newest checkpoint, if it has one."""
     folder = newest(out)
-    return f"; step {step_of(folder)} is saved: give the same command with --resume to go on" if folder else ""
+    return f"; step {step_of(folder)} is saved: {GO_ON}" if folder else ""
 
 
 def save(
