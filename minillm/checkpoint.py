@@ -167,11 +167,14 @@ def check_checkpoint(folder: Path) -> None:
 def restore(folder: Path, model: GPT, optimizers: Sequence[Optimizer]) -> tuple[int, list[dict]]:
     """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
     check_checkpoint(folder)
+    history = read_metrics(folder)
+    if len(history) != step_of(folder):
+        raise InputError(f"{folder}: is a checkpoint of step {len(history)}: give it back its name")
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
     copy_into(own, folder / "model.safetensors")
     for i, optimizer in enumerate(optimizers):
         load_optimizer_state(optimizer, model, folder / f"optimizer-{i}.safetensors")
-    return step_of(folder), read_metrics(folder)
+    return step_of(folder), history
 
 
 def read_metrics(folder: Path) -> list[Metrics]:

@@ -622,6 +622,15 @@ def test_the_checkpoint_of_another_model_is_refused(base, tmp_path):
         run_lora(base, tmp_path, resume=True, lora=3)
 
 
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(base, tmp_path):
+    with pytest.raises(Stop):
+        run_lora(base, tmp_path, stop_at(3))
+    folder = checkpoint.newest(tmp_path)
+    folder.rename(folder.with_name("step-000005"))
+    with pytest.raises(InputError, match=f"step-000005: is a checkpoint of step {checkpoint.step_of(folder)}"):
+        run_lora(base, tmp_path, resume=True)
+
+
 def test_a_run_started_anew_over_a_finished_one_counts_as_unfinished_until_it_ends(base, tmp_path):
     run_sft(base, tmp_path)
     with pytest.raises(Stop):
