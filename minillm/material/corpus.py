@@ -16,6 +16,7 @@ import numpy as np
 
 from minillm.material.findings import first_process
 from minillm.material.text_files import TextFiles
+from minillm.plumbing import distributed
 from minillm.plumbing.files import HASH, InputError, file_hash, read_json, replace_file, write_json
 from minillm.plumbing.terminal import Progress
 from minillm.tokenizer import Merge, Tokenizer, bpe_steps
@@ -176,6 +177,14 @@ def is_kept(path: Path, about: Mapping[str, str]) -> bool:
         return read_json(path.with_name("tokens.json"), dict) == {**about, "sha256": file_hash(path)}
     except (InputError, OSError):  # missing or damaged: it is written anew
         return False
+
+
+def all_tokens(documents: Documents, tokenizer: Tokenizer, text_sha256: str, folder: Path | None) -> Tokens:
+    """The stream of all documents; with a folder in a file there, which one process writes for all."""
+    if folder is None:
+        return token_stream(documents, tokenizer)
+    distributed.main_does(lambda: token_file(documents, tokenizer, text_sha256, folder))
+    return token_file(documents, tokenizer, text_sha256, folder)
 
 
 def split_validation(stream: Tokens, share: float, end: int | None = None) -> tuple[Tokens, Tokens]:
