@@ -8,17 +8,23 @@ what is right: a child that lies can only return wrong numbers.
 Values travel as JSON, arrays as base64 with type and shape. No pickle: loading one runs code.
 """
 
+import array as arrays
 import base64
 import builtins
+import codecs
+import collections.abc
 import contextlib
+import decimal
 import io
 import json
+import numbers
 import os
 import select
 import signal
 import struct
 import sys
 import time
+import tokenize
 import traceback
 import types
 
@@ -62,6 +68,8 @@ class ToyModel:
         return stack(states, 1)
 
 
+# What a list may be written as instead.
+LISTED = (range, collections.deque, arrays.array, collections.abc.MappingView, collections.abc.Iterator)
 CALLABLES = {"Linear": (Linear, ("weight", "bias")), "ToyModel": (ToyModel, ("table",))}
 
 
@@ -76,12 +84,15 @@ def encode(value):
     if value is None or type(value) in (bool, str):
         return value
     if isinstance(value, torch.Tensor):
-        array = torch.Tensor.numpy(torch.Tensor.resolve_conj(torch.Tensor.cpu(torch.Tensor.detach(value))))
-        if torch.Tensor.numel(value) > 1 and np.ndim(array) != value.dim():
+        tensor = torch.Tensor.resolve_conj(torch.Tensor.cpu(torch.Tensor.detach(value)))
+        numpy = torch.Tensor.numpy(torch.Tensor.float(tensor) if tensor.dtype == torch.bfloat16 else tensor)
+        if torch.Tensor.numel(value) > 1 and np.ndim(numpy) != value.dim():
             raise TypeError("a tensor that does not say what it holds")
-        return {"tensor": encode_array(array)}
+        return {"tensor": encode_array(numpy)}
     if isinstance(value, np.ndarray):
         return {"array": encode_array(np.asarray(value))}
+    if isinstance(value, np.longdouble):
+        return encode(float(value))
     if isinstance(value, np.generic):
         return encode(value.item())
     if isinstance(value, bool):
@@ -92,7 +103,9 @@ def encode(value):
         return {"float": float.hex(float(value))}
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, numbers.Rational | decimal.Decimal):
+        return encode(float(value))
+    if isinstance(value, bytes | bytearray | memoryview):
         return {"bytes": base64.b64encode(bytes(value)).decode()}
     if isinstance(value, dict):
         return {"dict": [[encode(k), encode(v)] for k, v in dict.items(value)]}
@@ -102,7 +115,7 @@ def encode(value):
         return {"list": [encode(v) for v in list.__iter__(value)]}
     if isinstance(value, set | frozenset):
         return {"set": [encode(v) for v in value]}
-    if isinstance(value, range | types.GeneratorType | map | filter | zip):
+    if isinstance(value, LISTED):
         return encode(list(value))
     raise TypeError(f"{type(value).__name__} is nothing that can be compared: return arrays, numbers, text or lists")
 
@@ -112,6 +125,8 @@ def encode_array(array):
         raise TypeError(f"an array of {array.dtype}: return numbers or truth values")
     if array.nbytes > MOST_BYTES // 4:
         raise ValueError(f"{array.size} numbers are no answer to this exercise")
+    if array.dtype == np.longdouble:
+        array = array.astype(np.float64)
     data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
     return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
 
@@ -207,6 +222,33 @@ def fault(error, path):
     }
 
 
+def read_source(path):
+    """The text of a Python file: as its first lines or its byte-order mark declare, else UTF-8, else GBK.
+
+    Python itself reads the declared encodings and UTF-8. Raises UnicodeDecodeError if none of them fits.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
+    except (SyntaxError, UnicodeDecodeError):
+        return data.decode("gb18030")
+
+
+def changed(arguments, sent):
+    """Which arguments are not what they were when they were sent."""
+    return [i for i, (value, before) in enumerate(zip(arguments, sent)) if not is_encoded(value, before)]
+
+
+def is_encoded(value, before):
+    try:
+        return encode(value) == before
+    except Exception:
+        return False
+
+
 def answer(request):
     """Load the file and call its functions; {name: [result of each call]} and what was printed."""
     path = os.path.join(request["folder"], "homework.py")
@@ -217,23 +259,21 @@ def answer(request):
     module = types.ModuleType("homework")
     module.__file__ = path
     sys.modules["homework"] = module
-    with open(path, encoding="utf-8-sig") as file:
-        source = file.read()
     results, printed = [], io.StringIO()
     write = os.write  # the student's code may replace what it likes, later
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         guard(request["folder"])
         try:
-            exec(builtins.compile(source, path, "exec"), module.__dict__)
+            exec(builtins.compile(read_source(path), path, "exec"), module.__dict__)
         except BaseException as error:
             return write, {"loaded": fault(error, path), "results": [], "printed": printed.getvalue()[:PRINTED]}
-        for name, arguments in calls:
+        for (name, arguments), (_, sent) in zip(calls, request["calls"]):
             begin = time.perf_counter()
             try:
                 function = module.__dict__.get(name)
                 if not callable(function):
                     raise AttributeError(f"the file has no function {name}")
-                result = {"status": "done", "value": encode(function(*arguments))}
+                result = {"status": "done", "value": encode(function(*arguments)), "changed": changed(arguments, sent)}
             except BaseException as error:
                 result = fault(error, path)
             results.append(result | {"seconds": time.perf_counter() - begin})

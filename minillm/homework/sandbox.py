@@ -34,6 +34,10 @@ class Outcome:
     error: str = ""
     line: int | None = None
     """Line of the student's file in which the error arose."""
+    changed: tuple[int, ...] = ()
+    """Positions of the arguments that the function overwrote."""
+    loaded: bool = True
+    """False if the file itself could not be loaded: no function was called."""
 
 
 class Sandbox:
@@ -99,9 +103,8 @@ class Sandbox:
                 return [Outcome(reply["died"])] * len(arguments), ""
             if reply["loaded"] is not None:
                 fault = reply["loaded"]
-                return [Outcome(fault["status"], None, fault["error"], fault["line"])] * len(arguments), reply[
-                    "printed"
-                ]
+                failed = Outcome(fault["status"], None, fault["error"], fault["line"], loaded=False)
+                return [failed] * len(arguments), reply["printed"]
             outcomes = [outcome(result) for result in reply["results"]]
             if len(outcomes) != len(arguments):
                 raise ValueError("too few answers")
@@ -114,4 +117,4 @@ def outcome(result: dict) -> Outcome:
     """What the child says of one call."""
     if result["status"] != "done":
         return Outcome(result["status"], None, str(result["error"]), result["line"])
-    return Outcome("done", child.decode(result["value"]))
+    return Outcome("done", child.decode(result["value"]), changed=tuple(int(i) for i in result["changed"]))

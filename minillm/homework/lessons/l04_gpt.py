@@ -73,7 +73,7 @@ LAYER_NORM = Exercise(
               lambda rng: [own_gain(rng, 1, 3), own_gain(rng, 1, 8)]),
         Check("each-position-by-itself", 2, {"en": "Each position of each row has its own mean and variance.",
                                              "zh": "每一行的每个位置都有自己的均值和方差。"},
-              lambda rng: [plain_gain(rng, 2, 3), own_gain(rng, 2, 3, 4)]),
+              lambda rng: [plain_gain(rng, 2, 3), own_gain(rng, 2, 3, 4), own_gain(rng, 3, 3, 3)]),
         Check("eps", 1, {"en": "eps stands under the root, beside the variance; a position of equal channels gives the bias.",
                          "zh": "eps 在根号里面，和方差相加；各通道相等的位置结果就是 bias。"},
               lambda rng: [narrow(rng, 2, 3), narrow(rng, 2, 3, 5)]),
@@ -167,10 +167,10 @@ RMS_NORM = Exercise(
               lambda rng: [(spread(rng, 1, 3), 1e-6), (spread(rng, 1, 6), 1e-6)]),
         Check("each-position-by-itself", 1, {"en": "Each position of each row has its own root mean square.",
                                              "zh": "每一行的每个位置都有自己的均方根。"},
-              lambda rng: [(spread(rng, 2, 3), 1e-6), (spread(rng, 2, 3, 4), 1e-6)]),
+              lambda rng: [(spread(rng, 2, 3), 1e-6), (spread(rng, 2, 3, 4), 1e-6), (spread(rng, 3, 3, 3), 1e-6)]),
         Check("eps", 1, {"en": "eps stands under the root, beside the mean square; zeros stay zeros.",
                          "zh": "eps 在根号里面，和均方相加；全零的位置仍然是零。"},
-              lambda rng: [faint(rng, 2, 3), faint(rng, 2, 3, 5)]),
+              lambda rng: [faint(rng, 2, 3), faint(rng, 2, 3, 5), (0.003 * spread(rng, 2, 4),)]),
         Check("half-precision", 1, {"en": "The squares of float16 numbers above 256 overflow: convert to float32 first.",
                                     "zh": "float16 的数大于 256 时，平方会溢出：先转成 float32。"},
               lambda rng: [(half(rng, 1, 4), 1e-5), (half(rng, 2, 3, 6), 1e-5)]),
@@ -316,6 +316,11 @@ def at(rng, b, h, t, d, starts=None):
     return 1 + normal(rng, b, h, t, d).abs(), angles.cos()[positions][:, None], angles.sin()[positions][:, None]
 
 
+def below_zero(rng, b, h, t, d):
+    x, cos, sin = at(rng, b, h, t, d)
+    return -x, cos, sin
+
+
 ROTATE = Exercise(
     "rotate", POSITIONS, gpt.rotate,
     (
@@ -324,7 +329,7 @@ ROTATE = Exercise(
               lambda rng: [at(rng, 1, 1, 2, 2), at(rng, 1, 2, 4, 2)]),
         Check("several-pairs", 2, {"en": "Channel i is paired with channel i + D/2, and the results go back to these two.",
                                    "zh": "第 i 个通道和第 i + D/2 个通道配成一对，结果放回这两个通道。"},
-              lambda rng: [at(rng, 1, 1, 2, 4), at(rng, 2, 3, 5, 6)]),
+              lambda rng: [at(rng, 1, 1, 2, 4), at(rng, 2, 3, 5, 6), below_zero(rng, 2, 2, 3, 4)]),
         Check("other-positions", 2, {"en": "The positions come in through cos and sin: they need not begin at 0, and every row "
                                            "of the batch has its own.",
                                      "zh": "位置由 cos 和 sin 给出：不一定从 0 开始，批次的每一行也各不相同。"},
@@ -463,6 +468,7 @@ BLOCK = Exercise(
                        "zh": "MLP 放在了注意力前面。GPT 的块里注意力在前：各位置先交换信息，MLP 再加工。"},
                       lambda x, n1, a, n2, m: block(x, n2, m, n1, a)),
     ),
+    may_change=("x",),
 )  # fmt: skip
 
 LESSON = Lesson(4, "04_gpt", {"en": "The GPT", "zh": "GPT 的结构"}, (LAYER_NORM, RMS_NORM, ANGLES, ROTATE, BLOCK))

@@ -1,0 +1,141 @@
+"""Which mutants of the right solutions do the graders let pass?
+
+python -m tests.graders.survivors [lesson [exercise]]
+
+Every mutant is judged on the inputs of the checks, as `grade` does. One that passes is tried on hundreds of legal
+inputs which the checks do not know: one that differs on any of them from the reference is a survivor.
+"""
+
+import copy
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minillm.homework import child
+from minillm.homework.exercise import Exercise, Lesson
+from minillm.homework.grade import judge, make_inputs
+from minillm.homework.lessons import all_lessons
+from minillm.homework.sandbox import Outcome
+from tests.graders.legal import INPUTS
+from tests.graders.mutants import Mutant, mutants
+
+HERE = Path(__file__).parent
+SEEDS = (0, 1)
+N_LEGAL = 400
+SECONDS = 1.0
+
+
+class TooLong(BaseException):
+    pass
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of the mutants of an exercise."""
+
+    caught: int
+    same: int
+    survivors: tuple[Mutant, ...]
+
+
+def interrupt(*_: object) -> None:
+    raise TooLong
+
+
+def load(source: str, name: str) -> Callable | None:
+    space: dict = {"__name__": "homework"}
+    try:
+        exec(compile(source, "homework.py", "exec"), space)
+    except Exception:
+        return None
+    return space.get(name)
+
+
+def call(function: Callable, arguments: tuple) -> Outcome:
+    """What the child process reports of one call, without the process."""
+    given = copy.deepcopy(arguments)
+    sent = [child.encode(a) for a in arguments]
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        value = child.decode(child.encode(function(*given)))
+        return Outcome("done", value, changed=tuple(child.changed(given, sent)))
+    except TooLong:
+        return Outcome("time")
+    except Exception as error:
+        return Outcome("error", error=child.fault(error, "homework.py")["error"])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Judge:
+    """The verdict on functions for one exercise."""
+
+    def __init__(self, lesson: Lesson, exercise: Exercise, n_legal: int = N_LEGAL):
+        self.exercise = exercise
+        self.known = [(*pair, self.expected(pair[1])) for pair in make_inputs(exercise, SEEDS)]
+        rng = np.random.default_rng(7)
+        draw = INPUTS[lesson.number, exercise.name]
+        self.legal = [(exercise.checks[0], a, self.expected(a)) for a in (tuple(draw(rng)) for _ in range(n_legal))]
+
+    def expected(self, arguments: tuple):
+        return self.exercise.reference(*copy.deepcopy(arguments))
+
+    def differs(self, function: Callable | None, trials: list) -> tuple | None:
+        """The first arguments on which the function is not right; None if it is right on all."""
+        for check, arguments, expected in trials:
+            if (
+                function is None
+                or not judge(self.exercise, check, arguments, expected, call(function, arguments)).right
+            ):
+                return arguments
+        return None
+
+
+def tally(lesson: Lesson, exercise: Exercise, wanted: Callable[[int], bool] = lambda i: True) -> Tally:
+    """Judge those mutants of both right solutions whose number is wanted."""
+    judge_, caught, same, survivors = Judge(lesson, exercise), 0, 0, []
+    for solution in ("solution.py", "another.py"):
+        source = (HERE / lesson.folder / solution).read_text(encoding="utf-8")
+        for mutant in [m for i, m in enumerate(mutants(source, exercise.name)) if wanted(i)]:
+            function = load(mutant.source, exercise.name)
+            if judge_.differs(function, judge_.known) is not None:
+                caught += 1
+            elif judge_.differs(function, judge_.legal) is not None:
+                survivors.append(mutant)
+            else:
+                same += 1
+    return Tally(caught, same, tuple(survivors))
+
+
+def prepare() -> None:
+    """Time limits, one thread, no warnings from functions that are wrong on purpose."""
+    signal.signal(signal.SIGALRM, interrupt)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")
+
+
+def main(number: int | None = None, name: str | None = None) -> None:
+    prepare()
+    total = [0, 0, 0]
+    for lesson in all_lessons():
+        for exercise in lesson.exercises:
+            if number in (None, lesson.number) and name in (None, exercise.name):
+                found = tally(lesson, exercise)
+                total = [a + b for a, b in zip(total, (found.caught, found.same, len(found.survivors)), strict=True)]
+                print(f"{lesson.number:02} {exercise.name}: {found.caught} caught, {found.same} the same on all legal inputs, "
+                      f"{len(found.survivors)} survivors", flush=True)  # fmt: skip
+                for mutant in found.survivors:
+                    print(f"    {mutant.before}\n    -> {mutant.after}", flush=True)
+    caught, same, left = total
+    print(f"{caught} of {caught + left} caught ({100 * caught / max(1, caught + left):.1f} %); {same} are no mistakes")
+
+
+if __name__ == "__main__":
+    main(*(int(a) if a.isdigit() else a for a in sys.argv[1:]))
