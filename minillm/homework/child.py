@@ -23,6 +23,7 @@ import select
 import signal
 import struct
 import sys
+import tempfile
 import time
 import tokenize
 import traceback
@@ -168,7 +169,7 @@ def guard(folder):
     allowed = tuple({os.path.realpath(p) for p in (folder, sys.prefix, sys.base_prefix, os.path.dirname(np.__file__))})
     allowed += (os.path.dirname(os.path.dirname(os.path.realpath(torch.__file__))),)
     forbidden = ("subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "socket.", "ctypes.",
-                 "os.kill", "os.putenv", "shutil.", "pty.", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
+                 "os.kill", "shutil.", "pty.", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
                  "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate", "sys.setprofile", "sys.settrace",
                  "webbrowser.", "urllib.", "fcntl.", "syslog.")  # fmt: skip
     begun = False
@@ -255,6 +256,7 @@ def answer(request):
     calls = [(name, [decode(a) for a in arguments]) for name, arguments in request["calls"]]
     limit(request["seconds"], request["bytes"])
     os.chdir(request["folder"])
+    tempfile.tempdir = request["folder"]  # torch.optim asks for one, though it writes nothing there
     sys.path[:] = [p for p in sys.path if p and "minillm" not in p.split(os.sep)]
     module = types.ModuleType("homework")
     module.__file__ = path

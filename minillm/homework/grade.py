@@ -92,10 +92,14 @@ def grade(sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seed
     failed = [check for check in exercise.checks if not all(t.right for t in trials if t.check is check)]
     if not failed:
         return Result(lesson, exercise, "right", exercise.points, printed=printed)
-    passed = [check for check in exercise.checks if check not in failed]
-    points = 0 if all(check.edge for check in passed) else sum(check.points for check in passed)
-    return Result(lesson, exercise, "wrong", points, tuple(c.name for c in failed),
+    return Result(lesson, exercise, "wrong", earned(exercise, failed), tuple(c.name for c in failed),
                   diagnose(exercise, failed[0], trials), printed)  # fmt: skip
+
+
+def earned(exercise: Exercise, failed: Sequence[Check]) -> int:
+    """Points of the checks that passed; none if they are only such as a function that does nothing may pass."""
+    passed = [check for check in exercise.checks if check not in failed]
+    return 0 if all(check.edge for check in passed) else sum(check.points for check in passed)
 
 
 # ------------------------------------------------------------------------------------------- why points were lost

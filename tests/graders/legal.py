@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from minillm.homework.child import Linear, ToyModel
-from minillm.homework.lessons import l05_loop, l05_sampling
+from minillm.homework.lessons import l05_loop
 
 CHARACTERS = list("abzABZ019 \t\n.,!?'_-éÉßМи玉山台湾「」，。！？𠮷㐀\u9fa6\u9fff〇\u3000👍")
 PLAIN = list("abAB \t\n\r.'é玉山МИ0")  # white space: only spaces, tabs and line ends

@@ -6,19 +6,23 @@ Every mutant is judged on the inputs of the checks, as `grade` does. One that pa
 inputs which the checks do not know: one that differs on any of them from the reference is a survivor.
 """
 
+import contextlib
 import copy
+import os
+import resource
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from minillm.homework import child
-from minillm.homework.exercise import Exercise, Lesson
+from minillm.homework.exercise import Check, Exercise, Lesson
 from minillm.homework.grade import judge, make_inputs
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Outcome
@@ -28,7 +32,9 @@ from tests.graders.mutants import Mutant, mutants
 HERE = Path(__file__).parent
 SEEDS = (0, 1)
 N_LEGAL = 400
-SECONDS = 1.0
+SECONDS = 1.0  # a call; a mutant that goes on in C after that has MOST_SECONDS of the processor
+MOST_SECONDS = 8
+MOST_BYTES = 4 << 30
 
 
 class TooLong(BaseException):
@@ -73,18 +79,24 @@ def call(function: Callable, arguments: tuple) -> Outcome:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def expect(exercise: Exercise, arguments: tuple):
+    return exercise.reference(*copy.deepcopy(arguments))
+
+
+def trials_of(exercise: Exercise, seeds: Sequence[int]) -> list[tuple[Check, tuple, Any]]:
+    """(check, arguments, right answer) of all checks."""
+    return [(check, arguments, expect(exercise, arguments)) for check, arguments in make_inputs(exercise, seeds)]
+
+
 class Judge:
     """The verdict on functions for one exercise."""
 
     def __init__(self, lesson: Lesson, exercise: Exercise, n_legal: int = N_LEGAL):
         self.exercise = exercise
-        self.known = [(*pair, self.expected(pair[1])) for pair in make_inputs(exercise, SEEDS)]
+        self.known = trials_of(exercise, SEEDS)
         rng = np.random.default_rng(7)
         draw = INPUTS[lesson.number, exercise.name]
-        self.legal = [(exercise.checks[0], a, self.expected(a)) for a in (tuple(draw(rng)) for _ in range(n_legal))]
-
-    def expected(self, arguments: tuple):
-        return self.exercise.reference(*copy.deepcopy(arguments))
+        self.legal = [(exercise.checks[0], a, expect(exercise, a)) for a in (tuple(draw(rng)) for _ in range(n_legal))]
 
     def differs(self, function: Callable | None, trials: list) -> tuple | None:
         """The first arguments on which the function is not right; None if it is right on all."""
@@ -96,21 +108,34 @@ class Judge:
                 return arguments
         return None
 
+    def verdict(self, source: str) -> int:
+        """0 for caught by the checks, 1 for right on all legal inputs, 2 for a survivor.
 
-def tally(lesson: Lesson, exercise: Exercise, wanted: Callable[[int], bool] = lambda i: True) -> Tally:
-    """Judge those mutants of both right solutions whose number is wanted."""
-    judge_, caught, same, survivors = Judge(lesson, exercise), 0, 0, []
+        In a process of its own: a mutant may ask for all memory, or never come back.
+        """
+        pid = os.fork()
+        if pid == 0:
+            resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+            result = 0
+            try:
+                with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                    function = load(source, self.exercise.name)
+                    if self.differs(function, self.known) is None:
+                        result = 1 if self.differs(function, self.legal) is None else 2
+            finally:
+                os._exit(result)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def tally(lesson: Lesson, exercise: Exercise, every: int = 1) -> Tally:
+    """Judge the mutants of both right solutions, or every so many of them."""
+    judging, verdicts = Judge(lesson, exercise), []
     for solution in ("solution.py", "another.py"):
         source = (HERE / lesson.folder / solution).read_text(encoding="utf-8")
-        for mutant in [m for i, m in enumerate(mutants(source, exercise.name)) if wanted(i)]:
-            function = load(mutant.source, exercise.name)
-            if judge_.differs(function, judge_.known) is not None:
-                caught += 1
-            elif judge_.differs(function, judge_.legal) is not None:
-                survivors.append(mutant)
-            else:
-                same += 1
-    return Tally(caught, same, tuple(survivors))
+        verdicts += [(judging.verdict(m.source), m) for m in mutants(source, exercise.name)[::every]]
+    found = [verdict for verdict, _ in verdicts]
+    return Tally(len(found) - found.count(1) - found.count(2), found.count(1), tuple(m for v, m in verdicts if v == 2))
 
 
 def prepare() -> None:

@@ -311,6 +311,7 @@ def several_merges(rng):
     yield words, 259
     word = a + b + c + d
     yield [word, word, word[1:], word, word[2:] + a], 259
+    yield [b + a, b + a, b + a, a + c + b, a + c + b], 259  # b at the end and a at the beginning are no pair
     yield ["It's", " It's", "it's", " It", "\tit's\n"], 260
 
 

@@ -44,6 +44,10 @@ def layer_norm_but(x, weight, bias, eps, axes=(-1,), centre=True, root=True, unb
     return (x - x.mean(axes, keepdim=True) if centre else x) / denominator * weight + bias
 
 
+def without_keepdim(x, weight, bias, eps):
+    return (x - x.mean(-1)) / (x.var(-1, unbiased=False) + eps).sqrt() * weight + bias
+
+
 def plain_gain(rng, *shape, eps=1e-6):
     return spread(rng, *shape), torch.ones(shape[-1]), torch.zeros(shape[-1]), eps
 
@@ -122,6 +126,13 @@ LAYER_NORM = Exercise(
                       {"en": "The learned gain is missing: multiply each channel by its weight before you add the bias.",
                        "zh": "少了学到的增益：加 bias 之前，每个通道要乘以它的 weight。"},
                       lambda x, w, b, e: layer_norm_but(x, torch.ones_like(w), b, e)),
+    ),
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "Mean and variance have lost the axis of the channels, so they are combined with the wrong numbers: "
+                             "`mean(-1, keepdim=True)` keeps it, (…, 1).",
+                       "zh": "求均值和方差之后通道轴没有了，于是和别的数对到了一起：`mean(-1, keepdim=True)` 可以留住它，形状是 (…, 1)。"},
+                      without_keepdim),
     ),
 )  # fmt: skip
 
@@ -216,6 +227,13 @@ RMS_NORM = Exercise(
                       partial(rms_norm_but, half=True)),
     ),
     equal=nearly,
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "The mean of the squares has lost the axis of the channels, so it is combined with the wrong numbers: "
+                             "`mean(-1, keepdim=True)` keeps it, (…, 1).",
+                       "zh": "对平方求均值之后通道轴没有了，于是和别的数对到了一起：`mean(-1, keepdim=True)` 可以留住它，形状是 (…, 1)。"},
+                      lambda x, eps=1e-5: x.float() / (x.float().square().mean(-1) + eps).sqrt()),
+    ),
 )  # fmt: skip
 
 

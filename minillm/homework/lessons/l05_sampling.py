@@ -161,8 +161,8 @@ def unsorted(logits, p):
 
 
 def at_heights(logits, p):
-    """The same distributions, from logits several hundred apart."""
-    return logits + 200.0 * (torch.arange(len(logits)) - 1.0)[:, None], p
+    """The same distributions, from logits many hundred apart."""
+    return logits + 1000.0 * (torch.arange(len(logits)) - 1.0)[:, None], p
 
 
 def is_clear(logits, p, margin=0.005):
@@ -302,6 +302,15 @@ def overflowing(logits, temperature, top_p):
     return powers / powers.sum(-1, keepdim=True)
 
 
+def without_keepdim(logits, temperature, top_p):
+    if temperature == 0:
+        return probabilities(logits, 0.0, None)
+    logits = logits / temperature
+    logits = logits if top_p is None else framework.keep_top_p(logits, top_p)
+    powers = (logits - logits.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1)
+
+
 def highest_of_all(logits, temperature, top_p):
     if temperature == 0:
         return probabilities(logits, 0.0, None)
@@ -354,10 +363,10 @@ PROBABILITIES = Exercise(
               lambda rng: [(equal_best(rng, 1, 3), 0.0, None), (equal_best(rng, 3, 6), 0.0, None)]),
         Check("top-p", 2, {"en": "First the temperature, then the filter, then probabilities that add up to 1.",
                            "zh": "先除以温度，再过滤，最后得到加起来是 1 的概率。"},
-              lambda rng: [between(rng, 1, 4), between(rng, 2, 8), (apart(rng, 2, 5), 0.7, 1.0)]),
+              lambda rng: [between(rng, 1, 4), between(rng, 2, 8), (apart(rng, 2, 5), 0.7, 1.0), (4 * apart(rng, 2, 5), 1.0, 0.3)]),
         Check("large-logits", 1, {"en": "exp(800) overflows: let softmax subtract the largest logit first.",
                                   "zh": "exp(800) 会溢出：让 softmax 先减去最大的 logit。"},
-              lambda rng: [(400 + apart(rng, 1, 3), 0.5, None), (400 + apart(rng, 2, 6), 0.5, None),
+              lambda rng: [(400 + apart(rng, 1, 3), 0.5, None), (400 + apart(rng, 2, 6), 0.5, None), (400 * apart(rng, 2, 5), 0.5, None),
                            (at_heights(apart(rng, 3, 5), None)[0], 0.5, None), (at_heights(apart(rng, 3, 5), None)[0], 0.5, 1.0)]),
     ),
     (
@@ -412,6 +421,11 @@ PROBABILITIES = Exercise(
                       overflowing),
     ),
     slips=(
+        Misconception("keepdim-missing",
+                      {"en": "The sum over the vocabulary has lost its axis, so each row is divided by the sums of others: "
+                             "`sum(-1, keepdim=True)` keeps it, (B, 1).",
+                       "zh": "对词表求和之后这个轴没有了，每一行除以的是别的行的和：`sum(-1, keepdim=True)` 可以留住它，形状是 (B, 1)。"},
+                      without_keepdim),
         Misconception("highest-of-all-rows",
                       {"en": "You subtract the largest logit of the whole batch. A row far below it underflows to 0, and 0 / 0 is "
                              "NaN: subtract each row's own maximum.",

@@ -73,6 +73,7 @@ def like_texts(rng: np.random.Generator):
 
 def repeated_texts(rng: np.random.Generator):
     yield "abab", "ababab", 2
+    yield "aabaab", "abcabc", 2
     a, b = ("".join(rng.choice(list("的山"), int(rng.integers(8, 15)))) for _ in range(2))
     yield a + "的山的山", b, 2
 
@@ -94,7 +95,7 @@ SIMILARITY = Exercise(
         Check("short-texts", 1, {"en": "A text shorter than n is its own only n-gram; two empty texts are alike (1).",
                                  "zh": "比 n 短的文本本身就是它唯一的 n 元组；两段空文本是相同的（1）。"},
               lambda rng: [("", "", 2), ("玉山", "玉山", 5), ("ab", "abc", 5), ("", "abc", 2), (" \n", "", 3),
-                           ("ABC ", "abc", 3), ("ab", "AB\n", 4)]),
+                           ("ABC ", "abc", 3), ("ab", "AB\n", 4), ("玉山的", "高山的", 3)]),
     ),
     (
         Misconception("lists-instead-of-sets",
@@ -194,7 +195,9 @@ NEAR = Exercise(
                           "zh": "只差几个字符的文档也算重复。"},
               lambda rng: [(windows(rng, 14, [0, 1]), 0.8), (windows(rng, 14, [0, 3]), 0.8),
                            (windows(rng, 24, [60, 0, 61, 30, 2]), 0.8),
-                           (["Mount Yushan", "Fuji", " mount\tYUSHAN\n", "fuji", "Fuji!"], 0.9), (["", "a", " ", "A"], 0.9)]),
+                           (["Mount Yushan", "Fuji", " mount\tYUSHAN\n", "fuji", "Fuji!"], 0.9), (["", "a", " ", "A"], 0.9),
+                           (windows(rng, 14, [0, 2]), 0.68), (windows(rng, 14, [0, 2]), 0.65), (["abcd efgh", "abcdefgh"], 0.8),
+                           (["abcdefg", "gfedcba"], 0.8), (["abcde", "xbcde"], 0.3)]),
         Check("at-the-threshold", 1, {"en": "A similarity equal to the threshold is enough to be removed.",
                                       "zh": "相似度正好等于阈值，也要去掉。"},
               lambda rng: [(windows(rng, 10, [0, 2]), 0.5), (windows(rng, 16, [40, 0, 4]), 0.5)]),

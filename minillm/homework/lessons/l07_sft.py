@@ -322,7 +322,8 @@ MASKED = Exercise(
         Check("some-learned", 2, {"en": "Only tokens with weight 1 count, and the sum is divided by their number in the batch.",
                                   "zh": "只算权重为 1 的词元，总和除以整个批次中它们的个数。"},
               lambda rng: [batch_of(rng, [[0, 1], [1, 1]], 3),
-                           batch_of(rng, [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 1]], 6)]),
+                           batch_of(rng, [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 1]], 6),
+                           batch_of(rng, [[0, 0, 0], [0, 1, 0]], 4)]),
         Check("large-logits", 1, {"en": "Logits of several hundred must give a finite loss: use log_softmax.",
                                   "zh": "几百大小的 logits 也要给出有限的损失：用 log_softmax。"},
               lambda rng: [batch_of(rng, [[1, 1]], 6, 400.0, worst=True),
@@ -451,7 +452,8 @@ PIECES = Exercise(
     (
         Check("equal-pieces", 2, {"en": "Each piece: the sum of its losses over the learned tokens of the whole batch.",
                                   "zh": "每一份：它的损失之和，除以整个批次要学的词元个数。"},
-              lambda rng: [pieces_input(rng, [[0, 1], [1, 1]], 2), pieces_input(rng, EVEN, 2), pieces_input(rng, EVEN, 1)]),
+              lambda rng: [pieces_input(rng, [[0, 1], [1, 1]], 2), pieces_input(rng, EVEN, 2), pieces_input(rng, EVEN, 1),
+                           (*at_heights(rng, EVEN, 5), 2)]),
         Check("unequal-pieces", 1, {"en": "Pieces have ceil(B / pieces) rows, the last perhaps fewer; no row is lost.",
                                     "zh": "每份 ceil(B / pieces) 行，最后一份可以更少；一行也不丢。"},
               lambda rng: [pieces_input(rng, [[0, 1], [1, 1], [1, 0]], 2), pieces_input(rng, [*EVEN, [1, 1, 0, 0]], 2),
@@ -512,6 +514,14 @@ PIECES = Exercise(
                        "zh": "你先求每份自己的平均，再按词元份额加权：思路对，但没有要学的词元时是 0 / 0。直接用总和除以整个批次的个数。"},
                       lambda x, t, w, n: [m * w[r].sum() / w.sum() for m, r in zip(own_means(x, t, w, n), cut(len(x), n),
                                                                                   strict=True)]),
+    ),
+    slips=(
+        Misconception("cross-entropy-on-b-t-v",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Move the axis "
+                             "first: logits.transpose(1, 2).",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先把轴移过去：logits.transpose(1, 2)。"},
+                      lambda x, t, w, n: [(F.cross_entropy(x[r], t[r], reduction="none") * w[r]).sum() / w.sum()
+                                          for r in cut(len(x), n)]),
     ),
 )  # fmt: skip
 

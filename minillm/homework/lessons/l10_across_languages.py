@@ -45,7 +45,7 @@ LANG = Exercise(
     "answer_language", LANGUAGE, answer_language,
     (
         Check("pure", 1, {"en": "Answers all in one language.", "zh": "完全用一种语言的回答。"},
-              lambda rng: [("玉山",), ("Yushan",), (drawn(rng, ZH, 5),), (drawn(rng, EN, 4),), ("\u9fd5\u9fff",), ("ZzAa",)]),
+              lambda rng: [("玉山",), ("Yushan",), (drawn(rng, ZH, 5),), (drawn(rng, EN, 4),), ("\u9fd5\u9fff",), ("ZzAa",), ("z",), ("Z",)]),
         Check("neither", 1, {"en": "No Chinese character and no English letter: none.", "zh": "既没有汉字也没有英文字母：none。"},
               lambda rng: [("",), ("?",), (" -\n" * int(rng.integers(1, 4)),)], edge=True),
         Check("marks", 1, {"en": "Digits, punctuation and emoji belong to no language.", "zh": "数字、标点和表情符号不属于任何语言。"},
@@ -162,7 +162,7 @@ SCORE = Exercise(
                            *[r for r in rows(rng, CAPITAL, [("Paris", "en"), ("巴黎", "zh")]) if r[1] != r[3]]]),
         Check("sentences", 1, {"en": "Full sentences, with or without their full stop.", "zh": "完整的句子，有没有句号都行。"},
               lambda rng: rows(rng, MOUNTAIN, [("台湾最高的山是玉山。", "zh"), ("台湾最高的山是玉山", "zh"), (" Yushan.", "en"), ("Yushan !?\n", "en"),
-                                                  ("\u3000玉山！\t", "zh"), ("?Yushan", "en"), ("Yushan)", "en"), ("yushan", "en"), ("「玉山」", "zh")])),
+                                                  ("\u3000玉山！\t", "zh"), ("?Yushan", "en"), ("Yushan)", "en"), ("yushan", "en"), ("「玉山」", "zh"), ("", "none"), ("?!", "none")])),
         Check("shared-form", 1, {"en": "A form that both languages share is right in both, whatever its language.",
                                  "zh": "两种语言共用的形式，不管算哪种语言，在两边都对。"},
               lambda rng: [("Wifi", "en", WIFI, "zh"), ("3952", "none", {"en": ["3952"], "zh": ["3952"]}, "en"),
@@ -250,7 +250,7 @@ TRANSFER = Exercise(
     "transfer_ratio", RATIO, transfer_ratio,
     (
         Check("from-zero", 1, {"en": "A base that answers nothing: the ratio is cross / direct.", "zh": "基础模型一题不会：比值就是 cross / direct。"},
-              lambda rng: [three(rng, (4, 0), (4, 1), (4, 2)), three(rng, (10, 0), (10, 7), (10, 8))]),
+              lambda rng: [three(rng, (1, 0), (1, 1), (1, 1)), three(rng, (4, 0), (4, 1), (4, 2)), three(rng, (10, 0), (10, 7), (10, 8))]),
         Check("from-a-base", 2, {"en": "What the base can already do is no transfer: subtract it twice.",
                                  "zh": "基础模型原来就会的不算迁移：上下都要减去。"},
               lambda rng: [three(rng, (4, 1), (4, 2), (4, 3)), three(rng, (20, 3), (20, 5), (20, 18)), three(rng, (10, 4), (10, 4), (10, 9))]),

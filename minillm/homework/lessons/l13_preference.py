@@ -157,6 +157,13 @@ SEQUENCE = Exercise(
                              "或者用 log_softmax。"},
                       highest_of_all),
     ),
+    slips=(
+        Misconception("cross-entropy-on-b-t-v",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Move the axis "
+                             "first: logits.transpose(1, 2).",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先把轴移过去：logits.transpose(1, 2)。"},
+                      lambda x, y, w: -(F.cross_entropy(x, y, reduction="none") * w).sum(-1)),
+    ),
 )  # fmt: skip
 
 
