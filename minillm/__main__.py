@@ -5,62 +5,123 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-import tyro
+from minillm.commands import COMMANDS
+from minillm.plumbing.files import InputError
+from minillm.plumbing.terminal import standard_streams
 
-from minillm import checkpoint
-from minillm.checkpoint import TrainingError
-from minillm.commands.claims import Claims
-from minillm.commands.classroom import Homework, Notebooks
-from minillm.commands.material import TokenizerCommand, World
-from minillm.commands.models import Chat, Complete, Evaluate
-from minillm.commands.stages import Demo, Prefer, Pretrain, Sft
-from minillm.settings import TrainConfig
-
-COMMANDS = {
-    "demo": Demo, "pretrain": Pretrain, "sft": Sft, "prefer": Prefer, "chat": Chat, "complete": Complete,
-    "evaluate": Evaluate, "world": World, "tokenizer": TokenizerCommand, "claims": Claims, "homework": Homework,
-    "notebooks": Notebooks,
-}  # fmt: skip
+PROGRAM = "python -m minillm"
+NO_MEMORY = "out of memory|can't allocate memory|Storage size calculation overflowed"  # what PyTorch says
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code: 0 done, 1 training broke off, 2 bad input, 130 Ctrl-C."""
-    for output in (sys.stdout, sys.stderr):
-        if hasattr(output, "reconfigure"):
-            output.reconfigure(encoding="utf-8", errors="replace")
-    command = None
-    try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog="python -m minillm", config=(tyro.conf.FlagCreatePairsOff,),
-            description="minillm: read, build and measure a large language model from scratch.",
-        )  # fmt: skip
-        command.run()
-        return 0
-    except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
-            raise
-        print("error: out of memory: take a smaller model or batch, or --accumulate 2 or more", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        hint = checkpoint.how_to_go_on(command.out) if isinstance(command, TrainConfig) else ""
-        print(f"\ninterrupted{hint}", file=sys.stderr)
-        return 130
-    except OSError as error:
+    """Run a command; return its exit code: 0 done, 1 training broke off or the machine is full, 2 bad input,
+    130 Ctrl-C. A fault of the program itself is raised."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    prints = any(name in COMMANDS and COMMANDS[name].prints for name in words[:1])
+    with standard_streams(lasting=not prints):
+        command = None
+        try:
+            if words[:1] in (["-h"], ["--help"]):
+                print(overview())
+                return 0
+            command = parse(words)
+            command.run()
+            sys.stdout.flush()  # here a full disk can still be reported
+            return 0
+        except (InputError, RuntimeError, MemoryError, OSError, KeyboardInterrupt) as error:
+            known = explain(error, command)
+            if known is None:
+                raise
+            print(known[1], end="", file=sys.stderr)
+            return known[0]
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    lines = "\n".join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())
+    return f"""usage: {PROGRAM} COMMAND [--help] …
+
+minillm: read, build and measure a large language model from scratch.
+
+{lines}
+
+The options of a command: {PROGRAM} COMMAND --help"""
+
+
+def parse(words: Sequence[str]) -> object:
+    """The command that is asked for, with its options. Raises InputError if there is none of this name; for wrong
+    options tyro says what is wrong and raises SystemExit."""
+    if not words or words[0] not in COMMANDS:
+        print(overview(), file=sys.stderr)
+        what = f"{words[0]!r} is no command" if words else "no command is given"
+        raise InputError(f"{what}: choose one of {', '.join(COMMANDS)}")
+    import tyro  # only now: the overview needs no parser
+
+    command, program = COMMANDS[words[0]].load(), f"{PROGRAM} {words[0]}"
+    with value_rules():
+        return tyro.cli(command, args=words[1:], prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def value_rules():
+    """How tyro reads paths and texts."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    rules, readers = ConstructorRegistry(), {Path: as_path, str: as_text}
+
+    @rules.primitive_rule
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+        if (kind := info.type) not in readers:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH" if kind is Path else "STR",
+            instance_from_str=lambda given: readers[kind](given[0]),
+            is_instance=lambda value: isinstance(value, kind),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return rules
+
+
+def as_path(given: str) -> Path:
+    """A path option: `~` is the home folder, also in --out=~/x, which a shell leaves as it is."""
+    return Path(os.path.expanduser(given))
+
+
+def as_text(given: str) -> str:
+    """A text option: UTF-8 in every locale."""
+    return os.fsencode(given).decode("utf-8")
+
+
+def explain(error: BaseException, command: object) -> tuple[int, str] | None:
+    """Exit code and line for what is not the program's own fault, else None."""
+    if isinstance(error, InputError):
+        return 2, f"error: {error}\n"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, f"\ninterrupted{how_to_go_on(command)}\n"
+    if isinstance(error, BrokenPipeError):  # nobody reads on
+        return 0, ""
+    if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        mend = "free some space (the last checkpoint, if any, stays)" if full else "check the path and its permissions"
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}: {mend}", file=sys.stderr)
-        return 1 if full else 2
+        fix = "free some space (the last checkpoint, if any, stays)" if full else "check the path and its permissions"
+        place = f"{os.fspath(error.filename)}: " if error.filename else ""
+        return 1 if full else 2, f"error: {place}{error.strerror or error}: {fix}\n"
+    if isinstance(error, MemoryError) or re.search(NO_MEMORY, str(error)):
+        return 1, "error: out of memory: take a smaller model or batch, or --accumulate 2 or more\n"
+    from minillm.checkpoint import TrainingError  # loaded already where it was raised
+
+    return (1, f"error: {error}\n") if isinstance(error, TrainingError) else None
+
+
+def how_to_go_on(command: object) -> str:
+    """What a training that was interrupted says of its newest checkpoint."""
+    if not hasattr(command, "resume"):
+        return ""
+    from minillm import checkpoint
+
+    return checkpoint.how_to_go_on(command.out)
 
 
 if __name__ == "__main__":

@@ -65,13 +65,13 @@ def shuffled(n: int, size: int, step: int, seed: int) -> list[int]:
 class TextRows:
     """Raw text as rows of `n_ctx` tokens, cut from one long stream of documents.
 
-    tokens: one-dimensional array or file of ids. Raises ValueError if it has fewer than two tokens:
+    tokens: one-dimensional array or file of ids. Raises InputError if it has fewer than two tokens:
     nothing could be predicted.
     """
 
     def __init__(self, tokens: Tokens, n_ctx: int, seed: int = 0):
         if len(tokens) < 2:
-            raise ValueError("the text has fewer than two tokens: there is nothing to predict")
+            raise InputError("the text has fewer than two tokens: there is nothing to predict")
         self.tokens, self.seed = tokens, seed
         self.width = min(n_ctx, len(tokens) - 1)
         self.n_rows = (len(tokens) - 1) // self.width

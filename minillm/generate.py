@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from minillm.gpt import GPT, KVCache, causal_mask
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, must_be
 from minillm.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. Raises ValueError for numbers out of range."""
+    """How the next token is chosen. Raises InputError for numbers out of range."""
 
     max_new_tokens: int = 64
     """Stop after so many tokens if the model does not stop by itself."""
@@ -40,8 +40,7 @@ class Sampling:
         at_least_1(self, "top_k")
         above_0(self, "repetition_penalty")
         a_seed(self, "seed")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}: it must be above 0 and at most 1")
+        must_be("above 0 and at most 1", lambda p: 0 < p <= 1, self, "top_p")
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from minillm.plumbing.files import InputError
+
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """The shape of a GPT. Raises ValueError when the numbers do not fit together."""
+    """The shape of a GPT. Raises InputError when the numbers do not fit together."""
 
     n_vocab: int
     """Number of token ids, special tokens included."""
@@ -42,10 +44,10 @@ class GPTConfig:
     def __post_init__(self) -> None:
         for name in ("n_vocab", "n_ctx", "n_layer", "n_head", "n_embd"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1")
         for name in ("n_kv_head", "n_hidden"):
             if (number := getattr(self, name)) is not None and number < 1:
-                raise ValueError(f"{name} is {number}: it must be at least 1, or unset")
+                raise InputError(f"{name} is {number}: it must be at least 1, or unset")
         choices = {
             "position": ("rotary", "learned"),
             "norm": ("rms", "layer"),
@@ -53,13 +55,13 @@ class GPTConfig:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
+                raise InputError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(allowed)}")
         if self.n_embd % self.n_head:
-            raise ValueError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
+            raise InputError(f"n_embd {self.n_embd} is not a multiple of n_head {self.n_head}")
         if self.n_head % self.kv_heads:
-            raise ValueError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.kv_heads}")
+            raise InputError(f"n_head {self.n_head} is not a multiple of n_kv_head {self.kv_heads}")
         if self.position == "rotary" and self.head_dim % 2:
-            raise ValueError(f"rotary positions need an even n_embd / n_head, not {self.head_dim}")
+            raise InputError(f"rotary positions need an even n_embd / n_head, not {self.head_dim}")
 
     @property
     def head_dim(self) -> int:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from minillm.gpt import GPT
 from minillm.plumbing.checks import above_0, at_least_1, share
+from minillm.plumbing.files import InputError
 
 Target = Literal["query", "key", "value", "out", "up", "gate", "down"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -23,7 +24,7 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 @dataclass(frozen=True)
 class LoRAConfig:
-    """Which layers get an adapter and of what size. Raises ValueError for numbers out of range."""
+    """Which layers get an adapter and of what size. Raises InputError for numbers out of range."""
 
     rank: int = 8
     """Rank of ΔW."""
@@ -39,7 +40,7 @@ class LoRAConfig:
         above_0(self, "alpha")
         share(self, "dropout")
         if unknown := set(self.targets) - set(TARGETS):
-            raise ValueError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(TARGETS)}")
+            raise InputError(f"{unknown.pop()!r} gets no adapter: targets are {', '.join(TARGETS)}")
 
 
 class LoRALinear(nn.Module):
@@ -89,13 +90,13 @@ def adapters(model: nn.Module) -> dict[str, LoRALinear]:
 def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:
     """Freeze the model and put an adapter next to every linear layer named in `config.targets`.
 
-    Raises ValueError if there is none, or if the model has adapters already.
+    Raises InputError if there is none, ValueError if the model has adapters already.
     """
     if adapters(model):
         raise ValueError("the model has LoRA adapters already: merge them first")
     names = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and n.split(".")[-1] in config.targets]
     if not names:
-        raise ValueError(f"no linear layer is called {' or '.join(config.targets)}")
+        raise InputError(f"no linear layer is called {' or '.join(config.targets)}")
     model.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for name in names:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from minillm.lora import TARGETS, LoRAConfig, Target
-from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1
+from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, check_types, must_be
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What the loop needs to know. Raises ValueError for numbers out of range."""
+    """What the loop needs to know. Raises InputError for numbers out of range."""
 
     steps: int
     """Number of updates."""
@@ -43,8 +43,10 @@ class TrainConfig:
     """Go on from the newest checkpoint in the output folder."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         at_least_1(self, "steps", "batch_size", "accumulate")
-        at_least_0(self, "warmup", "checkpoint_every", "weight_decay", "final_lr")
+        at_least_0(self, "warmup", "checkpoint_every", "weight_decay")
+        must_be("from 0 to 1", lambda v: 0 <= v <= 1, self, "final_lr")
         above_0(self, "lr", "clip", "muon_lr")
         a_seed(self, "seed")
 

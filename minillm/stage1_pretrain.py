@@ -26,7 +26,7 @@ from minillm.material.corpus import (
 )
 from minillm.measure.loss import text_loss
 from minillm.plumbing import distributed
-from minillm.plumbing.checks import share
+from minillm.plumbing.checks import must_be, share
 from minillm.plumbing.devices import Timer, pick_device
 from minillm.plumbing.files import InputError, make_folder
 from minillm.run_folder import Run, save_run
@@ -66,8 +66,7 @@ class PretrainConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         share(self, "validation")
-        if self.vocab_size < 256:
-            raise ValueError(f"vocab_size is {self.vocab_size}: it must be at least 256, the number of bytes")
+        must_be("at least 256, the number of bytes", lambda v: v >= 256, self, "vocab_size")
         self.model_config(n_vocab=259)  # fails early if the shape does not fit together
 
     def model_config(self, n_vocab: int) -> GPTConfig:

@@ -49,7 +49,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
     the textbook algorithm, which counts all pairs anew after every merge; this one counts each
     distinct word once and, after a merge, only looks at the words that contained the pair.
 
-    Raises ValueError if vocab_size is below 256.
+    Raises InputError if vocab_size is below 256.
     """
     return list(bpe_steps(texts, vocab_size, pattern))
 
@@ -57,7 +57,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> 
 def bpe_steps(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> Iterator[Merge]:
     """`train_bpe` one merge at a time, to step through."""
     if vocab_size < 256:
-        raise ValueError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
+        raise InputError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
     split = regex.compile(pattern)
     counts = Counter(piece for text in texts for piece in split.findall(text))
     words = [list(word.encode("utf-8")) for word in counts]  # in order of first occurrence

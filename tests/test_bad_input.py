@@ -191,6 +191,20 @@ USAGE = {
     "complete --run x --prompt y": (
         "--top-p 2", "--top-p 0", "--top-k 0", "--temperature -1", "--temperature nan", "--repetition-penalty 0",
         "--max-new-tokens -1", "--seed -1"),
+    # numbers of any size
+    "pretrain --text y --out z": tuple(f"--{name} {value}" for name, values in (
+        ("lr", ("1e-46", "1e39", "1e999", "-0.0", "1" * 31)), ("muon-lr", ("1e-46", "1e39")), ("final-lr", ("1e300", "1.5")),
+        ("clip", ("1e-46", "1e38")), ("weight-decay", ("1e39",)), ("validation", ("1e39", "-1e-46")),
+        *((name, ("1" * 30, "9" * 5000, "1e3", "2.0", "True", str(2**63))) for name in (
+            "steps", "batch-size", "n-ctx", "n-layer", "n-embd", "seed", "checkpoint-every", "vocab-size", "warmup")),
+        ) for value in values),
+    "complete --run y --prompt x": (
+        "--temperature 1e-46", "--temperature 1e39", "--repetition-penalty 1e-40", "--repetition-penalty 1e39",
+        "--top-p 1e39", "--top-k " + "1" * 30, "--max-new-tokens " + "1" * 30, "--seed " + "1" * 30),
+    "world --out y": ("--seed -1", "--seed " + "1" * 30),
+    "evaluate --run y": ("--seed -1",),
+    "claims": ("--first-seed -1", "--seeds 0", "--seeds " + "1" * 30),
+    "homework": ("--seed -1", "--folder nowhere-at-all"),
 }  # fmt: skip
 
 
@@ -325,6 +339,7 @@ def test_what_is_wrong_in_standard_input_is_named(places, name):
 def test_wrong_usage_is_exit_code_2_and_names_the_option(command, option):
     result = run(f"{command} {option}")
     assert result.code == 2 and "Traceback" not in result.err
+    assert len(result.err) < 20_000  # a number of 5,000 digits is not shown
     assert option.split()[0:1] == [] or option.split()[0].strip("-").replace("-", "_") in result.err.replace("-", "_")
 
 

@@ -1,5 +1,7 @@
 """The command line from end to end: small files in, run folders out, and one line when something is wrong."""
 
+import ast
+import importlib
 import io
 import json
 import os
@@ -7,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from minillm.lora import adapters
 from minillm.measure.loss import text_loss
 from minillm.run_folder import load_run
 from minillm.stage1_pretrain import PretrainConfig
+from tests.support import commands
 
 SHAPE = "--n-embd 16 --n-layer 1 --n-head 2 --n-ctx 64 --vocab-size 280".split()
 TRAIN = "--steps 4 --batch-size 2 --warmup 1 --precision fp32 --device cpu --seed 3".split()
@@ -90,6 +94,59 @@ def test_help_names_all_commands(capsys):
     assert run("--help") == 0
     shown = capsys.readouterr().out
     assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_overview_says_of_each_command_what_its_docstring_begins_with(name, capsys):
+    assert COMMANDS[name].help == COMMANDS[name].load().__doc__.splitlines()[0]
+    assert run("-h") == 0
+    assert re.search(rf"^  {name} +{re.escape(COMMANDS[name].help)}$", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [(), ("fly",), ("--steps", 3), ("",), ("Sft",)])
+def test_without_a_command_that_is_known_the_overview_is_shown_with_what_is_wrong(words, capsys):
+    assert run(*words) == 2
+    shown = capsys.readouterr().err
+    assert all(command.help in shown for command in COMMANDS.values())
+    assert re.fullmatch(r"error: .*: choose one of demo, pretrain, .*", shown.splitlines()[-1])
+
+
+HEAVY = ("torch", "numpy", "matplotlib", "tiktoken")
+QUICK = {
+    "import": "import minillm; minillm.InputError; dir(minillm)",
+    "import of a module": "import minillm; minillm.commands.COMMANDS",
+    "help": "main(['--help'])",
+    "no command": "main([])",
+    "unknown command": "main(['fly'])",
+    "homework --help": "try: main(['homework', '--help'])\nexcept SystemExit: pass",
+    "homework in a missing folder": "main(['homework', '--folder', 'nowhere'])",
+    "homework with a bad seed": "main(['homework', '--seed', '-1'])",
+    "notebooks --help": "try: main(['notebooks', '--help'])\nexcept SystemExit: pass",
+}
+
+
+@pytest.mark.parametrize("what", QUICK)
+def test_what_needs_no_model_loads_no_pytorch(what):
+    code = "import sys\n" + ("" if what.startswith("import") else "from minillm.__main__ import main\n") + QUICK[what]
+    code += f"\nprint([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(minillm.__file__).parents[1], check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_package_gives_every_name_it_promises():
+    tree = ast.parse(Path(minillm.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]  # for editors and type checkers
+    declared = {(node.module, alias.name) for node in block.body for alias in node.names}
+    assert declared == {(f"minillm.{module}", name) for module, names in minillm.MODULES.items() for name in names}
+    assert sorted(name for _, name in declared) == sorted(minillm.__all__)
+    for module, name in declared:
+        assert getattr(minillm, name) is getattr(importlib.import_module(module), name)
+    assert set(minillm.__all__) <= set(dir(minillm))
+    assert not hasattr(minillm, "lode")
+    with pytest.raises(ImportError, match="lode"):
+        exec("from minillm import lode")
 
 
 # ----------------------------------------------------------------------------------- the three stages
@@ -327,6 +384,143 @@ def test_a_loss_that_is_no_number_is_exit_code_1(home, tmp_path, capsys):
     assert not run_folder.is_finished(tmp_path / "run")
 
 
+# ------------------------------------------------------------------------- what is wrong with the program
+
+NO_RUN = "--steps 2 --batch-size 2 --device cpu --out {new}"
+PLANTED = {  # command: a function of the framework that it needs
+    "demo --fast --out {new}": "minillm.demo.load_world",
+    f"pretrain --text {{home}}/text.txt {' '.join(SHAPE)} {NO_RUN}": "minillm.gpt.attention",
+    f"sft --base {{home}}/runs/base --pairs {{home}}/pairs.jsonl {NO_RUN}": "minillm.chat.join_turns",
+    f"prefer --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
+    "chat --run {home}/runs/sft": "minillm.generate.probabilities",
+    "complete --run {home}/runs/base --prompt x": "minillm.generate.probabilities",
+    "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",
+    "world --out {new}": "minillm.world.pairs.preferences",
+    "tokenizer --text {home}/text.txt": "minillm.tokenizer.Tokenizer.encode",
+    "claims": "minillm.claims.runner.listing",
+    "homework 3 causal_mask": "minillm.homework.gradebook.grade",
+    "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",
+}
+
+
+def broken(error: Exception):
+    """A function that raises an error."""
+
+    def function(*_, **__):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("error", [ValueError("planted"), RuntimeError("planted"), TypeError("planted")])
+@pytest.mark.parametrize("command", PLANTED)
+def test_a_bug_of_the_program_is_no_fault_of_its_user(command, error, mistakes, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+    monkeypatch.setattr(PLANTED[command], broken(error))
+    with pytest.raises(type(error), match="planted") as caught:
+        run(*(word.format(**mistakes) for word in command.split()))
+    assert caught.value is error
+    assert {word.split()[0] for word in PLANTED} == set(COMMANDS)
+
+
+def test_as_a_program_a_bug_ends_with_its_traceback(home, tmp_path):
+    code = f"""
+import sys
+import minillm.tokenizer
+from minillm.__main__ import main
+minillm.tokenizer.Tokenizer.encode = lambda *_: list(zip([1], [], strict=True))
+sys.exit(main(["tokenizer", "--text", {str(home / "text.txt")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=Path(minillm.__file__).parents[1])  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "zip() argument 2 is shorter" in done.stderr
+
+
+# ------------------------------------------------------------------ options that are read, announced, expanded
+
+
+@pytest.mark.parametrize("out", ["--out=~/t", "--out=~/deep/t"])
+def test_a_tilde_is_the_home_folder(home, tmp_path, monkeypatch, capsys, out):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(home, tmp_path / "me", ignore=shutil.ignore_patterns("runs"))
+    assert run("tokenizer", "--text=~/text.txt", "--vocab-size", 260, out) == 0
+    folder = out.removeprefix("--out=~/")
+    assert (tmp_path / "me" / folder / "ranks.tiktoken").is_file()
+    assert not (tmp_path / "~").exists()
+    assert run("tokenizer", f"--tokenizer=~/{folder}", "--encode=~") == 0  # a text stays as it is
+    assert capsys.readouterr().out.splitlines()[-1] == "'~'=126"
+
+
+def test_the_home_folder_of_nobody_is_a_name_like_any_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody-of-this-name").write_text("some text")
+    assert run("tokenizer", "--text=~nobody-of-this-name", "--vocab-size", 256) == 0
+
+
+IDLE = {
+    "complete --run {base} --prompt a --top-k 3 --top-p 0.5 --seed 7": [
+        "temperature is 0: --top-k",
+        "--top-p",
+        "--seed",
+    ],
+    "complete --run {base} --prompt a --top-k 3 --top-p 0.5 --seed 7 --temperature 1": [],
+    "complete --run {base} --prompt a --repetition-penalty 2": [],
+    "chat --run {sft} --seed 7": ["temperature is 0: --seed"],
+    "evaluate --run {base} --text {text} --seed 3": ["there is no exam: --seed"],
+    "sft --base {base} --pairs {pairs} --out {out} --merge --lora-alpha 2": ["without --lora: --lora-alpha", "--merge"],
+    "sft --base {base} --pairs {pairs} --out {out} --rehearse {text}": ["without --rehearse-rows: --rehearse"],
+    "sft --base {base} --pairs {pairs} --out {out} --lora 2 --merge --rehearse {text} --rehearse-rows 1": [],
+}
+
+
+@pytest.mark.parametrize("command", IDLE)
+def test_an_option_without_effect_is_announced(home, runs, tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setattr("sys.stdin", io.StringIO("hi\n"))
+    places = {"base": runs / "base", "sft": runs / "sft", "text": home / "text.txt", "pairs": home / "pairs.jsonl"}
+    training = TRAIN if command.startswith("sft") else []
+    assert run(*command.format(**places, out=tmp_path / "out").split(), *training) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith("has no effect")]
+    assert len(lines) == len(IDLE[command])
+    assert all(says in line for says, line in zip(IDLE[command], lines, strict=True))
+
+
+@pytest.mark.parametrize("words", [1, 20, 21, 63, 64, 65, 200])
+def test_a_prompt_longer_than_the_context_is_announced_with_what_is_left_out(runs, capsys, words):
+    model = minillm.load(runs / "base")
+    prompt, n_ctx = "Q" * words, model.gpt.config.n_ctx
+    tokens = len(model.tokenizer.encode(prompt))
+    assert run("complete", "--run", runs / "base", "--prompt", prompt, "--max-new-tokens", 1) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(prompt)
+    if tokens < n_ctx:  # [DOC] is in the context too
+        assert shown.err == ""
+        return
+    pattern = r"the prompt has (\d+) tokens; the model reads the last (\d+), the first (\d+) are left out\n"
+    found, read, left = map(int, re.fullmatch(pattern, shown.err).groups())
+    assert found == tokens and read + left == tokens and n_ctx // 2 <= read <= n_ctx
+
+
+def test_a_conversation_longer_than_the_context_is_announced(runs, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO("Short?\n" + "What is 1?\n" * 6 + "/new\n" + "Q" * 99 + "\n/new\nShort?\n")
+    )
+    assert run("chat", "--run", runs / "sft", "--max-new-tokens", 2) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("AI: ") == 9
+    lines = shown.err.splitlines()
+    assert re.fullmatch(r"the conversation has \d+ tokens; its oldest turns, \d+ tokens, are left out", lines[0])
+    assert lines[-1].startswith("the prompt has ") and sum("prompt" in line for line in lines) == 1
+
+
+def test_a_chat_in_another_encoding_is_refused(runs, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("你好\n".encode("gbk"))))
+    assert run("chat", "--run", runs / "sft") == 2
+    assert re.fullmatch(r"error: standard input: not UTF-8 text: [^\n]+\n", capsys.readouterr().err)
+
+
 # -------------------------------------------------------------------------- stopping and going on
 
 
@@ -463,6 +657,83 @@ def test_as_a_program_it_chats_in_chinese_even_where_the_locale_is_plain_ascii(r
     assert (code, err) == (0, "")
     expected = minillm.load(runs / "sft").ask("台湾最高的山是哪座？", minillm.Sampling(max_new_tokens=3))
     assert out.startswith("AI: ") and out.removeprefix("AI: ").strip() == expected
+
+
+def test_as_a_program_it_takes_chinese_from_its_options_even_where_the_locale_is_plain_ascii(runs, tmp_path):
+    plain = dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    command = ["complete", "--run", runs / "base", "--prompt", "台湾 is", "--max-new-tokens", 2]
+    code, out, err = program(*command, **plain)
+    assert (code, err) == (0, "")
+    assert out == minillm.load(runs / "base").complete("台湾 is", 2) + "\n"
+    code, _, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x", **plain)
+    assert code == 2 and "沒有" in err and err.count("\n") == 1
+
+
+def test_as_a_program_it_chats_in_chinese_through_streams_called_ascii(runs):
+    code, out, err = program("chat", "--run", runs / "sft", "--max-new-tokens", 3, stdin="台湾？\n",
+                             LC_ALL="C", PYTHONIOENCODING="ascii")  # fmt: skip
+    assert (code, err) == (0, "")
+    expected = minillm.load(runs / "sft").ask("台湾？", minillm.Sampling(max_new_tokens=3))
+    assert out.removeprefix("AI: ").strip() == expected
+
+
+REDIRECTIONS = ("2>&-", "<&- >&- 2>&-", "2>/dev/full", ">/dev/full 2>&1")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+def test_training_finishes_whatever_its_output_is_connected_to(home, runs, tmp_path, redirection):
+    out = tmp_path / "run"
+    words = ["sft", "--base", runs / "base", "--pairs", home / "pairs.jsonl", "--out", out, *TRAIN]
+    script = f'exec "$0" -m minillm "$@" {redirection}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, *map(str, words)],
+        capture_output=True, cwd=Path(minillm.__file__).parents[1], env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert files(out) == FULL
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (out / name).read_bytes() == (runs / "sft" / name).read_bytes()
+
+
+def piped(words: list) -> int:
+    """The exit code of a command that runs into a pipe whose reader has gone."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(os.devnull, "rb") as nothing, open(write, "wb") as pipe:
+        child = commands.start([str(word) for word in words], nothing, pipe, pipe)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "prefer"])
+def test_training_goes_on_when_nobody_reads_its_output_any_more(home, runs, tmp_path, stage):
+    command = {
+        "pretrain": ["--text", home / "text.txt", "--documents", "blank-line", *SHAPE],
+        "sft": ["--base", runs / "base", "--pairs", home / "pairs.jsonl"],
+        "prefer": ["--base", runs / "sft", "--preferences", home / "preferences.json"],
+    }[stage]
+    out = tmp_path / "run"
+    assert piped([stage, *command, "--out", out, *TRAIN, "--resume"]) == 0
+    assert files(out) == FULL
+    name = {"pretrain": "base", "sft": "sft", "prefer": "tuned"}[stage]
+    assert (out / "model.safetensors").read_bytes() == (runs / name / "model.safetensors").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_what_is_for_printing_ends_when_nobody_reads_on(runs):
+    assert piped(["complete", "--run", runs / "base", "--prompt", "x", "--max-new-tokens", 10**9]) == 0
+    assert piped(["tokenizer", "--tokenizer", runs / "base" / "tokenizer", "--encode", "x"]) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_what_is_for_printing_fails_where_it_cannot_be_written(runs):
+    with open(os.devnull, "rb") as nothing, open("/dev/full", "wb") as full, tempfile.TemporaryFile() as err:
+        words = ["tokenizer", "--tokenizer", str(runs / "base" / "tokenizer"), "--encode", "x"]
+        child = commands.start(words, nothing, full, err)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        err.seek(0)
+        assert re.fullmatch(rb"error: No space left on device: free some space[^\n]*\n", err.read())
 
 
 def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_path):

@@ -8,6 +8,7 @@ import tyro
 
 from minillm import claims
 from minillm.claims import runner
+from minillm.plumbing.checks import a_seed, at_least_1
 from minillm.plumbing.files import InputError, make_folder
 
 
@@ -35,8 +36,8 @@ class Claims:
             self.slugs != ("all",) or self.seeds < 3 or self.quick or self.first_seed != runner.FIRST_SEED
         ):
             raise InputError("--publish writes the final figures: use it as `claims all --seeds 3 --publish`")
-        if self.seeds < 1:
-            raise InputError(f"--seeds is {self.seeds}: it must be at least 1")
+        at_least_1(self, "seeds")
+        a_seed(self, "first_seed")
         if not self.slugs:
             results = runner.read_results(self.out / "claims.json") or runner.read_results(
                 runner.LESSONS / "claims.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 from minillm.commands.common import read_tokenizer
 from minillm.material import records
 from minillm.material.text_files import TextFiles
+from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json, write_text
 from minillm.tokenizer import Tokenizer, bpe_steps
 from minillm.world import exam, pairs, tables, text
@@ -25,6 +26,7 @@ class World:
     """Seed of everything random; it also decides which places are held out."""
 
     def run(self) -> None:
+        a_seed(self, "seed")
         world = tables.load_world(self.world)
         documents = list(text.Writer(world, self.seed).documents(self.documents))
         dialogues, preferences = pairs.sft_dialogues(world, self.seed), pairs.preferences(world, self.seed)
@@ -33,13 +35,21 @@ class World:
         records.write_records(self.out / "pairs.jsonl", [records.dialogue_record(d) for d in dialogues])
         records.write_records(self.out / "preferences.jsonl", [records.preference_record(p) for p in preferences])
         asked = [{k: v for k, v in asdict(q).items() if k != "style"} for q in questions.questions]
-        write_json(self.out / "exam.json", {"questions": asked, "requests": [asdict(r) for r in questions.requests],
-                                            "baselines": exam.baselines(world, self.seed)})  # fmt: skip
+        write_json(
+            self.out / "exam.json",
+            {
+                "questions": asked,
+                "requests": [asdict(r) for r in questions.requests],
+                "baselines": exam.baselines(world, self.seed),
+            },
+        )
         taught, held_out = tables.split_places(world, self.seed)
         names = [[p.names["en"] for p in half] for half in (taught, held_out)]
         write_json(self.out / "split.json", {"taught": names[0], "held_out": names[1]})
-        print(f"{self.out}: {len(documents)} documents in text.txt, {len(dialogues)} dialogues in pairs.jsonl, "
-              f"{len(preferences)} preferences in preferences.jsonl, {len(asked)} questions in exam.json")  # fmt: skip
+        print(
+            f"{self.out}: {len(documents)} documents in text.txt, {len(dialogues)} dialogues in pairs.jsonl, "
+            f"{len(preferences)} preferences in preferences.jsonl, {len(asked)} questions in exam.json"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +63,7 @@ class TokenizerCommand:
     vocab_size: int = 2048
     """Tokens to learn, special tokens aside."""
     show_merges: int = 0
-    """Show so many of the first merges, one at a time."""
+    """Show this many of the first merges, one at a time."""
     tokenizer: str | None = None
     """A tokenizer to look at: a run's folder tokenizer/, or gpt2."""
     encode: str | None = None

@@ -1,7 +1,7 @@
 """The commands that use a model: `chat`, `complete`, `evaluate`."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,15 +9,18 @@ from typing import Annotated
 import tyro
 
 from minillm import chat, run_folder
-from minillm.assistant import load
-from minillm.commands.common import only
-from minillm.generate import Sampling
+from minillm.assistant import Assistant, load
+from minillm.commands.common import no_effect, only
+from minillm.generate import Sampling, window_start
 from minillm.material import records
 from minillm.material.corpus import token_stream
 from minillm.material.text_files import TextFiles
 from minillm.measure import evaluate
 from minillm.measure.loss import answer_loss, text_loss
+from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
+from minillm.plumbing.files import InputError
+from minillm.plumbing.terminal import note
 from minillm.settings import TrainConfig
 from minillm.stage2_sft import prepare
 from minillm.world import exam, tables
@@ -35,25 +38,21 @@ class Chat(Sampling):
     """cpu, cuda or mps."""
 
     def run(self) -> None:
+        sampling = read_sampling(self)
         model = load(self.run_folder, self.device)
         start = [chat.Message("system", self.system)] if self.system else []
         messages = list(start)
         interactive = sys.stdin.isatty()
         if interactive:
             print("Ask in English or Chinese. /new begins a new conversation; an empty line ends it.")
-        while True:
-            try:
-                question = input("USER: " if interactive else "").strip()
-            except EOFError:
-                break
-            if not question:
-                break
+        while question := ask("USER: " if interactive else ""):
             if question == "/new":
                 messages = list(start)
                 continue
             messages.append(chat.Message("user", question))
+            announce_cut_dialogue(model, messages, sampling)
             print("AI: ", end="", flush=True)
-            answer = show_stream(model.reply(messages, only(Sampling, self)))
+            answer = show_stream(model.reply(messages, sampling))
             messages.append(chat.Message("assistant", answer))
 
 
@@ -64,14 +63,17 @@ class Complete(Sampling):
     run_folder: Annotated[Path, tyro.conf.arg(name="run")]
     """Run folder of the model."""
     prompt: str
-    """The text to continue, as it stands: no roles are added."""
+    """The text to continue, as it is: no roles are added."""
     device: str = "auto"
     """cpu, cuda or mps."""
 
     def run(self) -> None:
+        sampling = read_sampling(self)
         model = load(self.run_folder, self.device)
+        tokens = len(model.tokenizer.encode(self.prompt))
+        announce_cut(tokens, tokens + 1 - window_start(tokens + 1, model.gpt.config.n_ctx))  # with [DOC]
         print(self.prompt, end="", flush=True)
-        show_stream(model.stream(self.prompt, only(Sampling, self)))
+        show_stream(model.stream(self.prompt, sampling))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,9 @@ class Evaluate:
     """cpu, cuda or mps."""
 
     def run(self) -> None:
+        a_seed(self, "seed")
+        if self.text or self.pairs:
+            no_effect(self, "with --text or --pairs there is no exam", "world", "seed")
         run = run_folder.load_run(self.run_folder, pick_device(self.device))
         config = TrainConfig(steps=1, batch_size=1, lr=1.0, precision="fp32")
         if self.text:
@@ -101,17 +106,54 @@ class Evaluate:
         if self.pairs:
             dialogues, counts = prepare(records.read_dialogues(self.pairs), run.tokenizer, run.gpt.config.n_ctx)
             loss = answer_loss(run.gpt, dialogues, config, run.tokenizer.pad)
-            print(f"loss on answers: {loss:.4f} nats a token ({counts['dialogues']} dialogues, "
-                  f"{counts['cut']} cut, {counts['dropped']} dropped)")  # fmt: skip
+            print(
+                f"loss on answers: {loss:.4f} nats a token ({counts['dialogues']} dialogues, "
+                f"{counts['cut']} cut, {counts['dropped']} dropped)"
+            )
         if not self.text and not self.pairs:
             questions = exam.make_exam(tables.load_world(self.world), self.seed)
             paper = evaluate.sit(run, questions)
             score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
             for phrasing, part in (("wordings SFT used", score), ("wordings it never used", score["unseen"])):
-                print(f"held-out places, {phrasing}: all {part['all']:.1%}, English {part['en']:.1%}, "
-                      f"Chinese {part['zh']:.1%} (n = {part['n']})")  # fmt: skip
+                print(
+                    f"held-out places, {phrasing}: all {part['all']:.1%}, English {part['en']:.1%}, "
+                    f"Chinese {part['zh']:.1%} (n = {part['n']})"
+                )
             for name, (share, n) in figures.items():
                 print(f"{name}: {share:.1%} (n = {n})")
+
+
+def ask(prompt: str) -> str:
+    """A line of standard input; empty at its end. Raises InputError if it is not UTF-8."""
+    try:
+        return input(prompt).strip()
+    except EOFError:
+        return ""
+    except UnicodeDecodeError:
+        raise InputError("standard input: not UTF-8 text: send it as UTF-8") from None
+
+
+def read_sampling(command: Sampling) -> Sampling:
+    """How a command wants tokens chosen; what has no effect is announced."""
+    if command.temperature == 0:
+        no_effect(command, "temperature is 0", "top_k", "top_p", "seed")
+    return only(Sampling, command)
+
+
+def announce_cut(tokens: int, read: int) -> None:
+    """Say when a prompt is longer than what the model reads of it."""
+    if read < tokens:
+        note(f"the prompt has {tokens} tokens; the model reads the last {read}, the first {tokens - read} are left out")
+
+
+def announce_cut_dialogue(model: Assistant, messages: Sequence[chat.Message], sampling: Sampling) -> None:
+    """Say when a conversation has outgrown the context: old turns go first, then the beginning of the question."""
+    n_ctx = model.gpt.config.n_ctx
+    tokens = len(chat.encode_dialogue(messages, model.tokenizer).ids)
+    fitted = len(model.prompt(messages, sampling.max_new_tokens))
+    if fitted < tokens:
+        note(f"the conversation has {tokens} tokens; its oldest turns, {tokens - fitted} tokens, are left out")
+    announce_cut(fitted, fitted - window_start(fitted, n_ctx))
 
 
 def show_stream(pieces: Iterable[str]) -> str:

@@ -6,11 +6,12 @@ from typing import Literal
 
 from minillm import checkpoint, run_folder
 from minillm import demo as demonstration
-from minillm.commands.common import only, read_tokenizer
+from minillm.commands.common import no_effect, only, read_tokenizer
 from minillm.homework import pipeline
 from minillm.material import records
 from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
+from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, write_json
 from minillm.stage1_pretrain import PretrainConfig, pretrain
@@ -38,6 +39,7 @@ class Demo:
     """cpu, cuda or mps; auto takes the best there is."""
 
     def run(self) -> None:
+        a_seed(self, "seed")
         make = demonstration.fast_config if self.fast else demonstration.DemoConfig
         pick_device(self.device)
         config = make(seed=self.seed, device=self.device)
@@ -91,11 +93,12 @@ class Sft(SFTConfig):
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
-    """Raw text to learn beside the dialogues (with --rehearse-rows)."""
+    """Raw text to learn with the dialogues (with --rehearse-rows)."""
 
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
+        announce_idle(self)
         base, dialogues = run_folder.load_run(self.base), records.read_dialogues(self.pairs)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
@@ -114,11 +117,12 @@ class Prefer(PreferenceConfig):
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
-    """Raw text to learn beside the pairs (with --rehearse-rows)."""
+    """Raw text to learn with the pairs (with --rehearse-rows)."""
 
     def run(self) -> None:
         if skip_finished(self.out, self.resume):
             return
+        announce_idle(self)
         base, found = run_folder.load_run(self.base), records.read_preferences(self.preferences)
         rehearsal = TextFiles(self.rehearse) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
@@ -133,6 +137,14 @@ def skip_finished(out: Path, resume: bool) -> bool:
         print(f"{out}: this run is finished; nothing to do")
         return True
     return False
+
+
+def announce_idle(command: Sft | Prefer) -> None:
+    """Say which options of tuning have no effect for want of another."""
+    if not command.lora:
+        no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "lora_targets", "merge")
+    if not command.rehearse_rows:
+        no_effect(command, "without --rehearse-rows", "rehearse", "rehearse_weight")
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:

@@ -1,10 +1,9 @@
-"""Grades for teachers: JSON, JUnit, Gradescope, and a table of many students."""
+"""Grades for teachers: JSON, Gradescope, and a table of many students."""
 
 import csv
 import io
 import shutil
 import tempfile
-import xml.etree.ElementTree as xml
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,26 +25,6 @@ def record(result: Result, language: str) -> dict:
 def write_results(results: Sequence[Result], path: Path, language: str) -> None:
     """A JSON list of `record`s."""
     write_json(path, [record(r, language) for r in results])
-
-
-def write_junit(results: Sequence[Result], path: Path, language: str) -> None:
-    """JUnit XML, as continuous-integration servers read it: to do = skipped, wrong = failure."""
-    count = {status: sum(r.status == status for r in results) for status in ("todo", "right", "wrong")}
-    suite = xml.Element("testsuite", name="minillm homework", tests=str(len(results)), failures=str(count["wrong"]),
-                        skipped=str(count["todo"]), errors="0")  # fmt: skip
-    for result in results:
-        case = xml.SubElement(suite, "testcase", classname=result.lesson.folder, name=result.exercise.name)
-        if result.status == "todo":
-            xml.SubElement(case, "skipped", message="to do")
-        elif result.status == "wrong":
-            reasons = feedback(result, language)
-            xml.SubElement(case, "failure", message=printable(reasons[0])).text = printable("\n".join(reasons))
-    replace_file(path, lambda partial: partial.write_bytes(xml.tostring(suite, encoding="utf-8", xml_declaration=True)))
-
-
-def printable(text: str) -> str:
-    """Without the control characters that XML forbids."""
-    return "".join(c for c in text if c in "\n\t" or c >= " ")
 
 
 def gradescope_results(results: Sequence[Result], language: str) -> dict:

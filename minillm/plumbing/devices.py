@@ -4,9 +4,11 @@ import time
 
 import torch
 
+from minillm.plumbing.files import InputError
+
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes CUDA, else Apple's MPS, else the CPU. Raises ValueError."""
+    """The device called `name`; `auto` takes CUDA, else Apple's MPS, else the CPU. Raises InputError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -15,7 +17,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=name)
         return torch.device(name)
     except (RuntimeError, AssertionError):
-        raise ValueError(f"device {name!r} is not here: use cpu") from None
+        raise InputError(f"device {name!r} is not here: use cpu") from None
 
 
 def uses_bf16(device: torch.device, precision: str) -> bool:

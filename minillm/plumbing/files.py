@@ -10,7 +10,7 @@ HASH = "sha256:"  # begins a hash: a value to compare, not to show
 
 
 class InputError(ValueError):
-    """Something a user can mend. The message is one line: `file:line: what: mend`."""
+    """A fault that its user can fix, and the only one. The message is one line: `file:line: what: how to fix it`."""
 
 
 def replace_file(path: Path, write: Callable[[Path], None]) -> None:
@@ -60,9 +60,15 @@ def read_json(path: Path, kind: type) -> object:
     try:
         value = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}): mend the file") from None
+        raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg}): fix the file") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply: fix the file") from None
+    except InputError:
+        raise
+    except ValueError:  # Python reads numbers of at most 4,300 digits
+        raise InputError(f"{path}: holds a number of thousands of digits: fix the file") from None
     if not isinstance(value, kind):
-        raise InputError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}: mend the file")
+        raise InputError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}: fix the file")
     return value
 
 
