@@ -467,9 +467,10 @@ BLOCK = Exercise(
                        "zh": "层直接读了 x。它们读的应该是归一化后的副本：attn(norm1(x))，mlp(norm2(x))。"},
                       lambda x, n1, a, n2, m: x + a(x) + m(x + a(x))),
         Misconception("one-norm-used-twice",
-                      {"en": "norm1 stands before both layers. The MLP has a norm of its own with its own gain: norm2.",
-                       "zh": "两层前面都用了 norm1。MLP 有自己的归一化，增益也是自己的：norm2。"},
-                      lambda x, n1, a, n2, m: block(x, n1, a, n1, m)),
+                      {"en": "norm1 is in front of the MLP (of both layers, or the two norms are swapped). The MLP has a norm of its own "
+                             "with its own gain: norm2; norm1 belongs to attention.",
+                       "zh": "MLP 前面用了 norm1（两层都用了它，或者两个归一化用反了）。MLP 有自己的归一化，增益也是自己的：norm2；norm1 属于注意力。"},
+                      lambda x, n1, a, n2, m: block(x, n1, a, n1, m), (lambda x, n1, a, n2, m: block(x, n2, a, n1, m),)),
         Misconception("side-by-side",
                       {"en": "Attention and MLP both read the old x. That is a parallel block; here the MLP reads the stream "
                              "after attention has added to it.",

@@ -91,7 +91,7 @@ SIMILARITY = Exercise(
                                     "zh": "先把字母变成小写，把空白折叠成一个空格，再切分。"},
               lambda rng: [("Ab cd", "ab cd", 2), ("ab  cd\n", " ab cd", 3), ("The  CAT\tsat", "the cat\n\nSat ", 4),
                            ("Oslo 是挪威的首都", "\r\noslo\t是挪威的首都", 3), ("ÉTÉ \r\n МИР", "été мир", 2),
-                           ("a b", "ab", 2), ("\t It's\n", "it's", 2)]),
+                           ("a b", "ab", 2), ("\t It's\n", "it's", 2), ("Oslo!", "Oslo", 3), ("a.b", "ab", 2)]),
         Check("short-texts", 1, {"en": "A text shorter than n is its own only n-gram; two empty texts are alike (1).",
                                  "zh": "比 n 短的文本本身就是它唯一的 n 元组；两段空文本是相同的（1）。"},
               lambda rng: [("", "", 2), ("玉山", "玉山", 5), ("ab", "abc", 5), ("", "abc", 2), (" \n", "", 3),

@@ -205,7 +205,7 @@ COUNTING = Exercise(
     (
         Check("matrices", 1, {"en": "An adapter beside a matrix (out, in) has A, (rank, in), and B, (out, rank).",
                               "zh": "矩阵 (out, in) 旁边的适配器有 A (rank, in) 和 B (out, rank)。"},
-              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2),
+              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2), ({"blocks.0.mlp.up.weight": (3, 2)}, 5),
                            ({"blocks.0.mlp.up.weight": (int(rng.integers(9, 14)), 5), "blocks.1.attn.out.weight": (7, 5)}, 3)]),
         Check("vectors", 1, {"en": "Norms and biases get no adapter, but they belong to the full model.",
                              "zh": "归一化和偏置没有适配器，但它们属于整个模型。"},

@@ -56,12 +56,12 @@ LANG = Exercise(
                            (drawn(rng, ZH, 6) + "Wifi" + drawn(rng, ZH, 6),), ("玉 " + drawn(rng, EN, 6),)]),
         Check("four-times", 1, {"en": "Exactly four times as many is enough.", "zh": "正好四倍就算。"},
               lambda rng: [("Wifi密码不对",), ("say 早 to my friend",), (drawn(rng, ZH, 8) + " my friend",),
-                           (drawn(rng, ZH, 4) + "a b c d",), ("\u9fa6\u9fd5\u9ffe\u9fff Wifi",), (drawn(rng, ZH, 3) + " Wifi",), ("say 早 to me",)]),
+                           (drawn(rng, ZH, 4) + "a b c d",), ("\u9fa6\u9fd5\u9ffe\u9fff Wifi",), (drawn(rng, ZH, 3) + " Wifi",), (drawn(rng, ZH, 9) + " my friend",), ("玉 and " + drawn(rng, EN, 4),), ("say 早 to me",)]),
         Check("other-letters", 1, {"en": "Letters of other alphabets, apostrophes and digits are no letters A to Z and end a word; "
                                          "Chinese is U+4E00 to U+9FFF and nothing else.",
                                    "zh": "别的字母、撇号和数字都不是 A 到 Z，会把单词断开；汉字只指 U+4E00 到 U+9FFF。"},
               lambda rng: [("été",), ("Мир — мир",), ("「」、。",), ("かな カナ ㄅ",), ("㐀㐀㐀㐀 Wifi 豈〇々",), ("ＡＢＣ 山",), ("do 8it 9and 山山山山山 a1b",), ("ÉÉ Мир été 山山山山",),
-                           ("don't 山山山山山山山山",), ("a_b 山山山山",)]),
+                           ("don't 山山山山山山山",), ("a_b 山山山山",)]),
     ),
     (
         Misconception("letters-against-characters",

@@ -80,7 +80,7 @@ def unlikely(rng, b: int, t: int, v: int):
     """Large logits whose targets are the least likely tokens."""
     logits = 100 * normal(rng, b, t, v)
     targets = logits.argmin(-1)
-    return logits.scatter_add(-1, targets.unsqueeze(-1), torch.full((b, t, 1), -300.0)), targets, torch.ones(b, t)
+    return logits.scatter_add(-1, targets.unsqueeze(-1), torch.full((b, t, 1), -1200.0)), targets, torch.ones(b, t)
 
 
 def no_answer(rng):

@@ -118,7 +118,8 @@ RENAME = Exercise(
                                                "result.",
                                          "zh": "没有规则适用的权重要列为未知；新名字是 None 的权重两个结果里都没有。"},
               lambda rng: [({"zeta.weight": normal(rng, 2), "alpha.weight": normal(rng, 2)}, [("h.", "blocks.", False)]),
-                           strangers(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)])]),
+                           strangers(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)]),
+                           ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False), ("wte", "tok_emb", False)])]),
     ),
     (
         Misconception("only-the-first-rule",
@@ -364,10 +365,10 @@ def quantised(
 def rows_of(rng, n: int, m: int, sign: int = 1) -> Tensor:
     """Rows whose largest value is ±127 scales and whose others keep away from halves: no rounding is in doubt.
 
-    The parts beyond a whole number are at least 0.1 and some above 0.5; row i has a scale of its own.
+    The parts beyond a whole number are at least 0.1 and some just above 0.5; row i has a scale of its own.
     """
     whole = rng.integers(-100, 100, (n, m))
-    part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.4, (n, m)), rng.uniform(0.6, 0.9, (n, m)))
+    part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.47, (n, m)), rng.uniform(0.53, 0.9, (n, m)))
     values = whole + part
     values[:, 0], values[:, 1], values[:, 2] = 90.7 * sign, -80.8 * sign, 127 * sign
     scales = np.array([2.0 ** -(3 + i) for i in range(n)])[:, None]
@@ -428,8 +429,8 @@ QUANTISE = Exercise(
                        "zh": "你沿着列取了缩放系数。应该每一行（这一层的一个输出）一个：沿轴 1 取最大值。"},
                       lambda w: (torch.round(w / (w.abs().amax(0) / 127)).to(torch.int8), w.abs().amax(0) / 127)),
         Misconception("division-by-zero",
-                      {"en": "A row of zeros is divided by 0, which gives NaN. Its scale is 1 by definition.",
-                       "zh": "全零的行除以了 0，得到 NaN。按规定它的缩放系数是 1。"},
+                      {"en": "A row of zeros gets the scale 0 (or nearly), and 0 / 0 is NaN. By definition its scale is 1.",
+                       "zh": "全零的行缩放系数成了 0（或接近 0），而 0 / 0 是 NaN。按规定它的缩放系数是 1。"},
                       lambda w: quantised(w, zero=False)),
     ),
     same_and_typed("int8", None),
