@@ -109,9 +109,11 @@ def near_miss(got: Any, expected: Any) -> str | None:
     one, other = numbers(got), numbers(expected)
     if one is None or other is None or one.size != other.size or not one.size:
         return None
-    if same(one.ravel(), other.ravel()):
-        return "type" if one.shape == other.shape else "shape"
-    return "axes" if any(same(turned, other) for turned in with_axes_swapped(one)) else None
+    if same(one, other):
+        return "type"
+    if any(same(turned, other) for turned in with_axes_swapped(one)):
+        return "axes"
+    return "shape" if same(one.ravel(), other.ravel()) else None
 
 
 def with_axes_swapped(array: np.ndarray) -> list[np.ndarray]:

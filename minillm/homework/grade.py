@@ -3,7 +3,7 @@
 import copy
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def explain(
             message = found[0].message if len(found) == 1 else either(found[0].message, found[1].message)
             names = (found[0].name, None) if known is exercise.misconceptions else (None, found[0].name)
             return *names, message
-    return None, *everyday_slip(pool, wrong)
+    return None, *everyday_slip(trials, wrong)
 
 
 def that_explain(
@@ -136,17 +136,18 @@ def that_explain(
 ) -> list[Misconception]:
     """Those that reproduce every result of the pool, the right ones too. Where some of them reproduce the results
     of the later checks as well, these alone."""
-    found = [one for one in known if all(is_explained(one, exercise, trial) for trial in pool)]
-    whole = [one for one in found if all(is_explained(one, exercise, trial) for trial in trials)]
+    found = [one for one in known if is_explained(one, exercise, *pool)]
+    whole = [one for one in found if is_explained(one, exercise, *trials)]
     return list({one.name: one for one in reversed(whole or found)}.values())[::-1]  # one of each name, the first
 
 
-def is_explained(misconception: Misconception, exercise: Exercise, trial: Trial) -> bool:
-    """Whether a function with this misconception does what the student's did: the same output or error."""
-    return any(does_the_same(wrong, exercise, trial) for wrong in (misconception.wrong, *misconception.also))
+def is_explained(misconception: Misconception, exercise: Exercise, *trials: Trial) -> bool:
+    """Whether a function with this misconception does all that the student's did: the same outputs and errors."""
+    functions = (misconception.wrong, *misconception.also)
+    return any(all(does_the_same(function, exercise, trial) for trial in trials) for function in functions)
 
 
-def does_the_same(wrong, exercise: Exercise, trial: Trial) -> bool:
+def does_the_same(wrong: Callable, exercise: Exercise, trial: Trial) -> bool:
     try:
         output = wrong(*copy.deepcopy(trial.arguments))
     except Exception as error:
@@ -162,14 +163,18 @@ def is_same_error(error: Exception, said: str) -> bool:
     return kind == type(error).__name__ and (kind != "RuntimeError" or words[0] == words[1])
 
 
-def everyday_slip(pool: list[Trial], wrong: list[Trial]) -> tuple[str | None, Text | None]:
+def everyday_slip(trials: list[Trial], wrong: list[Trial]) -> tuple[str | None, Text | None]:
     """(name, sentence) of a slip that any exercise can have; (None, None) for none."""
     first = wrong[0]
     if first.outcome.status != "done":
         return of_error(first.outcome)
-    if all(trial.outcome.value is None and trial.outcome.status == "done" for trial in wrong):
-        return returned_nothing(always=len(wrong) == len(pool))
+    if all(is_nothing(trial.outcome) for trial in wrong):
+        return returned_nothing(always=all(is_nothing(trial.outcome) for trial in trials))
     how = near_miss(first.outcome.value, first.expected)
     if how and all(near_miss(t.outcome.value, t.expected) == how for t in wrong):
         return of_nearly_right(how, first.outcome.value, first.expected)
     return None, None
+
+
+def is_nothing(outcome: Outcome) -> bool:
+    return outcome.status == "done" and outcome.value is None

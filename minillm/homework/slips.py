@@ -45,10 +45,31 @@ ERRORS: tuple[tuple[str, str, Text], ...] = (
     (r"UnboundLocalError: .*variable '(\w+)'", "used-before-it-is-set",
      {"en": "`{0}` is used before it has a value: on this input no line that sets it has run.",
       "zh": "`{0}` 还没有值就被用了：对这个输入，给它赋值的那一行没有执行。"}),
-    (r"(?:TypeError: unsupported operand type|AttributeError: ').*'?NoneType'?", "none-in-between",
-     {"en": "You go on with None. It comes from a function without `return`, or from a method that changes its object in "
-            "place and returns None (`list.append`, `list.sort`).",
-      "zh": "你在拿 None 继续算。它来自没有 `return` 的函数，或者原地修改、返回 None 的方法（`list.append`、`list.sort`）。"}),
+    (r"(?:TypeError|AttributeError): .*NoneType", "none-in-between",
+     {"en": "You go on with None. It is an argument that may be None, or what a function without `return` gives, or a "
+            "method that changes its object in place (`list.append`, `list.sort`).",
+      "zh": "你在拿 None 继续算。它可能是允许为 None 的参数，也可能来自没有 `return` 的函数，或者原地修改的方法"
+            "（`list.append`、`list.sort` 返回的是 None）。"}),
+    (r"IndexError: (?:.*index out of range|index \S+ is out of)", "past-the-end",
+     {"en": "You read a place that is not there: places are counted from 0, the last one is the length less one. On this "
+            "input something may also be empty.",
+      "zh": "你读了不存在的位置：位置从 0 数起，最后一个是长度减一。对这个输入，也可能有什么是空的。"}),
+    (r"KeyError: (.*)", "no-such-key",
+     {"en": "A dictionary has no key {0}: test with `in` first, or use `.get(key, default)`.",
+      "zh": "字典里没有键 {0}：先用 `in` 判断，或者用 `.get(键, 默认值)`。"}),
+    (r"ZeroDivisionError: ", "division-by-zero",
+     {"en": "You divide by 0 on this input: what is the answer when there is nothing to divide by?",
+      "zh": "对这个输入你除以了 0：没有东西可除时，答案应该是什么？"}),
+    (r"ValueError: (?:max|min)\(\) .*empty", "largest-of-nothing",
+     {"en": "You take the largest or smallest of nothing: on this input the list is empty. `default=` says what then.",
+      "zh": "你对空的列表取了最大或最小值：对这个输入它是空的。`default=` 可以规定这时的结果。"}),
+    (r"RecursionError: ", "endless-recursion",
+     {"en": "Your function calls itself without end: which call should be the last?",
+      "zh": "你的函数无止境地调用自己：哪一次调用应该是最后一次？"}),
+    (r"(?:RuntimeError: Boolean value of Tensor|ValueError: The truth value of an array)", "truth-of-many",
+     {"en": "You ask whether a whole array is true (`if`, `and`, `or`, `not`, `in`). Combine truth values with `&`, `|` and `~`, "
+            "or ask `.any()` or `.all()`.",
+      "zh": "你在问一整个数组是真是假（`if`、`and`、`or`、`not`、`in`）。真假数组要用 `&`、`|`、`~` 组合，或者用 `.any()`、`.all()`。"}),
     (r"TypeError: (.+) is nothing that can be compared", "no-answer-type",
      {"en": "Your function returns a value of type {0}. Return arrays, numbers, text or lists.",
       "zh": "你的函数返回了 {0} 类型的值。请返回数组、数、文本或列表。"}),
@@ -63,7 +84,7 @@ ERRORS: tuple[tuple[str, str, Text], ...] = (
       "zh": "两个大小对不上的张量在逐个元素运算。把两个形状打印出来看看。沿某个轴求平均、求和或取最大值之后，这个轴往往就没有了："
             "`keepdim=True`（numpy 里是 `keepdims=True`）可以把它留住。"}),
     (r"RuntimeError: (?:mat1 and mat2 shapes|Expected size for first two dimensions|size mismatch"
-     r"|The size of tensor .* matrix)|ValueError: matmul", "product-does-not-fit",
+     r")|ValueError: matmul", "product-does-not-fit",
      {"en": "The two factors of a matrix product do not fit: the last axis of the left one must be as long as the last but "
             "one of the right one. Print both shapes; is a transpose missing, or one too many?",
       "zh": "矩阵乘法的两个因子对不上：左边的最后一个轴要和右边的倒数第二个轴一样长。把两个形状打印出来：是少了转置，还是多了一个？"}),

@@ -28,6 +28,7 @@ from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Outcome
 from tests.graders.legal import INPUTS
 from tests.graders.mutants import Mutant, mutants
+from tests.graders.table import write_part
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1)
@@ -69,7 +70,8 @@ def call(function: Callable, arguments: tuple) -> Outcome:
     sent = [child.encode(a) for a in arguments]
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
-        value = child.decode(child.encode(function(*given)))
+        with np.errstate(all="ignore"):
+            value = child.decode(child.encode(function(*given)))
         return Outcome("done", value, changed=tuple(child.changed(given, sent)))
     except TooLong:
         return Outcome("time")
@@ -128,12 +130,14 @@ class Judge:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def tally(lesson: Lesson, exercise: Exercise, every: int = 1) -> Tally:
-    """Judge the mutants of both right solutions, or every so many of them."""
-    judging, verdicts = Judge(lesson, exercise), []
+def tally(lesson: Lesson, exercise: Exercise, every: int = 1, judging: Judge | None = None) -> Tally:
+    """Judge the mutants of both right solutions, or one in `every`."""
+    judging, verdicts = judging or Judge(lesson, exercise), []
     for solution in ("solution.py", "another.py"):
         source = (HERE / lesson.folder / solution).read_text(encoding="utf-8")
-        verdicts += [(judging.verdict(m.source), m) for m in mutants(source, exercise.name)[::every]]
+        verdicts += [
+            (judging.verdict(m.source), m) for m in mutants(source, exercise.name)[lesson.number % every :: every]
+        ]
     found = [verdict for verdict, _ in verdicts]
     return Tally(len(found) - found.count(1) - found.count(2), found.count(1), tuple(m for v, m in verdicts if v == 2))
 
@@ -143,23 +147,53 @@ def prepare() -> None:
     signal.signal(signal.SIGALRM, interrupt)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    np.seterr(all="ignore")
+
+
+PART = """## Mutants
+
+Written by `python -m tests.graders.survivors`. Every right solution is changed by one small slip at a time (operators,
+comparisons, constants, axes, ranges and slices by one, order, dropped statements, calls and keywords, arguments
+overwritten in place). A mutant that the checks let pass is tried on {n_legal} legal inputs which they do not know: it
+survives if it differs from the reference on any of them, and is no mistake if it does not.
+
+{total} mutants: {same} are no mistakes, {caught} of the other {wrong} are caught ({share:.2f} %).
+
+| exercise | caught | no mistake | survivors |
+|---|---|---|---|
+{rows}
+
+{survivors}
+"""
+
+
+def part(found: dict[tuple[int, str], Tally]) -> str:
+    """What GRADERS.md says of the mutants."""
+    caught, same = (sum(getattr(t, name) for t in found.values()) for name in ("caught", "same"))
+    wrong = caught + sum(len(t.survivors) for t in found.values())
+    rows = [
+        f"| `{name}` ({number}) | {t.caught} | {t.same} | {len(t.survivors)} |" for (number, name), t in found.items()
+    ]
+    lines = [
+        f"- `{name}` ({number}): `{m.before}` → `{m.after}`" for (number, name), t in found.items() for m in t.survivors
+    ]
+    return PART.format(n_legal=N_LEGAL, total=wrong + same, same=same, caught=caught, wrong=wrong, share=100 * caught / max(1, wrong),
+                       rows="\n".join(rows), survivors="\n".join(lines) or "No mutant survives.")  # fmt: skip
 
 
 def main(number: int | None = None, name: str | None = None) -> None:
     prepare()
-    total = [0, 0, 0]
+    found = {}
     for lesson in all_lessons():
         for exercise in lesson.exercises:
             if number in (None, lesson.number) and name in (None, exercise.name):
-                found = tally(lesson, exercise)
-                total = [a + b for a, b in zip(total, (found.caught, found.same, len(found.survivors)), strict=True)]
-                print(f"{lesson.number:02} {exercise.name}: {found.caught} caught, {found.same} the same on all legal inputs, "
-                      f"{len(found.survivors)} survivors", flush=True)  # fmt: skip
-                for mutant in found.survivors:
+                one = found[lesson.number, exercise.name] = tally(lesson, exercise)
+                print(f"{lesson.number:02} {exercise.name}: {one.caught} caught, {one.same} no mistakes", flush=True)
+                for mutant in one.survivors:
                     print(f"    {mutant.before}\n    -> {mutant.after}", flush=True)
-    caught, same, left = total
-    print(f"{caught} of {caught + left} caught ({100 * caught / max(1, caught + left):.1f} %); {same} are no mistakes")
+    text = part(found)
+    print(text)
+    if number is None:
+        write_part("## Mutants", text)
 
 
 if __name__ == "__main__":
