@@ -140,10 +140,21 @@ def is_encoded(value, before):
         return False
 
 
+def load_before_the_boundary(request):
+    """What torch.optim and torch.utils.checkpoint load at their first call: behind the boundary they could not.
+
+    Only where the file speaks of them: it takes a second.
+    """
+    text = "".join(request["cells"]) if "cells" in request else decode(request["source"]).decode("latin-1")
+    if "optim" in text or "checkpoint" in text:
+        import torch._dynamo  # noqa: F401
+
+
 def answer(request, offered):
     """Load the file and call its functions: {loaded: a fault or None, results: one a call, printed}."""
     path = os.path.join(request["folder"], "homework.py")
     calls = [(name, [decode(a) for a in arguments]) for name, arguments in request["calls"]]
+    load_before_the_boundary(request)
     limit(request["seconds"], request["bytes"])
     os.chdir(request["folder"])
     module = types.ModuleType("homework")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minillm.homework.exercise import Exercise, Lesson
-from minillm.homework.grade import FAULTS, Failure, Result, grade
+from minillm.homework.grade import Failure, Result, grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.roster import Person
 from minillm.homework.sandbox import Outcome, Sandbox
+from minillm.homework.slips import FAULTS
 from minillm.homework.submissions import Found, Submission, read_folder
 from minillm.plumbing.files import InputError
 
