@@ -355,11 +355,15 @@ def test_the_filter_knows_both_processors(monkeypatch):
     assert np.ptp(list(lengths.values())) > 0 and max(lengths.values()) < 4096
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
 def test_the_project_is_in_no_folder_that_may_be_read(tmp_path):
     project = tmp_path / "lib/site-packages/minillm"
     for path in (project, tmp_path / "lib/site-packages/torch", tmp_path / "lib/site-packages/minillm-0.1.dist-info"):
         path.mkdir(parents=True)
+    (tmp_path / "checkout/minillm").mkdir(parents=True)
+    (tmp_path / "lib/site-packages/linked").symlink_to(tmp_path / "checkout")
     readable = isolation.readable_paths([str(tmp_path / "lib/site-packages")], [str(project)])
+    assert not any(Path(path).name == "linked" for path in readable)
     assert str(tmp_path / "lib/site-packages/torch") in readable
     assert not any("minillm" in Path(path).name for path in readable)
     assert not any(str(project).startswith(path + os.sep) for path in readable)

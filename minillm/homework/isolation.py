@@ -19,7 +19,7 @@ import site
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same numbers on every processor
@@ -73,7 +73,19 @@ def can_be_nobody() -> bool:
         return False
     needed = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
     folders = {folder for path in needed for folder in (path, *map(str, Path(path).parents))}
-    return all(os.stat(folder).st_mode & 0o005 == 0o005 for folder in folders)
+    return all(os.stat(folder).st_mode & 0o005 == 0o005 for folder in folders) and works(become_nobody)
+
+
+def works(action: Callable[[], None]) -> bool:
+    """Whether a process can do this, tried in one of its own."""
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
 
 
 # --------------------------------------------------------------------------------------------------- files
@@ -86,7 +98,8 @@ def readable_paths(libraries: Iterable[str], hidden: Iterable[str]) -> list[str]
     """
     schemes = [sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     packages = {*schemes[2:], *libraries, *site.getsitepackages()}
-    shared = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", os.path.join(sys.base_prefix, "lib"), "/etc/ld.so.cache",
+    shared = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", os.path.join(sys.base_prefix, "lib"),
+              os.path.join(sys.base_prefix, "DLLs"), "/etc/ld.so.cache",
               "/usr/share/zoneinfo", "/dev/null", "/dev/urandom"]  # fmt: skip
     secret = {os.path.realpath(path) for path in hidden}
     for folder in (*packages, "/usr/lib/python3/dist-packages"):
@@ -94,10 +107,10 @@ def readable_paths(libraries: Iterable[str], hidden: Iterable[str]) -> list[str]
     left, found = [os.path.realpath(path) for path in (*schemes, *packages, *shared)], set()
     while left:
         path = left.pop()
-        if path in secret or not os.path.exists(path):
-            continue
+        if path in secret or os.path.islink(path) or not os.path.exists(path):
+            continue  # what a link leads to is listed by its own name, if at all
         if any(s.startswith(path.rstrip(os.sep) + os.sep) for s in secret):
-            left += [os.path.join(path, name) for name in os.listdir(path) if not os.path.islink(path)]
+            left += [os.path.join(path, name) for name in os.listdir(path)]
         else:
             found.add(path)
     return sorted(found)

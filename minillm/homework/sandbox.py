@@ -105,6 +105,8 @@ class Sandbox:
         """End the server: without requests it ends all that is below it; else it is killed."""
         if self.server is None:
             return
+        if self.offered is None:  # nothing has run yet: no need to wait until it is ready
+            self.server.kill()
         with contextlib.suppress(OSError):
             self.server.stdin.close()
         try:
