@@ -58,7 +58,7 @@ def guard(readable):
             if writes or not path.startswith(allowed) or f"{os.sep}minillm{os.sep}" in path:
                 raise PermissionError(f"homework may not open {path}")
         elif event == "import" and arguments[0].partition(".")[0] == "minillm":
-            raise ImportError("homework is written on numpy and torch alone: minillm can not be imported")
+            raise ImportError("homework is written on numpy and torch alone: minillm cannot be imported")
         elif event.startswith(forbidden):
             raise PermissionError(f"homework may not use {event}")
 

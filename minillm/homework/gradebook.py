@@ -1,6 +1,7 @@
 """Grade a student's folder or a pile of them: all lessons, one lesson or one exercise."""
 
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from minillm.homework.exercise import Exercise, Lesson
 from minillm.homework.grade import Failure, Result, grade
 from minillm.homework.lessons import all_lessons
+from minillm.homework.plain import plain
 from minillm.homework.roster import Person
 from minillm.homework.sandbox import Outcome, Sandbox
 from minillm.homework.slips import FAULTS
@@ -81,19 +83,25 @@ def default_seeds() -> list[int]:
 
 
 def grade_safely(sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seeds: Sequence[int]) -> Result:
-    """`grade`, but a fault that a submission brings about costs this submission only."""
+    """`grade`, but a fault of ours that a submission brings about is reported and costs this submission only."""
     try:
         return grade(sandbox, file, lesson, exercise, seeds)
     except Exception as error:  # whatever a student's value made of the comparison
+        print(f"warning: {file.name}, {exercise.name}: {plain(repr(error))}: please report it", file=sys.stderr)
         checks = tuple(check.name for check in exercise.checks)
         outcome = Outcome("crash", None, type(error).__name__)
         failure = Failure(checks[0], None, FAULTS["crash"], (), None, outcome)
         return Result(lesson, exercise, "wrong", 0, checks, failure)
 
 
-def grade_submission(sandbox: Sandbox, submission: Submission, chosen: Chosen, seeds: Sequence[int]) -> Grades:
-    """The grades of one student; an exercise whose file is missing is to do."""
-    lessons = all_lessons()
+def grade_submission(
+    sandbox: Sandbox, submission: Submission, chosen: Chosen, seeds: Sequence[int], safely: bool = False
+) -> Grades:
+    """The grades of one student; an exercise whose file is missing is to do.
+
+    `safely`, as one of many: what goes wrong with this submission is no fault of the others.
+    """
+    lessons, grade_one = all_lessons(), grade_safely if safely else grade
     found = {lesson.number: submission.find(lesson, lessons) for lesson, _ in unique(chosen)}
     results = []
     for lesson, exercise in chosen:
@@ -101,7 +109,7 @@ def grade_submission(sandbox: Sandbox, submission: Submission, chosen: Chosen, s
         if file is None:
             results.append(Result(lesson, exercise, "todo", 0))
         else:
-            results.append(grade_safely(sandbox, file.path, lesson, exercise, seeds))
+            results.append(grade_one(sandbox, file.path, lesson, exercise, seeds))
     return Grades(submission.student, tuple(results), found)
 
 

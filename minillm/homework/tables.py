@@ -116,16 +116,13 @@ BOOK = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
 xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">\
 <sheets><sheet name="grades" sheetId="1" r:id="rId1"/></sheets></workbook>"""
 SHEET = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
-<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData></worksheet>"""
+<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">\
+<sheetData>{rows}</sheetData></worksheet>"""
 
 
 def workbook(rows: Sequence[Row]) -> bytes:
     """An Excel workbook of one sheet: numbers as numbers, text as text (never as a formula)."""
-    lines = []
-    for row in rows:
-        cells = (f"<c><v>{value}</v></c>" if isinstance(value, int | float) else
-                 f'<c t="inlineStr"><is><t xml:space="preserve">{escape(plain(str(value)))}</t></is></c>' for value in row)  # fmt: skip
-        lines.append(f"<row>{''.join(cells)}</row>")
+    lines = [f"<row>{''.join(map(sheet_cell, row))}</row>" for row in rows]
     parts = {
         "[Content_Types].xml": TYPES,
         "_rels/.rels": RELATIONS.format(kind="officeDocument", target="xl/workbook.xml"),
@@ -138,3 +135,9 @@ def workbook(rows: Sequence[Row]) -> bytes:
         for name, content in parts.items():
             archive.writestr(name, content)
     return packed.getvalue()
+
+
+def sheet_cell(value: object) -> str:
+    if isinstance(value, int | float):
+        return f"<c><v>{value}</v></c>"
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(plain(str(value)))}</t></is></c>'
