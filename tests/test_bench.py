@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import count
 from statistics import median
 from types import SimpleNamespace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -17,10 +18,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from minillm.__main__ import main
+from minillm.commands.bench import Bench
 from minillm.generate import Sampling, generate
 from minillm.gpt import GPT, token_losses
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.measure.bench import children, growth, machine, models, plain_gpt, rows, steps, texts
+from minillm.measure.bench import children, growth, machine, models, plain_gpt, rows, runner, steps, texts
 from minillm.measure.bench.machine import Ceilings, Work
 from minillm.measure.bench.plan import Plan, Shape, quick
 from minillm.measure.bench.rows import OURS, Row, compare, exponent, paired_ratio, show, show_table, take_turns
@@ -190,7 +192,7 @@ def test_the_plain_gpt_computes_what_ours_does(shape):
     assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in ours.parameters())
 
 
-class BiasedMLP(plain_gpt.PlainBlock):
+class ExactGELU(plain_gpt.PlainBlock):
     """GELU itself instead of GPT-2's approximation of it."""
 
     def forward(self, x):
@@ -198,7 +200,7 @@ class BiasedMLP(plain_gpt.PlainBlock):
         return x + self.mlp["down"](nn.functional.gelu(self.mlp["up"](self.norm2(x))))
 
 
-class WithoutScale(plain_gpt.PlainAttention):
+class Scaled(plain_gpt.PlainAttention):
     def forward(self, x):
         return super().forward(x) * 1.001
 
@@ -214,7 +216,7 @@ class WithoutGradient(plain_gpt.PlainBlock):
 
 @pytest.mark.parametrize(
     ("part", "wrong", "says"),
-    [("PlainBlock", BiasedMLP, "logits"), ("PlainAttention", WithoutScale, "logits"),
+    [("PlainBlock", ExactGELU, "logits"), ("PlainAttention", Scaled, "logits"),
      ("PlainBlock", WithoutGradient, "gradients: .*")],
 )  # fmt: skip
 def test_a_wrong_baseline_gets_no_time(part, wrong, says, monkeypatch):
@@ -272,8 +274,8 @@ def test_a_peer_that_says_something_else_gets_no_time():
 
 
 def test_tokenizers_must_cut_alike():
-    texts.check_same_cuts(300, 1000, 300, 1010)
-    for their_size, their_tokens in ((299, 1000), (300, 1011), (300, 989)):
+    texts.check_same_cuts(300, 1000, 303, 1010)
+    for their_size, their_tokens in ((296, 1000), (304, 1000), (300, 1011), (300, 989)):
         with pytest.raises(Unequal, match="tokenizers: "):
             texts.check_same_cuts(300, 1000, their_size, their_tokens)
 
@@ -474,5 +476,17 @@ def test_only_the_command_uses_the_benchmark_and_only_it_the_peers():
     assert all(name.startswith("minillm.measure.bench") for name in peers)
 
 
-def test_the_prefixes_and_the_head_fit_the_columns():
+def test_the_command_offers_every_part():
+    choices = get_args(get_args(get_type_hints(Bench)["parts"])[0])
+    assert set(choices) == {*PARTS, "all"}
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.5, False), (None, False), (1.26, True)])
+def test_a_busy_machine_is_announced(load, said, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "describe", lambda: {"load_before": load})
+    run_bench([], quick())
+    assert ("keep 1.3 cores busy" in capsys.readouterr().err) == said
+
+
+def test_every_cell_has_its_head():
     assert len(rows.HEAD) == len(rows.WIDTHS) == len(Row("a", "b", "c").cells())

@@ -91,6 +91,8 @@ def draw_growth(rows: Sequence[Row], path: Path) -> None:
         for row in (row for row in grown if row.case == case):
             sizes, seconds = zip(*row.points, strict=True)
             one.loglog(sizes, seconds, marker="o", label=f"{row.who}: size^{median(row.values):.2f}")
+        one.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=8)
+        one.tick_params(axis="x", which="minor", labelbottom=False)
         one.set(title=case, ylabel="seconds")
         one.grid(alpha=0.3, which="both")
         one.legend(fontsize=8)

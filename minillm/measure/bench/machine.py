@@ -97,7 +97,7 @@ class Ceilings:
 
 def measure_ceilings(repeat: int, size: int = 1024, touched: tuple[int, ...] = (1 << 21, 1 << 24, 1 << 29),
                      least_seconds: float = 0.2) -> tuple[Ceilings, list[Row]]:  # fmt: skip
-    """Matrix products of `size` x `size`, and copies that touch so many bytes, on one core and on all."""
+    """Matrix products of `size` x `size`, and copies that touch this many bytes, on one core and on all."""
     rows: list[Row] = []
 
     def best(case: str, unit: str, work: Part) -> float:

@@ -13,7 +13,7 @@ from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig, gpt2_config
 from minillm.measure.bench.children import busy_processes, in_child, peak_bytes
 from minillm.measure.bench.machine import Ceilings, Work, package, usable_cores
-from minillm.measure.bench.plain_gpt import plain_optimizer
+from minillm.measure.bench.plain_gpt import PlainGPT, plain_optimizer
 from minillm.measure.bench.plan import Plan, Shape
 from minillm.measure.bench.rows import OURS, Row, compare, paired_ratio, take_turns
 from minillm.measure.bench.steps import (
@@ -26,7 +26,6 @@ from minillm.measure.bench.steps import (
     check_equal,
     contenders,
     multiplied_weights,
-    plain_like,
     random_batch,
     rough_gpt,
     seconds_of_ours,
@@ -95,13 +94,12 @@ def peak_of_steps(who: str, sizes: Sequence[int]) -> int:
 
 def two_steps(who: str, shape: Shape) -> None:
     """Make a model and update it twice."""
-    batch, ours = random_batch(shape), GPT(gpt2_config(**shape.sizes))
+    batch, config = random_batch(shape), gpt2_config(**shape.sizes)
     if who == PLAIN:
-        plain = plain_like(ours)
-        del ours
+        plain = PlainGPT(config)
         seconds_of_plain(plain, batch, plain_optimizer(plain), steps=1)
     else:
-        seconds_of_ours(ours, batch, step_config("fp32" if who == OURS_FP32 else "auto"), steps=1)
+        seconds_of_ours(GPT(config), batch, step_config("fp32" if who == OURS_FP32 else "auto"), steps=1)
 
 
 # ------------------------------------------------------------------------------------------------ generate

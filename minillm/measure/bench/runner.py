@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Plan, Ceilings], Iterator[Row]]] = {
     "memory": memory_part,
     "growth": growth_part,
 }
+BUSY = 0.5  # processes that wait for a core, averaged over a minute
 
 
 def run_bench(parts: Sequence[str], plan: Plan, json: Path | None = None) -> list[Row]:
@@ -34,6 +35,10 @@ def run_bench(parts: Sequence[str], plan: Plan, json: Path | None = None) -> lis
         if json.is_dir():
             raise InputError(f"{json}: is a folder: name a file for --json")
     about = describe()
+    if (about["load_before"] or 0) > BUSY:
+        note(
+            f"other processes keep {about['load_before']:.1f} cores busy: these figures are not those of a quiet machine"
+        )
     note("the machine's ceilings …")
     ceilings, rows = measure_ceilings(plan.repeat, plan.product, plan.touched, plan.least_seconds)
     for part in parts:

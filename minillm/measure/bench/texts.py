@@ -68,7 +68,8 @@ def training_rows(case: str, texts: Sequence[str], tokenizer: Tokenizer, plan: P
         if installed:
             check_same_cuts(len(tokenizer.ranks), sum(map(len, map(tokenizer.encode, texts))), *theirs()[1:])
             turns[TOKENIZERS] = lambda: theirs()[0]
-        yield from compare("tokenizer", case, "s", take_turns(turns, plan.repeat))
+        notes = {OURS: f"{len(tokenizer.ranks):,} tokens learned"}
+        yield from compare("tokenizer", case, "s", take_turns(turns, plan.repeat), notes=notes)
     if not installed:
         yield Row("tokenizer", case, TOKENIZERS, note="not installed")
 
@@ -101,9 +102,9 @@ def check_same_cuts(own_size: int, own_tokens: int, their_size: int, their_token
     """Raise Unequal unless both learned as many tokens and cut the text into as many, up to a hundredth.
 
     The merges themselves differ: of pairs that are equally frequent, ours takes the one that comes first in the
-    text, theirs the one with the lowest ids.
+    text, theirs the one with the lowest ids. So a text may run out of pairs a few tokens sooner for one of them.
     """
-    if own_size != their_size:
+    if abs(their_size - own_size) > MOST_APART * own_size:
         raise Unequal(f"tokenizers: {their_size} tokens learned instead of {own_size}")
     if abs(their_tokens - own_tokens) > MOST_APART * own_tokens:
         raise Unequal(f"tokenizers: the text is {their_tokens} tokens instead of {own_tokens}")
