@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from minillm import training
 from minillm.__main__ import main
 from minillm.commands.bench import Bench
 from minillm.generate import Sampling, generate
@@ -318,6 +319,25 @@ def test_timed_steps_are_real_ones():
     assert max(losses) < start - 0.01
     # the rate falls in our loop and stays in the plain one; AdamW is the same
     assert abs(losses[0] - losses[1]) < start - max(losses)
+
+
+def test_the_plain_gpt_has_the_threads_of_pytorch_and_ours_one_in_each(monkeypatch):
+    threads = {"plain": set(), "ours": set()}
+    for module, name, who in ((steps, "plain_step", "plain"), (training, "token_losses", "ours")):
+
+        def watched(*arguments, real=getattr(module, name), who=who):
+            threads[who].add(torch.get_num_threads())
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, watched)
+    torch.set_num_threads(2)
+    try:
+        measures = contenders(TINY, 1e-9)
+        threads["ours"].clear()  # of the check of equality
+        take_turns(measures, repeat=2)
+    finally:
+        torch.set_num_threads(1)
+    assert threads == {"plain": {2}, "ours": {1}}
 
 
 def test_busy_processes_live_as_long_as_the_block(monkeypatch):
