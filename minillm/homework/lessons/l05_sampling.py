@@ -327,7 +327,7 @@ def last_largest(logits):
 
 
 def equal_best(rng, b, v):
-    """Logits whose largest value stands at two places of each row, neither of them first or last."""
+    """Logits whose largest value is at two places of each row, neither of them first or last."""
     logits = apart(rng, b, v)
     for row in logits:
         first, second = sorted(rng.choice(np.arange(v), 2, replace=False))
