@@ -370,7 +370,7 @@ def rows_of(rng, n: int, m: int, sign: int = 1) -> Tensor:
     whole = rng.integers(-100, 100, (n, m))
     part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.47, (n, m)), rng.uniform(0.53, 0.9, (n, m)))
     values = whole + part
-    values[:, 0], values[:, 1], values[:, 2] = 90.7 * sign, -80.8 * sign, 127 * sign
+    values[:, 0], values[:, 1], values[:, 2] = 90.53 * sign, -80.8 * sign, 127 * sign
     scales = np.array([2.0 ** -(3 + i) for i in range(n)])[:, None]
     return torch.from_numpy((values * scales).astype(np.float32))
 
