@@ -40,7 +40,10 @@ def describe(statement: ast.stmt) -> Statement:
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
         elif isinstance(node, ast.alias):
             bound.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        read -= bound  # its own variables; what it binds for others is its name
         bound = {statement.name}
     return statement, bound, read
 

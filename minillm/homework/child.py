@@ -12,6 +12,7 @@ import codecs
 import contextlib
 import io
 import json
+import linecache
 import os
 import select
 import signal
@@ -26,42 +27,11 @@ import torch
 
 from minillm.homework import isolation
 from minillm.homework.cells import module_of
-from minillm.homework.values import CALLABLES, MOST_BYTES, Linear, ToyModel, decode, encode  # noqa: F401
+from minillm.homework.frames import read_message, send
+from minillm.homework.values import Linear, ToyModel, decode, encode  # noqa: F401
 
 PRINTED = 2000  # characters kept of what the student's code prints
 ANSWER, DIED = b"A", b"D"  # of a message: what the student's process sent, or how it ended
-
-# ----------------------------------------------------------------------------------------------- messages
-
-
-def read_exactly(descriptor, size, deadline=None):
-    """This many bytes, fewer if the other side ends or the deadline passes. Returns (bytes, whether in time)."""
-    data = bytearray()
-    while len(data) < size:
-        if deadline is not None and not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            return data, False
-        part = os.read(descriptor, min(size - len(data), 1 << 20))
-        if not part:
-            break
-        data += part
-    return data, True
-
-
-def read_message(descriptor, deadline=None):
-    """(what `send` sent or None, whether in time)."""
-    head, in_time = read_exactly(descriptor, 8, deadline)
-    size = struct.unpack(">Q", head)[0] if len(head) == 8 else 0
-    if not 0 < size <= MOST_BYTES:
-        return None, in_time
-    data, in_time = read_exactly(descriptor, size, deadline)
-    return (data if len(data) == size else None), in_time
-
-
-def send(write, descriptor, data):
-    data = struct.pack(">Q", len(data)) + data
-    while data:
-        data = data[write(descriptor, data) :]
-
 
 # ---------------------------------------------------------------------------- the child: one submission
 
@@ -144,7 +114,14 @@ def read_source(data):
 def compiled(request, path, printed):
     """The student's file, or what is needed of the cells of a notebook, ready to run."""
     if "cells" not in request:
-        return builtins.compile(read_source(decode(request["source"])), path, "exec")
+        source = read_source(decode(request["source"]))
+        linecache.cache[path] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            path,
+        )  # for inspect: no file is there
+        return builtins.compile(source, path, "exec")
     module, faults = module_of(request["cells"], request["calls"][0][0] if request["calls"] else "")
     for fault_of_cell in faults:
         print(fault_of_cell, file=printed)

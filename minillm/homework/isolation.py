@@ -20,6 +20,7 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same numbers on every processor
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
@@ -62,9 +63,17 @@ def has_seccomp() -> bool:
 def layers() -> dict[str, str]:
     """What keeps files and system calls apart here: `files`: landlock, user (root becomes nobody) or "";
     `calls`: seccomp or ""."""
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    files = "landlock" if landlock_version() else "user" if root else ""
+    files = "landlock" if landlock_version() else "user" if can_be_nobody() else ""
     return {"files": files, "calls": "seccomp" if has_seccomp() else ""}
+
+
+def can_be_nobody() -> bool:
+    """Whether this is root of a Linux system whose Python and libraries everybody may read."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return False
+    needed = [os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "purelib")]
+    folders = {folder for path in needed for folder in (path, *map(str, Path(path).parents))}
+    return all(os.stat(folder).st_mode & 0o005 == 0o005 for folder in folders)
 
 
 # --------------------------------------------------------------------------------------------------- files

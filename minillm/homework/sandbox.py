@@ -18,13 +18,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from minillm.homework.frames import read_message, send
 from minillm.homework.plain import plain
 from minillm.homework.sources import SourceError, read_cells, read_student_file
 from minillm.plumbing.languages import Text
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-CHILD_FILES = ("child.py", "cells.py", "isolation.py", "values.py")  # all that the child process knows
+CHILD_FILES = ("child.py", "cells.py", "frames.py", "isolation.py", "values.py")  # all that the child process knows
 START = """import runpy, sys
 sys.path[:0] = sys.argv.pop(1).split("|")
 runpy.run_module("minillm.homework.child", run_name="__main__", alter_sys=True)"""
@@ -131,8 +132,6 @@ class Sandbox:
         clock = threading.Timer(seconds, self.server.kill)
         clock.start()
         try:
-            from minillm.homework.child import read_message
-
             return read_message(self.server.stdout.fileno())[0] or b""
         except OSError:
             return b""
@@ -145,8 +144,6 @@ class Sandbox:
             self._start()
         self.boundary()
         try:
-            from minillm.homework.child import send
-
             message = json.dumps(request | {"readable": self.offered["readable"]}).encode()
             send(os.write, self.server.stdin.fileno(), message)
             return self._read(4 * self.limits.seconds + 30)
@@ -191,13 +188,13 @@ def student_source(file: Path) -> dict:
 
 def read_reply(reply: bytes, count: int) -> tuple[list[Outcome], str]:
     """(an outcome for each of `count` calls, what was printed), whatever the message holds."""
-    from minillm.homework.values import check_size
+    from minillm.homework.values import check_answer
 
     if reply[:1] != b"A":
         return [Outcome("time" if reply == b"Dtime" else "crash")] * count, ""
     try:
         message = json.loads(reply[1:])
-        check_size(message)
+        check_answer(message)
         printed = plain(text(message["printed"], 2000), keep="\n\t")
         if message["loaded"] is not None:
             return [failed(message["loaded"], loaded=False)] * count, printed
@@ -232,6 +229,6 @@ def outcome(result: dict) -> Outcome:
     if result["status"] != "done":
         return failed(result)
     positions = result["changed"]
-    if not isinstance(positions, list) or len(positions) > 50 or any(type(i) is not int for i in positions):
+    if not isinstance(positions, list) or len(positions) > 50 or any(type(i) is not int or i < 0 for i in positions):
         raise TypeError("no positions of arguments")
     return Outcome("done", decode(result["value"]), changed=tuple(positions))

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tokenize
+from functools import lru_cache
 from pathlib import Path
 
 from minillm.plumbing.languages import Text
@@ -18,7 +19,11 @@ NOT_UTF8: Text = {"en": "your file is not UTF-8: save it as UTF-8", "zh": "文�
 
 
 class SourceError(Exception):
-    """A file that cannot be graded, in a sentence."""
+    """A file that cannot be graded: why, in both languages."""
+
+    def __init__(self, why: Text):
+        super().__init__(f"the file {why['en']}")
+        self.why = why
 
 
 def read_student_file(file: Path) -> bytes:
@@ -27,13 +32,14 @@ def read_student_file(file: Path) -> bytes:
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         if not stat.S_ISREG(os.lstat(file).st_mode):
-            raise SourceError("is no regular file")
+            raise SourceError({"en": "is no regular file", "zh": "不是普通文件"})
         with os.fdopen(os.open(file, os.O_RDONLY | flags), "rb") as opened:
             data = opened.read(most + 1)
     except OSError as error:
-        raise SourceError(f"cannot be read ({error.strerror})") from None
+        reason = error.strerror or "?"
+        raise SourceError({"en": f"cannot be read ({reason})", "zh": f"读不了（{reason}）"}) from None
     if len(data) > most:
-        raise SourceError(f"is larger than {most >> 20} MB")
+        raise SourceError({"en": f"is larger than {most >> 20} MB", "zh": f"大于 {most >> 20} MB"})
     return data
 
 
@@ -44,11 +50,21 @@ def read_cells(data: bytes) -> list[str]:
         sources = [c["source"] for c in cells if c["cell_type"] == "code"]
         return ["".join(s) if isinstance(s, list) else str(s) for s in sources]
     except (LookupError, TypeError, ValueError, RecursionError):
-        raise SourceError("is no notebook that can be read") from None
+        raise SourceError({"en": "is no notebook that can be read", "zh": "不是能读取的 notebook"}) from None
 
 
 def defined_functions(file: Path) -> frozenset[str]:
     """Names of the functions that a file defines, as far as its text shows: nothing is parsed or run here."""
+    try:
+        state = os.stat(file)
+    except OSError:
+        return frozenset()
+    return functions_in(file, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4096)
+def functions_in(file: Path, modified: int, size: int) -> frozenset[str]:
+    """The same of a file as it was then: a pile is asked once for each lesson."""
     try:
         data = read_student_file(file)
         if file.suffix.lower() == ".ipynb":

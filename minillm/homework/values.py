@@ -15,7 +15,8 @@ import re
 import numpy as np
 import torch
 
-MOST_BYTES = 16 << 20  # of one message
+from minillm.homework.frames import MOST_BYTES
+
 MOST_ITEMS = 400_000  # JSON values in one message
 MOST_KEYS = 20_000  # of a set or a dictionary: keys can be chosen to be slow to compare
 MOST_DEPTH = 100
@@ -132,8 +133,8 @@ def encode_array(array):
 # --------------------------------------------------------------------------------------------------- reading
 
 
-def check_size(value):
-    """Raises ValueError if a JSON value has too many parts or is nested too deeply."""
+def check_answer(value):
+    """Raises ValueError if a JSON value is no answer: too many parts, nested too deeply, or with a callable."""
     left, items = [(value, 0)], 0
     while left:
         inner, depth = left.pop()
@@ -141,6 +142,8 @@ def check_size(value):
         if depth > MOST_DEPTH or items > MOST_ITEMS:
             raise ValueError("too much or too deep for an answer")
         if isinstance(inner, dict):
+            if "call" in inner:
+                raise ValueError("callables are given to exercises and never come back")
             left += [(v, depth + 1) for v in inner.values()]
         elif isinstance(inner, list):
             left += [(v, depth + 1) for v in inner]
