@@ -423,6 +423,8 @@ def test_a_folder_whose_name_is_not_utf8_is_written_and_read(tmp_path):
     tuned = adapted(base, folder / "tuned")
     assert torch.equal(load_run(folder / "base").gpt(IDS), base.gpt(IDS))
     assert torch.equal(load_run(folder / "tuned").gpt(IDS), tuned.gpt(IDS))
+    elsewhere = adapted(base, tmp_path / "tuned")  # the path to its base is not UTF-8
+    assert torch.equal(load_run(tmp_path / "tuned").gpt(IDS), elsewhere.gpt(IDS))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
