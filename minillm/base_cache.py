@@ -13,6 +13,7 @@ from minillm import checkpoint
 from minillm.checkpoint import newest
 from minillm.demo import DemoConfig, fast_config
 from minillm.material.corpus import survey
+from minillm.plumbing import lock
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, make_folder
 from minillm.plumbing.lock import locked
@@ -73,6 +74,9 @@ def kept_run(folder: Path, config: PretrainConfig) -> Run | None:
     """The run in a folder of the cache; None if there is none yet, or if it is damaged, which is said."""
     if not is_finished(folder):
         return None
+    if (folder / lock.NAME).exists():  # it was killed when all was written: what only training needs is left
+        with locked(folder):
+            checkpoint.remove_helpers(folder)
     try:
         return load_run(folder, pick_device(config.device))
     except InputError as error:

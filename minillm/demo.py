@@ -205,7 +205,8 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     ):
         seconds[name] = run.report["seconds"]
     seconds["evaluate"] = timer.seconds
-    draw_overview(runs, report, out / "curves.png")
+    with plots.dispensable(out / "curves.png"):
+        draw_overview(runs, report, out / "curves.png")
     seconds["total"] = total.seconds
     write_json(out / "report.json", report)
     say(summary(report))

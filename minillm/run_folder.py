@@ -11,7 +11,7 @@ base stands, with the base's hash.
 import hashlib
 import json
 import os
-import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -88,10 +88,8 @@ def save_run(
     write_json(folder / "config.json", config | {"sha256": hashes | {"config": config_hash(config)}})
     run.tokenizer.save(folder / "tokenizer")
     write_metrics(folder, run.metrics)
-    try:
+    with plots.dispensable(folder / "curves.png"):
         plots.training_curves(run.metrics, folder / "curves.png")
-    except OSError as error:  # matplotlib writes its own files too
-        print(f"{folder / 'curves.png'}: not drawn ({error})", file=sys.stderr)
     write_json(folder / "report.json", run.report)
     remove_helpers(folder)
     run.folder = folder
@@ -144,6 +142,7 @@ def reserved(out: Path | None, config: TrainConfig) -> Iterator[None]:
 @contextmanager
 def claimed(out: Path, config: TrainConfig) -> Iterator[None]:
     """The folder made, locked and looked at."""
+    check_temporary_folder()
     with new_folder(out), locked(out):
         saved = newest(out)
         if not config.overwrite and is_finished(out):
@@ -158,6 +157,14 @@ def claimed(out: Path, config: TrainConfig) -> Iterator[None]:
         elif not config.overwrite and (out / "config.json").is_file():
             raise InputError(f"{out}: holds a model without its report: choose another --out, or --overwrite it")
         yield
+
+
+def check_temporary_folder() -> None:
+    """Raise InputError if nothing can be written for a while: PyTorch asks for it when the optimizers are made."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise InputError("no folder for temporary files can be written to: set TMPDIR to one that can") from None
 
 
 def check_finished(out: Path, now: Mapping[str, object]) -> None:

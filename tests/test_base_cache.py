@@ -72,6 +72,22 @@ def test_one_that_was_killed_goes_on_where_it_was(tmp_path, monkeypatch, capsys)
     assert [p.name for p in (tmp_path / "parts").iterdir()] == [again.run.folder.name]  # no debris
 
 
+def test_one_that_was_killed_when_all_was_written_leaves_no_debris(tmp_path):
+    """The report is written last; checkpoints and tokens are removed after it."""
+    folder = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False).run.folder
+    before = {p.relative_to(folder) for p in folder.rglob("*")}
+    for name in (
+        ".lock",
+        "tokens/tokens.bin",
+        "checkpoints/step-000002/run.json",
+        "checkpoints/.step-000001.partial/x",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
+    assert {p.relative_to(folder) for p in folder.rglob("*")} == before
+
+
 def test_a_damaged_one_is_trained_again_and_says_so(tmp_path, capsys):
     first = cached_base(CONFIG, TEXTS, folder=tmp_path, bar=False)
     path = first.run.folder / "model.safetensors"

@@ -423,6 +423,28 @@ def test_a_folder_whose_name_is_not_utf8_is_written_and_read(tmp_path):
     tuned = adapted(base, folder / "tuned")
     assert torch.equal(load_run(folder / "base").gpt(IDS), base.gpt(IDS))
     assert torch.equal(load_run(folder / "tuned").gpt(IDS), tuned.gpt(IDS))
+    elsewhere = adapted(base, tmp_path / "tuned")  # the path to its base is not UTF-8
+    assert torch.equal(load_run(tmp_path / "tuned").gpt(IDS), elsewhere.gpt(IDS))
+
+
+def test_without_a_temporary_folder_nothing_is_begun(base, tmp_path, monkeypatch):
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    with pytest.raises(InputError, match="set TMPDIR"):
+        run_pretrain(base, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_stops_nothing(base, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise PermissionError(13, "matplotlib finds no folder to write to")
+
+    monkeypatch.setattr("minillm.plumbing.plots.new_figure", refuse)
+    run_pretrain(base, tmp_path / "run")
+    assert "curves.png: not drawn" in capsys.readouterr().err
+    assert run_folder.is_finished(tmp_path / "run") and not (tmp_path / "run" / "curves.png").exists()
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):

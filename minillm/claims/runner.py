@@ -15,6 +15,7 @@ from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
 from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
 from minillm.claims.lab import Lab, Size
 from minillm.demo import fast_config
+from minillm.plumbing import plots
 from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import make_folder, read_json, write_json, write_text
 from minillm.plumbing.lock import locked
@@ -113,7 +114,8 @@ def keep_result(out: Path, claim: Claim, result: Mapping, language: str) -> None
     make_folder(out)
     with locked(out, "claims.lock", wait=True):
         write_json(path, read_results(path) | {claim.slug: result})
-        draw(claim, result, out / f"{claim.slug}.png", language)
+        with plots.dispensable(picture := out / f"{claim.slug}.png"):
+            draw(claim, result, picture, language)
 
 
 def read_results(path: Path) -> dict[str, dict]:

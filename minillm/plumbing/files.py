@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,8 +47,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as indented JSON."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    """Write a value as indented JSON.
+
+    A file name that is not UTF-8 comes back as it was: Python keeps its bytes as surrogates (PEP 383), which have
+    no UTF-8 and are written as escapes.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def read_text(path: Path) -> str:

@@ -4,12 +4,14 @@ Chinese tokens appear in pictures only if an installed font has them (`chinese_f
 would draw empty boxes otherwise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minillm.plumbing.files import replace_file
+from minillm.plumbing.terminal import note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +39,16 @@ def chinese_font() -> str | None:
             if Path(path).stem.partition("-")[0].lower() in wanted:
                 font_manager.fontManager.addfont(path)
     return known()
+
+
+@contextmanager
+def dispensable(path: Path) -> Iterator[None]:
+    """Around the drawing of a picture: one that cannot be drawn is announced and stops nothing. matplotlib writes
+    files of its own, and there may be no folder that it can write to."""
+    try:
+        yield
+    except OSError as error:
+        note(f"{path}: not drawn ({error})")
 
 
 def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)) -> tuple["Figure", "np.ndarray"]:
