@@ -1,7 +1,5 @@
 """Exercises of lesson 14: into every home."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,7 +19,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Tensor:
 # -------------------------------------------------------------------------------------- rename_weights
 
 State = dict[str, Tensor]
-Rules = Sequence[tuple[str, str | None, bool]]
+Rules = list[tuple[str, str | None, bool]]
 
 
 def rename_weights(state: State, rules: Rules) -> tuple[State, list[str]]:
@@ -66,7 +64,7 @@ def renamed(
     return result, unknown
 
 
-def swapped(rng, extra: Rules = ()):
+def swapped(rng, extra: Rules | tuple = ()):
     """GPT-2's matrices stand the other way round; its biases do not, and its embeddings are as ours."""
     c = int(rng.integers(2, 4))
     state = {"wte.weight": normal(rng, 3, c), "h.0.mlp.c_fc.weight": normal(rng, c, c), "h.0.mlp.c_fc.bias": normal(rng, c),
