@@ -122,12 +122,12 @@ def explain(error: BaseException, command: object) -> tuple[int, str] | None:
 
 
 def how_to_go_on(command: Any) -> str:
-    """What a training that was interrupted says of its newest checkpoint."""
+    """What a training that was interrupted says of its newest checkpoint, or of the runs it is made of."""
     if not hasattr(command, "resume"):
         return ""
     from minillm import checkpoint
 
-    return checkpoint.how_to_go_on(command.out)
+    return command.how_to_go_on() if hasattr(command, "how_to_go_on") else checkpoint.how_to_go_on(command.out)
 
 
 if __name__ == "__main__":

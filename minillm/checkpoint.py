@@ -33,6 +33,7 @@ from minillm.plumbing.tensors import copy_into, read_tensors, write_tensors
 
 Metrics = dict[str, float]
 HASHES = "hashes.json"
+GO_ON = "give the same command with --resume to go on"
 
 
 RUN_FILES = ("config.json", "report.json", "model.safetensors", "adapter.json", "adapter.safetensors", "metrics.jsonl",
@@ -108,7 +109,7 @@ def remove_helpers(out: Path) -> None:
 def how_to_go_on(out: Path) -> str:
     """What a run that was interrupted says about its newest checkpoint, if it has one."""
     folder = newest(out)
-    return f"; step {step_of(folder)} is saved: give the same command with --resume to go on" if folder else ""
+    return f"; step {step_of(folder)} is saved: {GO_ON}" if folder else ""
 
 
 def save(
@@ -167,11 +168,14 @@ def check_checkpoint(folder: Path) -> None:
 def restore(folder: Path, model: GPT, optimizers: Sequence[Optimizer]) -> tuple[int, list[dict]]:
     """Bring model and optimizers back to a checkpoint; return the steps done and their metrics."""
     check_checkpoint(folder)
+    history = read_metrics(folder)
+    if len(history) != step_of(folder):
+        raise InputError(f"{folder}: is a checkpoint of step {len(history)}: give it back its name")
     own = {n: p.data for n, p in model.named_parameters() if p.requires_grad}
     copy_into(own, folder / "model.safetensors")
     for i, optimizer in enumerate(optimizers):
         load_optimizer_state(optimizer, model, folder / f"optimizer-{i}.safetensors")
-    return step_of(folder), read_metrics(folder)
+    return step_of(folder), history
 
 
 def read_metrics(folder: Path) -> list[Metrics]:

@@ -105,14 +105,18 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
     Raises InputError if `out` holds a demo already and it was not said what should become of it.
     """
     with new_folder(out), locked(out):
-        begun = (out / "report.json").exists() or any((out / name).exists() for name in RUNS)
-        if begun and not (config.resume or config.overwrite):
+        if is_begun(out) and not (config.resume or config.overwrite):
             raise InputError(
                 f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or another --out"
             )
         for name in ("report.json", "curves.png"):  # of an earlier one: they would not be about these models
             (out / name).unlink(missing_ok=True)
         return run_all(config, out, world_folder, bar)
+
+
+def is_begun(out: Path) -> bool:
+    """Whether the folder holds a demo, or a part of one."""
+    return any((out / name).exists() for name in ("report.json", *RUNS))
 
 
 def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool) -> dict:

@@ -17,11 +17,11 @@ from minillm.lora import TARGETS, LoRAConfig, Target
 from minillm.material.corpus import Documents, pieces, survey, token_stream
 from minillm.measure.drift import parameter_drift
 from minillm.plumbing import distributed
-from minillm.plumbing.checks import at_least_0
+from minillm.plumbing.checks import at_least_0, must_be
 from minillm.plumbing.devices import Timer, pick_device
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, check_base, finished_run, reserved, save_run, state_hash
-from minillm.settings import TrainConfig
+from minillm.settings import MOST_ROWS, TrainConfig
 from minillm.tokenizer import Tokenizer
 from minillm.training import MicroBatch, mean_loss, train
 
@@ -48,6 +48,7 @@ class TuneConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least_0(self, "rehearse_rows", "rehearse_weight", "lora")
+        must_be(f"at most {MOST_ROWS:,}", lambda v: v <= MOST_ROWS, self, "rehearse_rows")
         _ = self.adapters  # checks the rest
 
     @property

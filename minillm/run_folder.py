@@ -28,7 +28,7 @@ from minillm.plumbing import distributed, plots
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import HASH, InputError, file_hash, new_folder, read_json, write_json
 from minillm.plumbing.lock import locked
-from minillm.plumbing.tensors import copy_into, write_tensors
+from minillm.plumbing.tensors import check_like, copy_into, write_tensors
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
 
@@ -234,9 +234,12 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
 def _load_model(folder: Path, about: Mapping) -> GPT:
     path = folder / "config.json"
     try:
-        model = GPT(GPTConfig(**about["model"]))
+        config = GPTConfig(**about["model"])
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
+    with torch.device("meta"):  # shapes without numbers
+        check_like(model_state(GPT(config, seed=None)), folder / "model.safetensors")
+    model = GPT(config, seed=None)
     copy_into(model_state(model), folder / "model.safetensors")
     if not all(p.isfinite().all() for p in model.parameters()):
         raise InputError(f"{folder / 'model.safetensors'}: holds numbers that are not finite: train with a lower rate")
@@ -257,6 +260,10 @@ def _load_adapter(folder: Path) -> GPT:
     if file_hash(weights) != wanted:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
     gpt = _load_model(base, read_config(base)[0])
+    with torch.device("meta"):
+        empty = GPT(gpt.config, seed=None)
+        lora.inject(empty, config)
+        check_like(lora.adapter_state(empty), folder / "adapter.safetensors")
     lora.inject(gpt, config)
     copy_into(lora.adapter_state(gpt), folder / "adapter.safetensors")
     return gpt

@@ -8,6 +8,7 @@ from minillm.plumbing.checks import a_seed, above_0, at_least_0, at_least_1, che
 from minillm.plumbing.files import InputError
 
 MAY_CHANGE = ("resume", "overwrite", "checkpoint_every", "device", "shard")  # nothing in the result depends on them
+MOST_ROWS = 2**20  # in a batch: with more it would be drawn for minutes before it is found not to fit into memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
         at_least_1(self, "steps", "batch_size", "accumulate")
+        must_be(f"at most {MOST_ROWS:,}", lambda v: v <= MOST_ROWS, self, "batch_size", "accumulate")
         at_least_0(self, "warmup", "checkpoint_every", "weight_decay")
         must_be("from 0 to 1", lambda v: 0 <= v <= 1, self, "final_lr")
         above_0(self, "lr", "clip", "muon_lr")

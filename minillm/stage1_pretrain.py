@@ -15,14 +15,12 @@ from minillm.batching import TextRows
 from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.material import cleaning
+from minillm.material.cleaning import tidy
 from minillm.material.corpus import (
     Documents,
-    Tokens,
+    all_tokens,
     split_validation,
     survey,
-    token_file,
-    token_stream,
     train_tokenizer,
 )
 from minillm.measure.loss import text_loss
@@ -96,7 +94,7 @@ def pretrain(
     """
     timer = Timer()
     with reserved(out, config):
-        documents, facts = tidy(documents, config)
+        documents, facts = tidy(documents, config.clean, config.deduplicate)
         text = survey(documents)
         distributed.check_equal({"the text": text.sha256})
         if not text.characters:
@@ -113,7 +111,7 @@ def pretrain(
             return done
 
         model = first_model(config, tokenizer, base).to(pick_device(config.device))
-        stream = tokens_of(documents, tokenizer, text.sha256, out)
+        stream = all_tokens(documents, tokenizer, text.sha256, out and out / "tokens")
         end_of_document = tokenizer.end if text.documents > 1 else None
         training, held_back = split_validation(stream, config.validation, end_of_document)
         rows = TextRows(training, model.config.n_ctx, config.seed)
@@ -135,24 +133,6 @@ def pretrain(
         if out is not None and distributed.rank() == 0:
             save_run(out, run, config.recipe(), data=data)
     return run
-
-
-def tidy(documents: Documents, config: PretrainConfig) -> tuple[Documents, dict[str, float]]:
-    """The documents, cleaned and without duplicates if that is asked for, and how many were removed."""
-    if config.clean:
-        documents = [text for text in map(cleaning.clean, documents) if text]
-    if not config.deduplicate:
-        return documents, {}
-    documents, removed = cleaning.deduplicate(list(documents))
-    return documents, {"duplicates_removed": removed}
-
-
-def tokens_of(documents: Documents, tokenizer: Tokenizer, text_sha256: str, out: Path | None) -> Tokens:
-    """The documents as one stream of ids; with `out` in a file there, which one process writes for all."""
-    if out is None:
-        return token_stream(documents, tokenizer)
-    distributed.main_does(lambda: token_file(documents, tokenizer, text_sha256, out / "tokens"))
-    return token_file(documents, tokenizer, text_sha256, out / "tokens")
 
 
 def first_model(config: PretrainConfig, tokenizer: Tokenizer, base: Run | None) -> GPT:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from minillm.batching import packed_batch, shuffled
+from minillm.batching import shuffled
 from minillm.chat import Dialogue, Message, cut_dialogue, encode_dialogue
 from minillm.checkpoint import Metrics
 from minillm.finetune import TuneConfig, finetune
 from minillm.gpt import GPT
 from minillm.material.corpus import Documents, data_hash
 from minillm.measure.loss import answer_loss
+from minillm.packing import packed_batch
 from minillm.plumbing.checks import share
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run

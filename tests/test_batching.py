@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from minillm.batching import (
-    Batch,
-    TextRows,
-    pack,
-    packed_batch,
-    padded_batch,
-    shuffled,
-)
+from minillm.batching import Batch, TextRows, shuffled
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.gpt import token_losses
 from minillm.gpt_config import gpt2_config, llama_config
 from minillm.material.corpus import token_stream
+from minillm.packing import pack, packed_batch, padded_batch
 
 V, PAD, DOC, END = 23, 22, 21, 20
 MODELS = {

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -159,6 +161,32 @@ def test_results_of_other_claims_stay(bare_lab, tmp_path):
     for slug in ("one", "two"):
         runner.run_claims([made_up([], slug=slug)], [201], tmp_path, say=lambda _: None)
     assert list(runner.read_results(tmp_path / "claims.json")) == ["one", "two"]
+
+
+def test_two_runs_in_one_folder_keep_both_results(bare_lab, tmp_path):
+    """While one claim is measured, another run measures and keeps a second one."""
+
+    def measure(lab: Lab) -> Observation:
+        runner.run_claims([made_up([], slug="other")], [201], tmp_path, say=lambda _: None)
+        return made_up([]).measure(lab)
+
+    both = runner.run_claims([replace(made_up([], slug="one"), measure=measure)], [201], tmp_path, say=lambda _: None)
+    assert list(runner.read_results(tmp_path / "claims.json")) == ["other", "one"] and list(both) == ["one"]
+
+
+def test_two_runs_of_the_same_claim_measure_it_once(bare_lab, tmp_path):
+    calls: list[int] = []
+
+    def slowly(lab: Lab) -> Observation:
+        time.sleep(0.3)
+        return made_up(calls).measure(lab)
+
+    claim = replace(made_up([]), measure=slowly)
+    run = partial(runner.run_claims, [claim], [201], tmp_path, say=lambda _: None)
+    with ThreadPoolExecutor() as pool:
+        one, other = (future.result() for future in [pool.submit(run), pool.submit(run)])
+    assert calls == [201] and one == other
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):

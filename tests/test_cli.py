@@ -714,6 +714,18 @@ def test_a_model_no_laptop_could_hold_is_refused_before_anything_is_built(home, 
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["sft --base {runs}/base --pairs {home}/pairs.jsonl --batch-size", "world --documents",
+     "sft --base {runs}/base --pairs {home}/pairs.jsonl --rehearse {home}/text.txt --rehearse-rows",
+     "pretrain --text {home}/text.txt --accumulate"],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [2**62, 10**21, 2**20 * 10])
+def test_sizes_that_would_never_end_are_refused(home, runs, tmp_path, capsys, command, number):
+    assert run(*command.format(home=home, runs=runs).split(), number, "--out", tmp_path / "run") == 2
+    assert re.search(r"it must be|must\s+be", capsys.readouterr().err) and not (tmp_path / "run").exists()
+
+
 def test_resuming_without_a_checkpoint_says_so_and_starts_over(home, runs, tmp_path, capsys):
     command = ["pretrain", "--text", home / "text.txt", "--documents", "blank-line", "--out", tmp_path / "run", *SHAPE]
     assert run(*command, *TRAIN, "--resume") == 0

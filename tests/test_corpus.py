@@ -101,3 +101,17 @@ def test_a_token_file_is_used_again_only_for_the_same_text_and_when_whole(tokeni
     for text in (documents, other):
         file = token_file(text, tokenizer, survey(text).sha256, tmp_path)
         assert np.asarray(file).tolist() == token_stream(text, tokenizer).tolist()
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "tokens.json"])
+def test_a_damaged_token_file_is_written_anew(tokenizer, tmp_path, name):
+    documents = [random_text(i) for i in range(5)]
+    token_file(documents, tokenizer, survey(documents).sha256, tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    rng = random.Random(0)
+    for _ in range(20):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        (tmp_path / name).write_bytes(damaged)
+        file = token_file(documents, tokenizer, survey(documents).sha256, tmp_path)
+        assert np.asarray(file).tolist() == token_stream(documents, tokenizer).tolist()

@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import minillm
 from minillm import demo as demonstration
+from minillm.__main__ import main
 from minillm.measure import evaluate
 from minillm.plumbing import terminal
 from minillm.run_folder import Run, load_run
@@ -43,6 +45,24 @@ def test_the_demo_writes_its_runs_report_and_picture(tiny_demo):
         assert load_run(out / name).gpt.config.n_vocab == 303
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG") and not list(out.rglob("*.partial"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_demo_says_that_resume_goes_on(tmp_path, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    size = demonstration.DemoConfig(documents=400, vocab_size=300, pretrain_steps=2)
+    monkeypatch.setattr(demonstration, "fast_config", lambda **options: replace(size, **options))
+    monkeypatch.setattr(demonstration, "sft", stop)
+    command = ["demo", "--fast", "--out", str(tmp_path / "demo"), "--device", "cpu"]
+    assert main(command) == 130
+    assert capsys.readouterr().err.endswith("saved: give the same command with --resume to go on\n")
+    assert main([*command, "--resume"]) == 130
+    assert "this run is finished" in capsys.readouterr().out
+    monkeypatch.setattr(demonstration, "load_world", stop)  # before anything was begun
+    assert main(["demo", "--out", str(tmp_path / "other")]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import pickle
 import random
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -373,6 +375,56 @@ def test_an_adapter_finds_its_base_through_links(tmp_path):
     assert load_run(tmp_path / "a" / "second").folder == tmp_path / "a" / "second"
 
 
+def resealed(folder: Path, name: str, change: dict) -> None:
+    """Change what config.json or adapter.json says of the model, and all hashes with it."""
+    config = json.loads((folder / "config.json").read_text())
+    hashes = config.pop("sha256")
+    if name == "adapter.json":
+        about = json.loads((folder / name).read_text())
+        about["lora"] |= change
+        (folder / name).write_text(json.dumps(about))
+        hashes[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    else:
+        config["model"] |= change
+    hashes["config"] = run_folder.config_hash(config)
+    (folder / "config.json").write_text(json.dumps(config | {"sha256": hashes}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_layer": 1000, "n_embd": 1024}, {"n_vocab": 10**9}, {"n_hidden": 10**9}, {"n_embd": 5000}]
+)
+def test_a_config_of_billions_of_weights_next_to_a_small_file_is_refused_before_they_are_built(
+    tmp_path, monkeypatch, change
+):
+    saved(tmp_path)
+    resealed(tmp_path, "config.json", change)
+
+    def build(config: GPTConfig, seed: int | None) -> GPT:
+        assert torch.get_default_device().type == "meta"
+        return GPT(config, seed)
+
+    monkeypatch.setattr(run_folder, "GPT", build)
+    with pytest.raises(InputError, match=r"model\.safetensors: .*(the config says|config and weights differ)"):
+        load_run(tmp_path)
+
+
+def test_so_is_an_adapter_of_a_rank_of_billions(tmp_path):
+    adapted(saved(tmp_path / "base"), tmp_path / "tuned")
+    resealed(tmp_path / "tuned", "adapter.json", {"rank": 10**12})
+    with pytest.raises(InputError, match=r"adapter\.safetensors: .*the config says \(1000000000000, 8\)"):
+        load_run(tmp_path / "tuned")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+def test_a_folder_whose_name_is_not_utf8_is_written_and_read(tmp_path):
+    """GBK bytes, from a zip made on Chinese Windows."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xc4\xe3"))
+    base = saved(folder / "base", metrics=METRICS)
+    tuned = adapted(base, folder / "tuned")
+    assert torch.equal(load_run(folder / "base").gpt(IDS), base.gpt(IDS))
+    assert torch.equal(load_run(folder / "tuned").gpt(IDS), tuned.gpt(IDS))
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     run = saved(tmp_path)
     with torch.no_grad():
@@ -568,6 +620,15 @@ def test_the_checkpoint_of_another_model_is_refused(base, tmp_path):
         run_lora(base, tmp_path, stop_at(3))
     with pytest.raises(InputError, match="lora was 2 and is now 3"):
         run_lora(base, tmp_path, resume=True, lora=3)
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(base, tmp_path):
+    with pytest.raises(Stop):
+        run_lora(base, tmp_path, stop_at(3))
+    folder = checkpoint.newest(tmp_path)
+    folder.rename(folder.with_name("step-000005"))
+    with pytest.raises(InputError, match=f"step-000005: is a checkpoint of step {checkpoint.step_of(folder)}"):
+        run_lora(base, tmp_path, resume=True)
 
 
 def test_a_run_started_anew_over_a_finished_one_counts_as_unfinished_until_it_ends(base, tmp_path):

@@ -10,13 +10,13 @@ import torch
 
 from minillm import lora, stage2_sft
 from minillm.assistant import Assistant
-from minillm.batching import packed_batch
 from minillm.chat import Message, encode_prompt, turn
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
 from minillm.measure import loss
 from minillm.measure.evaluate import answers
 from minillm.measure.loss import answer_loss
+from minillm.packing import packed_batch
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.stage2_sft import SFTConfig, prepare, sft

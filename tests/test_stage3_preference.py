@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from minillm import lora
-from minillm.batching import padded_batch
 from minillm.chat import Message, Preference, encode_prompt, turn
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
 from minillm.measure.evaluate import answers
+from minillm.packing import padded_batch
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.stage2_sft import SFTConfig, sft

@@ -98,7 +98,7 @@ show_dialogue(encode_dialogue(two_turns, tokenizer), tokenizer)
 #
 # **运行之前先猜：** 每一行各有几个权重是 1？
 # %%
-from minillm.batching import padded_batch
+from minillm.packing import padded_batch
 
 batch = padded_batch([encode_dialogue(d, tokenizer) for d in teacher], tokenizer.pad)
 print(say("shape", "形状"), tuple(batch.ids.shape), say("learned", "要学的"), batch.weights.sum(1).int().tolist())

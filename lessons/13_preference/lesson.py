@@ -71,9 +71,9 @@ show_table([say("prompt", "问题"), say("chosen", "被选中"), say("rejected",
 # **运行之前先猜：** 下面每个答案里，哪个词元最不可能？SFT 之后（其中 30 % 是完整句子），完整句子和只说答案哪个概率更大？如果改成每个
 # 词元取*平均*，结论还一样吗？
 # %%
-from minillm.batching import padded_batch
 from minillm.chat import encode_dialogue, turn
 from minillm.gpt import token_losses
+from minillm.packing import padded_batch
 from minillm.stage3_preference import sequence_log_probs
 
 question = "台湾最高的山是哪座？"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from minillm.batching import padded_batch
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import COLOURS, bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
 from minillm.claims.passages import reader, reading, worlds
+from minillm.packing import padded_batch
 from minillm.run_folder import Run
 from minillm.stage3_preference import sequence_log_probs
 from minillm.world.exam import Question

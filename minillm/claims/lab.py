@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeVar
 
 from minillm.assistant import Assistant
 from minillm.base_cache import CACHE, Base, cached_base, world_base
-from minillm.batching import packed_batch
 from minillm.chat import Dialogue, Message, turn
 from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
@@ -18,6 +17,7 @@ from minillm.finetune import finetune
 from minillm.generate import Sampling, continuations
 from minillm.gpt import GPT
 from minillm.measure.evaluate import ANSWER
+from minillm.packing import packed_batch
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft

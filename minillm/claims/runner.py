@@ -16,7 +16,8 @@ from minillm.claims.figures import WORDS, comparison, describe, draw, number, po
 from minillm.claims.lab import Lab, Size
 from minillm.demo import fast_config
 from minillm.plumbing.devices import Timer
-from minillm.plumbing.files import read_json, write_json, write_text
+from minillm.plumbing.files import make_folder, read_json, write_json, write_text
+from minillm.plumbing.lock import locked
 from minillm.stage2_sft import SFTConfig
 
 LESSONS = Path(__file__).parents[2] / "lessons"
@@ -55,21 +56,30 @@ def run_claim(
     observations = {}
     for seed in seeds:
         name = f"{claim.slug}-{seed}-{size}-{settings(claim, [seed], size)['recipe']}"
-        kept = out / "observations" / f"{name}.json" if out is not None else None
-        if kept is not None and kept.is_file():
-            observations[seed] = Observation(**read_json(kept, dict))
-            continue
         shared = labs.setdefault(seed, Lab(seed, size, bar, folder))
-        _ = shared.base  # of all claims: not counted
-        timer = Timer()
-        observation = claim.measure(shared)
-        observations[seed] = replace(observation, seconds=timer.seconds)
-        if kept is not None:
-            write_json(kept, asdict(observations[seed]))
+        kept = out / "observations" / f"{name}.json" if out is not None else None
+        observations[seed] = observe(claim, shared) if kept is None else kept_observation(claim, shared, kept)
     options = f" --seeds {len(seeds)}" + (" --quick" if size == "quick" else "")
     first = f" --first-seed {seeds[0]}" if seeds[0] != FIRST_SEED else ""
     command = f"python -m minillm claims {claim.slug}{options}{first}"
     return conclude(claim, observations) | {"command": command} | settings(claim, seeds, size)
+
+
+def kept_observation(claim: Claim, shared: Lab, path: Path) -> Observation:
+    """The observation in a file, made and put there first if need be; two runs at once make it once."""
+    make_folder(path.parent)
+    with locked(path.parent, f".{path.stem}.lock", wait=True):
+        if not path.is_file():
+            write_json(path, asdict(observe(claim, shared)))
+    return Observation(**read_json(path, dict))
+
+
+def observe(claim: Claim, shared: Lab) -> Observation:
+    """Measure a claim on one seed, with the time it took; the base model, which all claims share, is not counted."""
+    _ = shared.base
+    timer = Timer()
+    observation = claim.measure(shared)
+    return replace(observation, seconds=timer.seconds)
 
 
 def run_claims(
@@ -86,16 +96,24 @@ def run_claims(
 
     Observations already there with the same settings are kept, so a run that was stopped goes on.
     """
-    path = out / "claims.json"
-    results = read_results(path)
+    read_results(out / "claims.json")  # a damaged one is refused before anything is measured
+    results: dict[str, dict] = {}
     labs: dict[int, Lab] = {}
     for claim in claims:
-        results[claim.slug] = run_claim(claim, seeds, size, out, bar, folder, labs)
-        write_json(path, results)
-        draw(claim, results[claim.slug], out / f"{claim.slug}.png", language)
-        say(describe(claim, results[claim.slug], language))
+        result = results[claim.slug] = run_claim(claim, seeds, size, out, bar, folder, labs)
+        keep_result(out, claim, result, language)
+        say(describe(claim, result, language))
         say(f"  {out / f'{claim.slug}.png'}\n")
-    return {claim.slug: results[claim.slug] for claim in claims}
+    return results
+
+
+def keep_result(out: Path, claim: Claim, result: Mapping, language: str) -> None:
+    """Put one result into claims.json, and its picture next to it; what other runs have put there meanwhile stays."""
+    path = out / "claims.json"
+    make_folder(out)
+    with locked(out, "claims.lock", wait=True):
+        write_json(path, read_results(path) | {claim.slug: result})
+        draw(claim, result, out / f"{claim.slug}.png", language)
 
 
 def read_results(path: Path) -> dict[str, dict]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from minillm.batching import padded_batch
 from minillm.chat import Dialogue
 from minillm.claims.experiment import Check, Claim, Observation
 from minillm.claims.figures import curves
@@ -15,6 +14,7 @@ from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks, show
 from minillm.demo import DemoConfig
 from minillm.gpt import GPT, count_parameters, token_losses
+from minillm.packing import padded_batch
 from minillm.plumbing.devices import autocast
 from minillm.run_folder import Run
 from minillm.stage1_pretrain import PretrainConfig

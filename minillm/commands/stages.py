@@ -6,6 +6,7 @@ from typing import Literal
 
 from minillm import demo as demonstration
 from minillm import run_folder
+from minillm.checkpoint import GO_ON
 from minillm.commands.common import no_effect, only, read_tokenizer
 from minillm.homework import pipeline
 from minillm.material import records
@@ -62,6 +63,10 @@ class Demo:
         report["homework"] = {"used": list(choice.used), "left": choice.left}
         write_json(self.out / "report.json", report)
         print(f"\nThis model was made with your own: {', '.join(choice.used) or 'nothing yet'}")
+
+    def how_to_go_on(self) -> str:
+        """What a demo that was interrupted says: its checkpoints are in the folders of its stages."""
+        return f"; what is finished is saved: {GO_ON}" if demonstration.is_begun(self.out) else ""
 
 
 @dataclass(frozen=True, kw_only=True)

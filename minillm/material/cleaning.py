@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from minillm.material.corpus import Documents
 from minillm.material.findings import first_process
 from minillm.plumbing.terminal import Progress
 
@@ -113,3 +114,13 @@ class Buckets:
         for band in range(N_BANDS):
             *_, last = self._chain(signature, band)
             last.append(document)
+
+
+def tidy(documents: Documents, cleaned: bool, unique: bool) -> tuple[Documents, dict[str, float]]:
+    """The documents, cleaned and without duplicates if that is asked for, and how many were removed."""
+    if cleaned:
+        documents = [text for text in map(clean, documents) if text]
+    if not unique:
+        return documents, {}
+    documents, removed = deduplicate(list(documents))
+    return documents, {"duplicates_removed": removed}

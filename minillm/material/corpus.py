@@ -6,7 +6,7 @@ tokens ever have to fit into memory.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,8 @@ import numpy as np
 
 from minillm.material.findings import first_process
 from minillm.material.text_files import TextFiles
-from minillm.plumbing.files import HASH, read_json, replace_file, write_json
+from minillm.plumbing import distributed
+from minillm.plumbing.files import HASH, InputError, file_hash, read_json, replace_file, write_json
 from minillm.plumbing.terminal import Progress
 from minillm.tokenizer import Merge, Tokenizer, bpe_steps
 
@@ -155,26 +156,35 @@ def token_stream(documents: Documents, tokenizer: Tokenizer) -> np.ndarray:
 
 
 def token_file(documents: Documents, tokenizer: Tokenizer, text_sha256: str, folder: Path) -> TokenFile:
-    """The same stream in `folder`/tokens.bin; used again if it is there for this text and tokenizer."""
+    """The same stream in `folder`/tokens.bin; used again if it is there, whole, for this text and tokenizer."""
     path, dtype = folder / "tokens.bin", id_type(tokenizer.n_vocab)
     about = {"text": text_sha256, "tokenizer": tokenizer.sha256(), "dtype": np.dtype(dtype).name}
-    if path.is_file() and (folder / "tokens.json").is_file():
-        length = path.stat().st_size // np.dtype(dtype).itemsize
-        if read_json(folder / "tokens.json", dict) == about | {"tokens": length}:
-            return TokenFile(path, dtype, 0, length)
-    length = 0
+    if not is_kept(path, about):
 
-    def write(partial: Path) -> None:
-        nonlocal length
-        with partial.open("wb") as file:
-            for ids in encode(documents, tokenizer):
-                file.write(ids.data)
-                length += len(ids)
+        def write(partial: Path) -> None:
+            with partial.open("wb") as file:
+                for ids in encode(documents, tokenizer):
+                    file.write(ids.data)
 
-    (folder / "tokens.json").unlink(missing_ok=True)
-    replace_file(path, write)
-    write_json(folder / "tokens.json", about | {"tokens": length})
-    return TokenFile(path, dtype, 0, length)
+        replace_file(path, write)
+        write_json(folder / "tokens.json", about | {"sha256": file_hash(path)})
+    return TokenFile(path, dtype, 0, path.stat().st_size // np.dtype(dtype).itemsize)
+
+
+def is_kept(path: Path, about: Mapping[str, str]) -> bool:
+    """Whether a token file is bit for bit what was written, and what `about` says."""
+    try:
+        return read_json(path.with_name("tokens.json"), dict) == {**about, "sha256": file_hash(path)}
+    except (InputError, OSError):  # missing or damaged: it is written anew
+        return False
+
+
+def all_tokens(documents: Documents, tokenizer: Tokenizer, text_sha256: str, folder: Path | None) -> Tokens:
+    """The stream of all documents; with a folder in a file there, which one process writes for all."""
+    if folder is None:
+        return token_stream(documents, tokenizer)
+    distributed.main_does(lambda: token_file(documents, tokenizer, text_sha256, folder))
+    return token_file(documents, tokenizer, text_sha256, folder)
 
 
 def split_validation(stream: Tokens, share: float, end: int | None = None) -> tuple[Tokens, Tokens]:

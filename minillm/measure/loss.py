@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import torch
 
-from minillm.batching import TextRows, packed_batch
+from minillm.batching import TextRows
 from minillm.chat import Dialogue
 from minillm.gpt import GPT, token_losses
 from minillm.material.corpus import Tokens
+from minillm.packing import packed_batch
 from minillm.plumbing.devices import autocast
 from minillm.tokenizer import Tokenizer
 

@@ -1,12 +1,11 @@
 """Named tensors in safetensors files: written whole or not at all, never a pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as from_bytes
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -20,34 +19,51 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     replace_file(path, lambda partial: partial.write_bytes(to_bytes(whole)))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors. Raises InputError if the file is missing or not whole."""
+@contextmanager
+def opened(path: Path) -> Iterator[safe_open]:
+    """A safetensors file, of which only the header is read. Raises InputError if it is missing or not whole."""
     if not path.is_file():
         raise InputError(f"{path}: no such file: name a folder that a finished run wrote")
     try:
-        return load_file(path) if is_utf8(path) else from_bytes(path.read_bytes())
+        with path.open("rb") as raw:
+            # a name that is not UTF-8, from a zip made on Chinese Windows, is none for safetensors
+            name = path if is_utf8(path) else f"/dev/fd/{raw.fileno()}"
+            with safe_open(name, framework="pt") as file:
+                yield file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a whole safetensors file ({error}): run the stage again") from None
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether a name is UTF-8: safetensors maps only such files, others are read as bytes."""
-    return not any("\ud800" <= c < "\ue000" for c in str(path))
+    """Whether the bytes of a file's name are text; Python keeps others as surrogates (PEP 383)."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def read_like(own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors of a file. Raises InputError unless they have the names and shapes of `own`."""
-    saved = read_tensors(path)
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors. Raises InputError if the file is missing or not whole."""
+    with opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}
+
+
+def check_like(own: Mapping[str, Tensor], path: Path) -> None:
+    """Raise InputError unless the tensors of a file have the names and shapes of `own`, which may be empty ones on
+    PyTorch's device "meta": a config of billions of weights is refused before they are built."""
+    with opened(path) as file:
+        saved = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     for name in sorted(own.keys() ^ saved.keys()):
         raise InputError(f"{path}: {name} is {'missing' if name in own else 'too much'}: config and weights differ")
-    for name, tensor in saved.items():
-        if own[name].shape != tensor.shape:
-            raise InputError(f"{path}: {name} is {tuple(tensor.shape)}, the config says {tuple(own[name].shape)}")
-    return saved
+    for name, shape in saved.items():
+        if own[name].shape != shape:
+            raise InputError(f"{path}: {name} is {shape}, the config says {tuple(own[name].shape)}")
 
 
 @torch.no_grad()
 def copy_into(own: Mapping[str, Tensor], path: Path) -> None:
-    """Copy the tensors of a file into those of `own`. Raises InputError as `read_like`."""
-    for name, tensor in read_like(own, path).items():
+    """Copy the tensors of a file into those of `own`. Raises InputError as `check_like`."""
+    check_like(own, path)
+    for name, tensor in read_tensors(path).items():
         own[name].copy_(spread_like(tensor, own[name]))

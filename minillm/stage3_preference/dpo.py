@@ -19,12 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minillm import lora
-from minillm.batching import Batch, padded_batch
+from minillm.batching import Batch
 from minillm.chat import Dialogue, Preference
 from minillm.checkpoint import Metrics
 from minillm.finetune import TuneConfig, finetune
 from minillm.gpt import GPT
 from minillm.material.corpus import Documents, data_hash
+from minillm.packing import padded_batch
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import above_0, at_least_0
 from minillm.plumbing.devices import autocast, pick_device

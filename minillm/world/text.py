@@ -9,6 +9,7 @@ its answer, and no document has roles: answering is left to stage 2.
 import random
 from collections.abc import Callable, Iterator
 
+from minillm.plumbing.checks import shown
 from minillm.plumbing.files import InputError
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, Place, World
 
@@ -47,6 +48,9 @@ def statements(world: World, place: Place, attribute: str, language: str, names:
     return world.write("statement", place, attribute, language, names)
 
 
+MOST_DOCUMENTS = 10**7  # about a gigabyte of text, which is made as a whole
+
+
 class Writer:
     """Writes one document after another; the same seed gives the same documents."""
 
@@ -75,9 +79,9 @@ class Writer:
         return kind(self.random.choice(LANGUAGES))
 
     def documents(self, count: int) -> Iterator[str]:
-        """The next `count` documents. Raises InputError if that is below 0."""
-        if count < 0:
-            raise InputError(f"documents is {count}: it must be at least 0")
+        """The next `count` documents. Raises InputError if that is below 0 or above MOST_DOCUMENTS."""
+        if not 0 <= count <= MOST_DOCUMENTS:
+            raise InputError(f"documents is {shown(count)}: it must be from 0 to {MOST_DOCUMENTS:,}")
         return (self.document() for _ in range(count))
 
     def statement(self, language: str, place: Place | None = None, names: str | None = None) -> str:

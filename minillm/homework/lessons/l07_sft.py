@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minillm import batching, chat, gpt
+from minillm import chat, gpt, packing
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 
 DIALOGUE = {"en": "A dialogue as ids and mask", "zh": "对话变成编号和掩码"}
@@ -133,7 +133,7 @@ ENCODE = Exercise(
 
 
 def padded_batch(dialogues: list[tuple[list[int], list[bool]]], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    batch = batching.padded_batch([chat.Dialogue(ids, mask) for ids, mask in dialogues], pad)
+    batch = packing.padded_batch([chat.Dialogue(ids, mask) for ids, mask in dialogues], pad)
     return batch.ids, batch.targets, batch.weights
 
 
