@@ -21,8 +21,8 @@ NO_MEMORY = "out of memory|can't allocate memory|Storage size calculation overfl
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code: 0 done, 1 training broke off or the machine is full, 2 bad input,
-    130 Ctrl-C (143 SIGTERM, 129 SIGHUP). A fault of the program itself is raised."""
+    """Run a command; return its exit code: 0 done, 1 training broke off, the machine is full or homework is
+    missing, 2 bad input, 130 Ctrl-C (143 SIGTERM, 129 SIGHUP). A fault of the program itself is raised."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     prints = any(name in COMMANDS and COMMANDS[name].prints for name in words[:1])
     with standard_streams(lasting=not prints):
@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(overview())
                 return 0
             command = parse(words)
-            command.run()
+            code = command.run()
             sys.stdout.flush()  # here a full disk can still be reported
-            return 0
+            return code or 0
         except (InputError, RuntimeError, MemoryError, OSError, KeyboardInterrupt) as error:
             known = explain(error, command)
             if known is None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from minillm.__main__ import main
-from minillm.homework import gradebook, messages, reports
+from minillm.homework import gradebook, kit, messages, reports
 from minillm.homework.child import Linear, ToyModel, decode, encode
 from minillm.homework.compare import same
 from minillm.homework.grade import grade
@@ -112,7 +112,7 @@ def test_partial_credit(sandbox, tmp_path):
 def test_an_error_shows_its_line_and_what_was_printed(sandbox, tmp_path):
     source = "def attention(q, k, v, mask):\n    print('shape', q.shape)\n    return q @ k\n"
     text = "\n".join(messages.feedback(grade(sandbox, submit(tmp_path, source), LESSON, ATTENTION, [0]), "en"))
-    assert "RuntimeError" in text and "line: 3" in text and "shape torch.Size" in text
+    assert "RuntimeError" in text and "(line 3)" in text and "shape torch.Size" in text
 
 
 @pytest.mark.parametrize(
@@ -162,31 +162,36 @@ def test_many_students_into_one_table(tmp_path, capsys):
     submit(tmp_path / "all/anna", SOLUTION)
     submit(tmp_path / "all/小明", WRONG)
     submit(tmp_path / "all/mallory", "import os\nos._exit(0)\n")
-    (tmp_path / "all/zoe").mkdir()
-    command = [
-        "homework",
-        "3",
-        "--grade-folder",
-        str(tmp_path / "all"),
-        "--csv",
-        str(tmp_path / "g.csv"),
-        "--lang",
-        "en",
-    ]
+    command = ["homework", "3", "--grade-folder", str(tmp_path / "all"), "--csv", str(tmp_path / "g.csv"),
+               "--feedback", str(tmp_path / "feedback"), "--lang", "en"]  # fmt: skip
     assert main(command) == 0
-    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "g.csv").open(encoding="utf-8"))}
+    assert (tmp_path / "g.csv").read_bytes().startswith(b"\xef\xbb\xbf")  # by which Excel knows UTF-8
+    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "g.csv").open(encoding="utf-8-sig"))}
     totals = {name: int(row["total"]) for name, row in rows.items()}
-    assert totals["anna"] == int(rows["anna"]["maximum"]) > totals["小明"] > totals["mallory"] == totals["zoe"] == 0
+    assert totals["anna"] == int(rows["anna"]["maximum"]) > totals["小明"] > totals["mallory"] == 0
+    assert all(row["total"] == row["lesson_03"] and row["status"] == "graded" for row in rows.values())
+    assert "You divide by D" in (tmp_path / "feedback/小明.txt").read_text(encoding="utf-8")
+    (tmp_path / "all/zoe").mkdir()
+    assert main(command) == 1  # a file is missing
+    rows = {row["student"]: row for row in csv.DictReader((tmp_path / "g.csv").open(encoding="utf-8-sig"))}
+    assert (rows["zoe"]["total"], rows["zoe"]["status"]) == ("0", "missing")
+    assert rows["zoe"]["warning"] == "no file for lesson 3; found nothing: expected 03_attention/homework.py"
 
 
 def test_the_gradescope_zip_grades(tmp_path):
-    assert main(["homework", "--gradescope", str(tmp_path), "--lang", "en"]) == 0
+    assert main(["homework", "3", "--gradescope", str(tmp_path), "--lang", "en"]) == 0
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "source")
     assert {"setup.sh", "run_autograder", "requirements.txt", "minillm/homework/child.py"} <= set(names)
     assert not any(n.startswith(("tests", "lessons", "runs")) or "__pycache__" in n for n in names)
-    submit(tmp_path / "submission", SOLUTION)
+    setup, run = ((tmp_path / "source" / name).read_text() for name in ("setup.sh", "run_autograder"))
+    assert "sys.version_info < (3, 11)" in setup and "whl/cpu" in setup
+    assert "minillm homework 3 --folder /autograder/submission --lang en" in run
+    for script in ("setup.sh", "run_autograder"):
+        subprocess.run(["bash", "-n", tmp_path / "source" / script], check=True)
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission/homework.py").write_text(SOLUTION, encoding="utf-8")  # flat, as students upload it
     command = [
         "homework",
         "3",
@@ -208,8 +213,26 @@ def test_the_kit_holds_all_but_the_graders_own_tests(tmp_path, capsys):
     assert {"README.md", "Makefile", "requirements.txt", "lessons/03_attention/homework.py", "minillm/gpt.py",
             "tests/homework/test_my_homework.py"} <= files  # fmt: skip
     assert not any("graders" in f.split("/") or "solution" in f or "__pycache__" in f for f in files)
+    workflow = (tmp_path / "kit/.github/workflows/homework.yml").read_text()
+    assert "python -m minillm homework" in workflow and "whl/cpu" in workflow
     assert main(["homework", "--release", str(tmp_path / "kit")]) == 2  # never into a folder that holds something
     assert "not an empty folder" in capsys.readouterr().err
+
+
+def test_the_kit_without_solutions_holds_nothing_that_computes_right_answers(tmp_path):
+    assert main(["homework", "--release", str(tmp_path / "kit"), "--no-solutions"]) == 0
+    files = [p.relative_to(tmp_path / "kit") for p in (tmp_path / "kit").rglob("*") if p.is_file()]
+    code = {p.as_posix() for p in files if p.suffix == ".py"}
+    assert code == {f"lessons/{lesson.folder}/homework.py" for lesson in all_lessons()}
+    assert {p.parts[0] for p in files} == {"lessons", "notebooks", "requirements.txt", "LICENSE", "README.md"}
+
+
+@pytest.mark.parametrize("options", [["--release", "kit"], ["--gradescope", "gs"]])
+def test_an_installed_package_says_that_the_lessons_are_elsewhere(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.setattr(kit, "ROOT", tmp_path)  # where a package is installed there is only the package
+    (tmp_path / "minillm").mkdir()
+    assert main(["homework", options[0], str(tmp_path / options[1])]) == 2
+    assert "run this in a checkout" in capsys.readouterr().err and not (tmp_path / options[1]).exists()
 
 
 @pytest.mark.parametrize(
@@ -220,12 +243,18 @@ def test_the_kit_holds_all_but_the_graders_own_tests(tmp_path, capsys):
         (["--folder", "{none}"], "no such folder"),
         (["--grade-folder", "{none}"], "no such folder"),
         (["--grade-folder", "{empty}"], "no folders"),
+        (["--grade-folder", "{lessons}"], "one student's folder"),
+        (["--grade-folder", "{class}", "--roster", "{none}"], "check the path"),
+        (["--grade-folder", "{class}", "--roster", "{blank}"], "holds nobody"),
+        (["--grade-folder", "{class}", "--due", "tomorrow"], "due"),
         (["--seed", "-1"], "seed"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, command, says):
     (tmp_path / "empty").mkdir()
-    places = {"none": tmp_path / "none", "empty": tmp_path / "empty"}
+    (tmp_path / "blank").touch()
+    submit(tmp_path / "class/anna", "")
+    places = {name: tmp_path / name for name in ("none", "empty", "blank", "class")} | {"lessons": ROOT / "lessons"}
     assert main(["homework", *(word.format(**places) for word in command)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and says in error

@@ -1,4 +1,5 @@
 """Homework of lesson 1: n-grams, loss, perplexity. Write the six functions with Python, numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 1`. Lesson: notebooks/en/01_ngrams.ipynb.
 """

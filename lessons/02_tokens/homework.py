@@ -1,4 +1,5 @@
 """Homework of lesson 2: tokens. Write the five functions with Python or numpy.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 2`. Lesson: notebooks/en/02_tokens.ipynb.
 """

@@ -1,4 +1,5 @@
 """Homework of lesson 3: attention. Write the four functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 3`. Lesson: notebooks/en/03_attention.ipynb.
 """

@@ -1,4 +1,5 @@
 """Homework of lesson 4: the parts of a GPT block. Write the five functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 4`. Lesson: notebooks/en/04_gpt.ipynb.
 """
@@ -57,5 +58,6 @@ def block(
 
     x: (B, T, C), the residual stream. norm1, attn, norm2, mlp: functions (B, T, C) -> (B, T, C); what attn
     and mlp return is added to the stream. norm1 stands before attn, norm2 before mlp. Returns (B, T, C).
+    x may be overwritten.
     """
     raise NotImplementedError

@@ -1,4 +1,5 @@
 """Homework of lesson 5: sampling. Write the five functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 5`. Lesson: notebooks/en/05_sampling.ipynb.
 """
@@ -24,7 +25,8 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     logits: (B, V), probabilities by softmax; 0 <= p <= 1. Rank the tokens of a row from the most probable
     down. A token stays if the probabilities of all that rank above it add up to less than p: the one
     that crosses p stays. The most probable token always stays, also when p is 0. Those that stay keep their
-    values and places. Returns (B, V). (No input has a tie at the border, or sums closer to p than 0.005.)
+    values and places. Returns (B, V). (No input has a tie at the border, or sums closer to p than 0.005, except that
+    with p = 1 the sum of all tokens is 1, rounding aside: then all stay.)
     """
     raise NotImplementedError
 
@@ -33,8 +35,8 @@ def probabilities(logits: Tensor, temperature: float, top_p: float | None) -> Te
     """The distribution the next token is drawn from, (B, V) -> (B, V); every row adds up to 1.
 
     At temperature 0: 1 at the largest logit of each row and 0 elsewhere; of equal ones the first (lowest id)
-    is taken. Otherwise softmax(logits / temperature), and if top_p is not None only the tokens that
-    `keep_top_p` leaves of logits / temperature. Logits may be several hundred large.
+    is taken. Otherwise softmax(logits / temperature), and if top_p is not None (0 < top_p <= 1) only the tokens
+    that `keep_top_p` leaves of logits / temperature. Logits may be several hundred large.
     """
     raise NotImplementedError
 
@@ -56,5 +58,6 @@ def extend_cache(keys: Tensor, values: Tensor, length: int, k: Tensor, v: Tensor
     keys, values: (B, H, N, D), room for N positions, of which the first `length` (perhaps 0) are filled; what
     lies beyond is rubbish. k, v: (B, H, T, D) of the T tokens that stand at positions length … length + T - 1;
     there is room for them. Returns keys and values of the positions 0 … length + T - 1, each (B, H, length + T, D).
+    keys and values may be overwritten.
     """
     raise NotImplementedError

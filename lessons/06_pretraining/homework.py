@@ -1,4 +1,5 @@
 """Homework of lesson 6: pretraining. Write the six functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 6`. Lesson: notebooks/en/06_pretraining.ipynb.
 """
@@ -54,7 +55,7 @@ def clip_gradients(gradients: list[Tensor], most: float) -> tuple[list[Tensor], 
 
     gradients: one tensor a parameter, of any shapes. All of them together are one long vector; its length is the
     root of the sum of all squares. Returns the gradients, all multiplied by the same factor, and the length
-    before. A gradient of zeros stays as it is, with length 0.
+    before. A gradient of zeros stays as it is, with length 0. The given tensors may be overwritten.
     """
     raise NotImplementedError
 
@@ -75,6 +76,7 @@ def adamw_step(
     mean, square: the running averages m of the gradient and v of its square, before this update; both began
     at 0. step: 1 at the first update, 2 at the second, … Returns the new parameter, m and v (as they go on:
     without the correction). With m̂ and v̂ corrected for having begun at 0, the parameter moves by
-    - lr · m̂ / (√v̂ + eps), and besides it loses lr · weight_decay times its old value.
+    - lr · m̂ / (√v̂ + eps), and besides it loses lr · weight_decay times its old value. parameter, mean and
+    square may be overwritten.
     """
     raise NotImplementedError

@@ -1,4 +1,5 @@
 """Homework of lesson 7: supervised fine-tuning. Write the four functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 7`. Lesson: notebooks/en/07_sft.ipynb.
 """

@@ -1,4 +1,5 @@
 """Homework of lesson 9: less is more. Write the three functions with plain Python, numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 9`. Lesson: notebooks/en/09_less_is_more.ipynb.
 """

@@ -1,4 +1,5 @@
 """Homework of lesson 10: across languages. Write the three functions with plain Python, numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 10`. Lesson: notebooks/en/10_across_languages.ipynb.
 """

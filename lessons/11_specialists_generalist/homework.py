@@ -1,4 +1,5 @@
 """Homework of lesson 11: specialists and the generalist. Write the three functions with plain Python.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 11`. Lesson: notebooks/en/11_specialists_generalist.ipynb.
 """
@@ -8,7 +9,8 @@ def fill_template(templates: list[str], index: int, fields: dict[str, str]) -> s
     """Write an instruction: a task's template number `index` with its places filled.
 
     templates: at least one; index is 0 or more and begins again after the last template (with three
-    templates 3 means the first). A place is a name in braces, `{sentence}`; it may stand several times.
+    templates 3 means the first). A place is a name in braces, `{sentence}` or `{句子_2}`; it may occur several
+    times, and a template has no other braces.
     Each is replaced by the field's value, unchanged; braces inside a value are plain text and are not
     filled. Fields without a place are not used. None if the chosen template has a place whose field is
     missing, empty or only white space.

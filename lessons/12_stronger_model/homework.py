@@ -1,4 +1,5 @@
 """Homework of lesson 12: data from a stronger model. Write the three functions with plain Python or numpy.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 12`. Lesson: notebooks/en/12_stronger_model.ipynb.
 """

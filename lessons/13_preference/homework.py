@@ -1,4 +1,5 @@
 """Homework of lesson 13: preference. Write the three functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 13`. Lesson: notebooks/en/13_preference.ipynb.
 """

@@ -1,4 +1,5 @@
 """Homework of lesson 14: into every home. Write the three functions with numpy or torch.
+Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 14`. Lesson: notebooks/en/14_into_every_home.ipynb.
 """
@@ -26,7 +27,7 @@ def chat_template(messages: list[tuple[str, str]]) -> list[tuple[str, bool]]:
     """A dialogue as the segments that are encoded one by one, and for each whether SFT learns it.
 
     messages: (role, content), in order: perhaps `system`, then `user`, `assistant`, `user`, …; it may end
-    with the user's turn. Contents are used without white space around them. Segments:
+    with the user's turn. Contents are used without white space around them, and none is empty then. Segments:
       - ("[DOC]", False), once, at the beginning;
       - for a user's turn ("USER: {content} AI:", False). A system message has no segment of its own: it
         stands in the first user's segment, ("SYSTEM: {system} USER: {content} AI:", False);

@@ -1,7 +1,9 @@
 """The commands of the classroom: `homework`, `notebooks`."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
@@ -10,6 +12,7 @@ from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json
 
 if TYPE_CHECKING:
+    from minillm.homework.gradebook import Grades
     from minillm.homework.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +27,7 @@ class Homework:
     exercise: Annotated[str | None, tyro.conf.Positional] = None
     """Name of one exercise of the lesson."""
     folder: Path = ROOT / "lessons"
-    """Folder with the student's files, NN_name/homework.py or NN_name.py."""
+    """Folder with the student's files, NN_name/homework.py or as they call them."""
     lang: Literal["en", "zh"] | None = None
     """Language of the messages; that of the system if left out."""
     seed: int | None = None
@@ -34,57 +37,84 @@ class Homework:
     gradescope_results: Path | None = None
     """Also write Gradescope's results.json."""
     gradescope: Path | None = None
-    """Write autograder.zip for Gradescope into this folder, and grade nothing."""
+    """Write autograder.zip for Gradescope into this folder, for the lesson and exercise named, and grade nothing."""
     grade_folder: Path | None = None
-    """Grade many students: a folder that holds one folder per student."""
+    """Grade many students: a folder or a zip of folders, zips, notebooks and files, as they were handed in."""
     csv: Path = Path("grades.csv")
-    """Table to write with --grade-folder."""
+    """Table to write with --grade-folder; a name that ends with .xlsx gives an Excel workbook."""
+    form: Literal["table", "canvas", "nbgrader"] = "table"
+    """Columns of the table: ours, or those that Canvas or nbgrader read."""
+    roster: Path | None = None
+    """CSV of the class (id, name, if you like lang): orders the table and says who is missing."""
+    feedback: Path | None = None
+    """Also write a feedback file for each student into this folder."""
+    due: str | None = None
+    """When the homework was due (2026-10-31 or 2026-10-31T18:00): later files are marked."""
     release: Path | None = None
     """Copy the kit to hand out to students into this new folder, and grade nothing."""
+    no_solutions: bool = False
+    """With --release: leave out framework and graders, so that only you can grade."""
 
-    def run(self) -> None:
+    def run(self) -> int:
         a_seed(self, "seed")
         if not (self.folder.is_dir() or self.release or self.gradescope or self.grade_folder):
             raise InputError(f"{self.folder}: no such folder: name the folder with your homework files")
-        # only now: the graders compare with the framework and load PyTorch, which takes seconds
-        from minillm.homework import gradebook, messages, reports
+        if self.release or self.gradescope:
+            self.hand_out()
+            return 0
         from minillm.homework.sandbox import Sandbox
 
-        language = self.lang or messages.default_language()
-        if self.release is not None:
-            print(f"{self.release}: {reports.release(self.release)} files to hand out")
-            return
-        if self.gradescope is not None:
-            print(f"written to {reports.write_gradescope(self.gradescope, language)}")
-            return
-        chosen = gradebook.choose(self.lesson, self.exercise)
-        seeds = gradebook.default_seeds() if self.seed is None else [self.seed]
-        with Sandbox() as sandbox:
+        with Sandbox() as sandbox:  # its process loads PyTorch at the same time as this one
+            from minillm.homework import gradebook, messages
+            from minillm.homework.submissions import read_folder
+
+            language = self.lang or messages.default_language()
+            chosen = gradebook.choose(self.lesson, self.exercise)
+            seeds = gradebook.default_seeds() if self.seed is None else [self.seed]
+            if (self.grade_folder or self.gradescope_results) and sandbox.warning(language):
+                print(f"warning: {sandbox.warning(language)}", file=sys.stderr)
             if self.grade_folder is not None:
-                self.grade_many(sandbox, chosen, seeds, language)
-                return
-            results = list(gradebook.grade_folder(sandbox, self.folder, chosen, seeds))
-        print(messages.overview(results, language, details=True))
-        if any(r.status == "wrong" for r in results):
+                return self.grade_many(sandbox, chosen, seeds, language)
+            with TemporaryDirectory() as work:
+                submission = read_folder(self.folder, work=Path(work))
+                grades = gradebook.grade_submission(sandbox, submission, chosen, seeds)
+        self.report(grades, seeds, language)  # now that no process of the student's is left
+        return 0
+
+    def hand_out(self) -> None:
+        """Write the kit for students or the autograder."""
+        from minillm.homework import gradebook, kit, messages
+
+        if self.release is not None:
+            print(f"{self.release}: {kit.release(self.release, not self.no_solutions)} files to hand out")
+        else:
+            gradebook.choose(self.lesson, self.exercise)
+            language = self.lang or messages.default_language()
+            print(f"written to {kit.write_gradescope(self.gradescope, language, self.lesson, self.exercise)}")
+
+    def report(self, grades: "Grades", seeds: list[int], language: str) -> None:
+        """Show and write what one student reached."""
+        from minillm.homework import messages, reports
+
+        print(messages.overview(grades.results, language, details=True))
+        for line in reports.notes(grades, language):
+            print(line)
+        if any(r.status == "wrong" for r in grades.results):
             again = f"--seed {seeds[-1]}"
             print({"en": f"To try the newest inputs again: {again}", "zh": f"要再试最新的输入：{again}"}[language])
         if self.json is not None:
-            reports.write_results(results, self.json, language)
+            write_json(self.json, reports.records(grades, language))
         if self.gradescope_results is not None:
-            write_json(self.gradescope_results, reports.gradescope_results(results, language))
+            write_json(self.gradescope_results, reports.gradescope_results(grades, language))
 
-    def grade_many(self, sandbox: "Sandbox", chosen: list, seeds: list[int], language: str) -> None:
-        """Grade every student of a folder into one table."""
-        from minillm.homework import gradebook, messages, reports
+    def grade_many(self, sandbox: "Sandbox", chosen: list, seeds: list[int], language: str) -> int:
+        """Grade every student of a pile into one table. Returns 1 if a file of somebody is missing."""
+        from minillm.homework import classroom
 
-        grades = {}
-        for student, folder in reports.find_students(self.grade_folder):
-            grades[student] = list(gradebook.grade_folder(sandbox, folder, chosen, seeds))
-            print(f"{student}: {messages.overview(grades[student], language, details=False).splitlines()[-1]}")
-        reports.write_grades(grades, self.csv)
-        if self.json is not None:
-            write_json(self.json, {s: [reports.record(r, language) for r in g] for s, g in grades.items()})
+        desk = classroom.Desk(self.csv, language, self.form, self.json, self.feedback, self.roster, self.due)
+        done = classroom.grade_pile(sandbox, self.grade_folder, chosen, seeds, desk)
         print(f"written to {self.csv}")
+        return int(any(grades.is_missing for grades in done))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,161 +1,52 @@
-"""Runs a student's file in a process of its own. This file alone is copied there: it knows the standard
-library, numpy and torch, nothing of minillm and no right answer.
+"""Runs a student's file in a process of its own. Only this file and those it imports are copied there: it
+knows the standard library, numpy and torch, and no right answer.
 
-One server process imports numpy and torch once; for each submission it forks a child, which loads the
-file, calls its functions on the inputs it is given, and sends back what they return. The parent decides
-what is right: a child that lies can only return wrong numbers.
-
-Values travel as JSON, arrays as base64 with type and shape. No pickle: loading one runs code.
+One server process imports numpy and torch once and never sees a student's file. For each request it forks
+a handler, which reads the request, forks the child that runs the student's file behind the boundary of
+`isolation`, and passes on what the child sends. The grader decides what is right: a child that lies can
+only return wrong numbers. When a request is done, the server ends every process that is left below it.
 """
 
-import base64
 import builtins
+import codecs
 import contextlib
 import io
 import json
+import linecache
 import os
 import select
 import signal
 import struct
 import sys
 import time
+import tokenize
 import traceback
 import types
 
-import numpy as np
 import torch
 
-MOST_BYTES = 64 << 20  # of one answer
+from minillm.homework import isolation
+from minillm.homework.cells import module_of
+from minillm.homework.frames import read_message, send
+from minillm.homework.values import Linear, ToyModel, decode, encode  # noqa: F401
+
 PRINTED = 2000  # characters kept of what the student's code prints
-
-
-# ------------------------------------------------------------------------- callables an exercise may be given
-
-
-class Linear:
-    """A layer to pass to an exercise: x -> x W + b, for numpy arrays and tensors alike."""
-
-    def __init__(self, weight, bias=0.0):
-        self.weight, self.bias = weight, bias
-
-    def __call__(self, x):
-        return x @ self.weight + self.bias
-
-
-class ToyModel:
-    """A language model to pass to an exercise: ids (B, T) -> logits (B, T, V).
-
-    The logits at a position depend on all tokens up to it, on their order, and on no later one:
-    a running state is halved, and the token's row of `table` (V, V) is added to it.
-    """
-
-    def __init__(self, table):
-        self.table = table
-
-    def __call__(self, ids):
-        rows = self.table[ids]  # (B, T) -> (B, T, V)
-        state, states = 0.0, []
-        for t in range(rows.shape[1]):
-            state = 0.5 * state + rows[:, t]
-            states.append(state)
-        stack = torch.stack if isinstance(rows, torch.Tensor) else np.stack
-        return stack(states, 1)
-
-
-CALLABLES = {"Linear": (Linear, ("weight", "bias")), "ToyModel": (ToyModel, ("table",))}
-
-
-# --------------------------------------------------------------------------------------- values as JSON
-
-
-def encode(value):
-    """A value as what JSON can write. Raises TypeError for what an exercise does not return."""
-    for name, (kind, attributes) in CALLABLES.items():
-        if type(value) is kind:
-            return {"call": name, "with": [encode(getattr(value, a)) for a in attributes]}
-    if value is None or type(value) in (bool, str):
-        return value
-    if isinstance(value, torch.Tensor):
-        array = torch.Tensor.numpy(torch.Tensor.resolve_conj(torch.Tensor.cpu(torch.Tensor.detach(value))))
-        if torch.Tensor.numel(value) > 1 and np.ndim(array) != value.dim():
-            raise TypeError("a tensor that does not say what it holds")
-        return {"tensor": encode_array(array)}
-    if isinstance(value, np.ndarray):
-        return {"array": encode_array(np.asarray(value))}
-    if isinstance(value, np.generic):
-        return encode(value.item())
-    if isinstance(value, bool):
-        return bool(value)
-    if isinstance(value, int):
-        return {"int": str(int(value))}
-    if isinstance(value, float):
-        return {"float": float.hex(float(value))}
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, bytes | bytearray):
-        return {"bytes": base64.b64encode(bytes(value)).decode()}
-    if isinstance(value, dict):
-        return {"dict": [[encode(k), encode(v)] for k, v in dict.items(value)]}
-    if isinstance(value, tuple):
-        return {"tuple": [encode(v) for v in tuple.__iter__(value)]}
-    if isinstance(value, list):
-        return {"list": [encode(v) for v in list.__iter__(value)]}
-    if isinstance(value, set | frozenset):
-        return {"set": [encode(v) for v in value]}
-    if isinstance(value, range | types.GeneratorType | map | filter | zip):
-        return encode(list(value))
-    raise TypeError(f"{type(value).__name__} is nothing that can be compared: return arrays, numbers, text or lists")
-
-
-def encode_array(array):
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"an array of {array.dtype}: return numbers or truth values")
-    if array.nbytes > MOST_BYTES // 4:
-        raise ValueError(f"{array.size} numbers are no answer to this exercise")
-    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-    return {"dtype": array.dtype.str, "shape": list(array.shape), "data": data}
-
-
-def decode(value):
-    """What `encode` wrote. Raises ValueError, TypeError or KeyError for anything else."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    (kind, inner), *more = value.items()
-    if kind == "call":
-        return CALLABLES[inner][0](*(decode(v) for v in value["with"]))
-    if more:
-        raise ValueError("more than one kind")
-    if kind in ("tensor", "array"):
-        array = np.frombuffer(base64.b64decode(inner["data"]), np.dtype(inner["dtype"])).reshape(inner["shape"]).copy()
-        return torch.from_numpy(array) if kind == "tensor" else array
-    simple = {"int": int, "float": float.fromhex, "bytes": base64.b64decode}
-    if kind in simple:
-        return simple[kind](inner)
-    if kind == "dict":
-        return {hashable(decode(k)): decode(v) for k, v in inner}
-    return {"tuple": tuple, "list": list, "set": lambda items: {hashable(v) for v in items}}[kind](map(decode, inner))
-
-
-def hashable(value):
-    """Lists as tuples, so that a value can be a key."""
-    return tuple(map(hashable, value)) if isinstance(value, list | tuple) else value
-
+ANSWER, DIED = b"A", b"D"  # of a message: what the student's process sent, or how it ended
 
 # ---------------------------------------------------------------------------- the child: one submission
 
 
-def guard(folder):
+def guard(readable):
     """Forbid what no exercise needs: other files, other programs, the network, minillm.
 
-    An audit hook can not be removed again. It stops mistakes and plain cheating, not a determined
-    attack on the interpreter itself.
+    An audit hook says in words what was tried, and is all there is where the system has no boundary. It
+    stops mistakes and plain cheating, not a determined attack on the interpreter.
     """
-    allowed = tuple({os.path.realpath(p) for p in (folder, sys.prefix, sys.base_prefix, os.path.dirname(np.__file__))})
-    allowed += (os.path.dirname(os.path.dirname(os.path.realpath(torch.__file__))),)
+    allowed = tuple(p for path in readable for p in (path + os.sep, path))
     forbidden = ("subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "socket.", "ctypes.",
                  "os.kill", "os.putenv", "shutil.", "pty.", "os.remove", "os.rename", "os.rmdir", "os.mkdir",
-                 "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate", "sys.setprofile", "sys.settrace",
-                 "webbrowser.", "urllib.", "fcntl.", "syslog.")  # fmt: skip
+                 "os.chmod", "os.chown", "os.link", "os.symlink", "os.truncate", "os.utime", "sys.setprofile",
+                 "sys.settrace", "webbrowser.", "urllib.", "fcntl.", "syslog.", "resource.", "signal.")  # fmt: skip
     begun = False
 
     def hook(event, arguments):
@@ -167,7 +58,7 @@ def guard(folder):
             if writes or not path.startswith(allowed) or f"{os.sep}minillm{os.sep}" in path:
                 raise PermissionError(f"homework may not open {path}")
         elif event == "import" and arguments[0].partition(".")[0] == "minillm":
-            raise ImportError("homework is written on numpy and torch alone: minillm can not be imported")
+            raise ImportError("homework is written on numpy and torch alone: minillm cannot be imported")
         elif event.startswith(forbidden):
             raise PermissionError(f"homework may not use {event}")
 
@@ -207,117 +98,189 @@ def fault(error, path):
     }
 
 
-def answer(request):
-    """Load the file and call its functions; {name: [result of each call]} and what was printed."""
+def read_source(data):
+    """The text of a Python file: as its first lines or its byte-order mark declare, else UTF-8, else GBK.
+
+    Python itself reads the declared encodings and UTF-8. Raises UnicodeDecodeError if none of them fits.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
+    except (SyntaxError, LookupError, UnicodeDecodeError):
+        return data.decode("gb18030")
+
+
+def compiled(request, path, printed):
+    """The student's file, or what is needed of the cells of a notebook, ready to run."""
+    if "cells" not in request:
+        source = read_source(decode(request["source"]))
+        linecache.cache[path] = (
+            len(source),
+            None,
+            source.splitlines(keepends=True),
+            path,
+        )  # for inspect: no file is there
+        return builtins.compile(source, path, "exec")
+    module, faults = module_of(request["cells"], request["calls"][0][0] if request["calls"] else "")
+    for fault_of_cell in faults:
+        print(fault_of_cell, file=printed)
+    return builtins.compile(module, path, "exec")
+
+
+def changed(arguments, sent):
+    """Which arguments are not what they were when they were sent."""
+    return [i for i, (value, before) in enumerate(zip(arguments, sent)) if not is_encoded(value, before)]
+
+
+def is_encoded(value, before):
+    try:
+        return encode(value) == before
+    except Exception:
+        return False
+
+
+def load_before_the_boundary(request):
+    """What torch.optim and torch.utils.checkpoint load at their first call: behind the boundary they could not.
+
+    Only where the file speaks of them: it takes a second.
+    """
+    text = "".join(request["cells"]) if "cells" in request else decode(request["source"]).decode("latin-1")
+    if "optim" in text or "checkpoint" in text:
+        import torch._dynamo  # noqa: F401
+
+
+def answer(request, offered):
+    """Load the file and call its functions: {loaded: a fault or None, results: one a call, printed}."""
     path = os.path.join(request["folder"], "homework.py")
     calls = [(name, [decode(a) for a in arguments]) for name, arguments in request["calls"]]
+    load_before_the_boundary(request)
     limit(request["seconds"], request["bytes"])
     os.chdir(request["folder"])
-    sys.path[:] = [p for p in sys.path if p and "minillm" not in p.split(os.sep)]
     module = types.ModuleType("homework")
     module.__file__ = path
     sys.modules["homework"] = module
-    with open(path, encoding="utf-8-sig") as file:
-        source = file.read()
     results, printed = [], io.StringIO()
-    write = os.write  # the student's code may replace what it likes, later
+    readable = [os.path.realpath(request["folder"]), *request["readable"]]
+    isolation.enclose(readable, offered)
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        guard(request["folder"])
+        guard(readable)
         try:
-            exec(builtins.compile(source, path, "exec"), module.__dict__)
+            exec(compiled(request, path, printed), module.__dict__)
         except BaseException as error:
-            return write, {"loaded": fault(error, path), "results": [], "printed": printed.getvalue()[:PRINTED]}
-        for name, arguments in calls:
+            return {"loaded": fault(error, path), "results": [], "printed": printed.getvalue()[:PRINTED]}
+        for (name, arguments), (_, sent) in zip(calls, request["calls"]):
             begin = time.perf_counter()
             try:
                 function = module.__dict__.get(name)
                 if not callable(function):
                     raise AttributeError(f"the file has no function {name}")
-                result = {"status": "done", "value": encode(function(*arguments))}
+                result = {"status": "done", "value": encode(function(*arguments)), "changed": changed(arguments, sent)}
             except BaseException as error:
                 result = fault(error, path)
             results.append(result | {"seconds": time.perf_counter() - begin})
-    return write, {"loaded": None, "results": results, "printed": printed.getvalue()[:PRINTED]}
+    return {"loaded": None, "results": results, "printed": printed.getvalue()[:PRINTED]}
 
 
-# --------------------------------------------------------------------- the server: one child a submission
-
-
-def send(write, descriptor, message):
-    data = json.dumps(message).encode()
-    data = struct.pack(">Q", len(data)) + data
-    while data:
-        data = data[write(descriptor, data) :]
-
-
-def run_child(request, descriptor):
-    """In the forked child: answer and leave, whatever the student's code has done to the interpreter."""
-    leave = os._exit
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    os.closerange(3, descriptor)  # above all the server's own way to the parent
-    os.closerange(descriptor + 1, 4096)
+def run_child(request, offered, descriptor):
+    """Answer into the pipe and leave, whatever the student's code does. No descriptor leads anywhere else."""
+    leave, write = os._exit, os.write  # the student's code may replace what it likes, later
     try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nowhere, standard)
+        os.closerange(3, descriptor)  # above all the server's own way to the grader
+        os.closerange(descriptor + 1, 65536)
         dumps, pack = json.dumps, struct.pack
-        write, message = answer(request)
+        message = answer(request, offered)
         json.dumps, struct.pack = dumps, pack
-        send(write, descriptor, message)
+        send(write, descriptor, ANSWER + dumps(message).encode())
     finally:
         leave(0)
 
 
-def serve_one(request):
-    """Fork a child for a request and wait for its answer, no longer than allowed."""
+# --------------------------------------------------------------------------------- the server and its handlers
+
+
+def run_request(request, offered):
+    """Fork a child for a request and wait for its message, no longer than allowed."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
+        isolation.end_with_parent(signal.SIGKILL)
         os.close(read_end)
         os.setpgid(0, 0)
-        run_child(request, write_end)
+        run_child(request, offered, write_end)
     os.close(write_end)
-    deadline, data = time.monotonic() + 4 * request["seconds"], b""  # the processor's clock is the strict one
-    timed_out = False
-    while True:
-        ready, _, _ = select.select([read_end], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            timed_out = True
-            break
-        part = os.read(read_end, 1 << 20)
-        data += part
-        if not part or len(data) > MOST_BYTES + 8:
-            break
-        if len(data) >= 8 and len(data) >= 8 + struct.unpack(">Q", data[:8])[0]:
-            break
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(child, signal.SIGKILL)
-    os.close(read_end)
+    data, in_time = read_message(read_end, time.monotonic() + 4 * request["seconds"])  # the processor's is stricter
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            end(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
-    if timed_out or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
-        return {"died": "time"}
-    if len(data) < 8 or len(data) < 8 + struct.unpack(">Q", data[:8])[0]:
-        return {"died": "crash"}
-    return json.loads(data[8 : 8 + struct.unpack(">Q", data[:8])[0]])
+    if not in_time or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
+        return DIED + b"time"
+    return data if data is not None and data.startswith(ANSWER) else DIED + b"crash"
+
+
+def handle(out, offered):
+    """Read a request, answer it. Returns False at the end of all requests."""
+    data, _ = read_message(0)
+    if data is None:
+        return False
+    request = json.loads(data)
+    try:
+        if hasattr(os, "fork"):
+            message = run_request(request, offered)
+        else:
+            message = ANSWER + json.dumps(answer(request, offered)).encode()
+    except (OSError, ValueError, RecursionError):
+        message = DIED + b"crash"
+    send(os.write, out, message)
+    return True
+
+
+def end_all_below():
+    """Kill and reap every process below this one; orphans come to it."""
+    while True:
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+            for child in file.read().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def serve(out, offered):
+    """One handler a request, one after the other, until there are no more."""
+    isolation.adopt_orphans()
+    while True:
+        select.select([0], [], [])  # the request itself is read by the handler: nothing of it stays here
+        handler = os.fork()
+        if handler == 0:
+            isolation.end_with_parent(signal.SIGKILL)
+            os._exit(0 if handle(out, offered) else 3)
+        status = os.waitpid(handler, 0)[1]
+        end_all_below()
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 3:
+            return
 
 
 def main():
-    """Requests in, answers out, a JSON line each; where there is no fork, the parent sends only one."""
+    """Say what keeps a student's file apart here, then requests in, messages out; where there is no fork, one."""
     torch.set_num_threads(1)
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's affair
+    out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    for line in sys.stdin:
-        request = json.loads(line)
-        if hasattr(os, "fork"):
-            try:
-                reply = serve_one(request)
-            except (OSError, ValueError) as error:
-                reply = {"died": "crash", "why": str(error)}
-        else:
-            reply = answer(request)[1]
-        out.write(json.dumps(reply) + "\n")
-        out.flush()
+    offered = isolation.layers()
+    settings = json.loads(sys.argv[1])
+    readable = isolation.readable_paths(settings["libraries"], settings["hidden"])
+    send(os.write, out, json.dumps(offered | {"readable": readable}).encode())
+    if hasattr(os, "fork"):
+        serve(out, offered)
+    else:
+        handle(out, offered)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""Whether what a student's function returned is what it should be."""
+"""Whether what a student's function returned is what it should be, and if not, how it differs."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,3 +59,65 @@ def same_numbers(got: Any, expected: Any, tolerance: float) -> bool:
     if one.dtype.kind in "f" or other.dtype.kind == "f":
         return bool(np.allclose(one.astype(np.float64), other.astype(np.float64), tolerance, tolerance, equal_nan=True))
     return bool((one == other).all())
+
+
+# ------------------------------------------------------------------------------------------- types and shapes
+
+KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float"}
+
+
+def kind(value: Any) -> str | None:
+    """bool, int or float: what the numbers of a value are; None if they are no numbers or of several kinds."""
+    try:
+        return KINDS.get(np.asarray(plain(value)).dtype.kind)
+    except ValueError:
+        return None
+
+
+def same_and_typed(*kinds: str | None) -> Callable[[Any, Any], bool]:
+    """Like `same` for a tuple of parts whose docstring promises types: bool, int, float or a dtype; None for any."""
+
+    def equal(got: Any, expected: Any) -> bool:
+        return same(got, expected) and all(is_of(part, wanted) for part, wanted in zip(got, kinds, strict=True))
+
+    return equal
+
+
+def is_of(value: Any, wanted: str | None) -> bool:
+    return wanted is None or kind(value) == wanted or str(getattr(plain(value), "dtype", "")) == wanted
+
+
+def numbers(value: Any) -> np.ndarray | None:
+    """The numbers of a value as an array of floats; None if it is something else."""
+    try:
+        array = np.asarray(plain(value))
+    except ValueError:
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "biuf" else None
+
+
+def near_miss(got: Any, expected: Any) -> str | None:
+    """How an answer that was judged wrong is nearly right: `type`, `shape`, `axes` or `order`; None if it is not.
+
+    The numbers are right but of another type; or in another shape; or with their axes swapped; or the parts of
+    a tuple are right but in another order.
+    """
+    if same(got, expected):
+        return "type"
+    if isinstance(expected, tuple) and isinstance(got, tuple | list) and len(got) == len(expected):
+        if kind(got) != "bool" and any(same(list(other), expected) for other in itertools.permutations(got)):
+            return "order"
+        found = {near_miss(g, e) for g, e in zip(got, expected, strict=True) if not same(g, e)}
+        return found.pop() if len(found) == 1 else None
+    one, other = numbers(got), numbers(expected)
+    if one is None or other is None or one.size != other.size or not one.size:
+        return None
+    if same(one, other):
+        return "type"
+    if any(same(turned, other) for turned in with_axes_swapped(one)):
+        return "axes"
+    return "shape" if same(one.ravel(), other.ravel()) else None
+
+
+def with_axes_swapped(array: np.ndarray) -> list[np.ndarray]:
+    return [array.transpose(axes) for axes in itertools.permutations(range(array.ndim))] if array.ndim < 5 else []

@@ -30,11 +30,15 @@ class Check:
     """Shown when it fails and no misconception explains the output: what this check is about."""
     inputs: Callable[[np.random.Generator], Iterable[tuple]]
     """Argument tuples from a random generator, the smallest first."""
+    edge: bool = False
+    """A limiting case, in which a function that does nothing may be right by chance: it gives its points only
+    together with a check that is none."""
 
 
 @dataclass(frozen=True)
 class Misconception:
-    """A mistake with a name, and what a function with this mistake returns."""
+    """A mistake with a name, and what a function with this mistake returns. Several may share a name: one idea
+    that shows in several ways."""
 
     name: str
     """Short, in English, with hyphens: `scaled-by-d`."""
@@ -42,6 +46,8 @@ class Misconception:
     """What the student believes, why it is wrong, and how to fix it, in one or two sentences."""
     wrong: Callable[..., Any]
     """Same arguments as the exercise; its output, where it differs from the reference, is the symptom."""
+    also: tuple[Callable[..., Any], ...] = ()
+    """Other functions with the same mistake, which show it in another way."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     equal: Callable[[Any, Any], bool] = same
     """(what was got, what the reference gives) -> whether the answer is right."""
+    slips: tuple[Misconception, ...] = ()
+    """Slips of the pen rather than of the mind, each with its sentence; looked at after the misconceptions."""
+    may_change: tuple[str, ...] = ()
+    """Names of the arguments that the function may overwrite: its docstring says so."""
 
     @property
     def points(self) -> int:

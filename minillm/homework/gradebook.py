@@ -1,14 +1,57 @@
-"""Grade a student's folder: all lessons, one lesson or one exercise."""
+"""Grade a student's folder or a pile of them: all lessons, one lesson or one exercise."""
 
 import secrets
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from minillm.homework.exercise import Exercise, Lesson
-from minillm.homework.grade import Result, grade
+from minillm.homework.grade import Failure, Result, grade
 from minillm.homework.lessons import all_lessons
-from minillm.homework.sandbox import Sandbox
+from minillm.homework.plain import plain
+from minillm.homework.roster import Person
+from minillm.homework.sandbox import Outcome, Sandbox
+from minillm.homework.slips import FAULTS
+from minillm.homework.submissions import Found, Submission, read_folder
 from minillm.plumbing.files import InputError
+
+Chosen = Sequence[tuple[Lesson, Exercise]]
+
+
+@dataclass(frozen=True)
+class Grades:
+    """What one student reached."""
+
+    student: str
+    results: tuple[Result, ...]
+    found: dict[int, Found]
+    """For each lesson asked for, by number, what was handed in."""
+    person: Person | None = None
+    """Their line in the roster."""
+    note: str = ""
+    """What the roster has to say of it."""
+    late: str = ""
+    """How late it was handed in, if it was."""
+
+    @property
+    def points(self) -> int:
+        return sum(r.points for r in self.results)
+
+    @property
+    def maximum(self) -> int:
+        return sum(r.exercise.points for r in self.results)
+
+    @property
+    def status(self) -> str:
+        """graded, refused or missing; partly if only some lessons are there."""
+        known = {found.status for found in self.found.values()}
+        return known.pop() if len(known) == 1 else "partly"
+
+    @property
+    def is_missing(self) -> bool:
+        return any(found.status == "missing" for found in self.found.values())
 
 
 def choose(number: int | None, name: str | None) -> list[tuple[Lesson, Exercise]]:
@@ -29,14 +72,9 @@ def choose(number: int | None, name: str | None) -> list[tuple[Lesson, Exercise]
 
 
 def find_file(folder: Path, lesson: Lesson) -> Path | None:
-    """The student's file of a lesson: NN_name/homework.py as handed out, or NN_name.py; None if missing.
-
-    A link that leads out of the folder does not count: it could lead to a solution.
-    """
-    places = (folder / lesson.folder / "homework.py", folder / "lessons" / lesson.folder / "homework.py",
-              folder / f"{lesson.folder}.py")  # fmt: skip
-    inside = folder.resolve()
-    return next((path for path in places if path.is_file() and path.resolve().is_relative_to(inside)), None)
+    """The student's file of a lesson in their folder, zips aside; None if it is missing or may not be read."""
+    found = read_folder(folder).find(lesson, all_lessons())
+    return found.file and found.file.path
 
 
 def default_seeds() -> list[int]:
@@ -44,10 +82,43 @@ def default_seeds() -> list[int]:
     return [0, 1 + secrets.randbelow(1_000_000)]
 
 
-def grade_folder(
-    sandbox: Sandbox, folder: Path, chosen: Sequence[tuple[Lesson, Exercise]], seeds: Sequence[int]
-) -> Iterator[Result]:
-    """The result of each exercise, in order; a file that is missing is to do."""
+def grade_safely(sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seeds: Sequence[int]) -> Result:
+    """`grade`, but a fault of ours that a submission brings about is reported and costs this submission only."""
+    try:
+        return grade(sandbox, file, lesson, exercise, seeds)
+    except Exception as error:  # whatever a student's value made of the comparison
+        print(f"warning: {file.name}, {exercise.name}: {plain(repr(error))}: please report it", file=sys.stderr)
+        checks = tuple(check.name for check in exercise.checks)
+        outcome = Outcome("crash", None, type(error).__name__)
+        failure = Failure(checks[0], None, FAULTS["crash"], (), None, outcome)
+        return Result(lesson, exercise, "wrong", 0, checks, failure)
+
+
+def grade_submission(
+    sandbox: Sandbox, submission: Submission, chosen: Chosen, seeds: Sequence[int], safely: bool = False
+) -> Grades:
+    """The grades of one student; an exercise whose file is missing is to do.
+
+    `safely`, as one of many: what goes wrong with this submission is no fault of the others.
+    """
+    lessons, grade_one = all_lessons(), grade_safely if safely else grade
+    found = {lesson.number: submission.find(lesson, lessons) for lesson, _ in unique(chosen)}
+    results = []
     for lesson, exercise in chosen:
-        file = find_file(folder, lesson)
-        yield Result(lesson, exercise, "todo", 0) if file is None else grade(sandbox, file, lesson, exercise, seeds)
+        file = found[lesson.number].file
+        if file is None:
+            results.append(Result(lesson, exercise, "todo", 0))
+        else:
+            results.append(grade_one(sandbox, file.path, lesson, exercise, seeds))
+    return Grades(submission.student, tuple(results), found)
+
+
+def unique(chosen: Chosen) -> Chosen:
+    """The first exercise of each lesson."""
+    return list({lesson.number: (lesson, exercise) for lesson, exercise in reversed(chosen)}.values())[::-1]
+
+
+def grade_folder(sandbox: Sandbox, folder: Path, chosen: Chosen, seeds: Sequence[int]) -> Iterator[Result]:
+    """The result of each exercise of one student's folder, in order; a file that is missing is to do."""
+    with tempfile.TemporaryDirectory() as work:
+        yield from grade_submission(sandbox, read_folder(folder, work=Path(work)), chosen, seeds).results

@@ -18,12 +18,14 @@ STATUS = {
 }
 MARK = {"todo": "·", "right": "✓", "wrong": "✗"}
 WORDS = {
-    "en": {"check": "failed check", "input": "smallest input", "expected": "expected", "got": "got", "line": "line",
-           "see": "see", "lesson": "Lesson", "total": "total", "printed": "your code printed", "points": "points",
-           "part": "also failed"},
-    "zh": {"check": "没通过的检查", "input": "最小的输入", "expected": "应得", "got": "实得", "line": "第几行",
+    "en": {"check": "failed check", "input": "smallest input", "expected": "expected", "got": "got", "line": " (line {})",
+           "see": "see", "lesson": "Lesson {}", "total": "total", "printed": "your code printed", "points": "points",
+           "part": " (also failed: {})", "colon": ": ", "notebook": "{}, “{}”",
+           "above": "not graded: see the error in this file above"},
+    "zh": {"check": "没通过的检查", "input": "最小的输入", "expected": "期望结果", "got": "你的结果", "line": "（第 {} 行）",
            "see": "参看", "lesson": "第 {} 课", "total": "合计", "printed": "你的代码打印了", "points": "分",
-           "part": "另外没通过"},
+           "part": "（还没通过：{}）", "colon": "：", "notebook": "{}，“{}”",
+           "above": "未评分：见上面这个文件的错误"},
 }  # fmt: skip
 
 
@@ -60,43 +62,49 @@ def feedback(result: Result, language: str) -> list[str]:
         return []
     lines = [failure.message[language]]
     if failure.outcome.error:
-        place = f" ({words['line']}: {failure.outcome.line})" if failure.outcome.line else ""
-        lines.append(f"{failure.outcome.error}{place}")
+        place = words["line"].format(failure.outcome.line) if failure.outcome.line else ""
+        lines.append(failure.outcome.error + place)
+    more = compared(result, failure, language) if failure.outcome.loaded and failure.slip != "no-such-function" else []
+    if result.printed:
+        more.append(("printed", show(result.printed.strip())))
+    return lines + [f"{words[word]}{words['colon']}{text}" for word, text in more]
+
+
+def compared(result: Result, failure: Failure, language: str) -> list[tuple[str, str]]:
+    """The smallest input, what was expected and what came, the checks that failed and where to read about them."""
     names = list(inspect.signature(result.exercise.reference).parameters)
     given = [f"{name} = {show(value)}" for name, value in zip(names, failure.arguments, strict=False)]
-    lines += [f"{words['input']}: {', '.join(given)}", f"{words['expected']}: {show(failure.expected)}"]
+    found = [("input", ", ".join(given)), ("expected", show(failure.expected))]
     if failure.outcome.status == "done":
-        lines.append(f"{words['got']}: {show(failure.outcome.value)}")
-    lines.append(f"{words['check']}: {failure.check}" + also_failed(result, failure, language))
-    lines.append(f"{words['see']}: {notebook(result, language)}")
-    if result.printed:
-        lines.append(f"{words['printed']}: {show(result.printed.strip())}")
-    return lines
-
-
-def also_failed(result: Result, failure: Failure, language: str) -> str:
+        found.append(("got", show(failure.outcome.value)))
     others = [name for name in result.failed if name != failure.check]
-    return f" ({WORDS[language]['part']}: {', '.join(others)})" if others else ""
+    also = WORDS[language]["part"].format(", ".join(others)) if others else ""
+    return [*found, ("check", failure.check + also), ("see", notebook(result, language))]
 
 
 def notebook(result: Result, language: str) -> str:
     """The place in the lesson that explains the exercise."""
-    return f"notebooks/{language}/{result.lesson.folder}.ipynb, “{result.exercise.section[language]}”"
+    place = f"notebooks/{language}/{result.lesson.folder}.ipynb"
+    return WORDS[language]["notebook"].format(place, result.exercise.section[language])
 
 
 def overview(results: Sequence[Result], language: str, details: bool) -> str:
-    """A line for each exercise, grouped by lesson; with `details` the reasons below each wrong one."""
-    words, lines, lesson = WORDS[language], [], None
+    """A line for each exercise, grouped by lesson; with `details` the reasons below each wrong one.
+
+    A file that does not load fails all its exercises with one error: it is told once.
+    """
+    words, lines, lesson, broken = WORDS[language], [], None, None
     for result in results:
         if result.lesson is not lesson:
             lesson = result.lesson
-            name = words["lesson"].format(lesson.number) if language == "zh" else f"{words['lesson']} {lesson.number}"
-            lines.append(f"{name}: {lesson.title[language]}")
+            lines.append(f"{words['lesson'].format(lesson.number)}{words['colon']}{lesson.title[language]}")
         status = STATUS[language][result.status]
         lines.append(f"  {MARK[result.status]} {result.exercise.name:<26} {result.points:>2}/{result.exercise.points:<2} "
                      f"{words['points']}  {status}")  # fmt: skip
         if details:
-            lines += [f"      {line}" for line in feedback(result, language)]
+            reasons = [words["above"]] if broken is lesson else feedback(result, language)
+            lines += [f"      {line}" for line in reasons]
+            broken = lesson if result.failure and not result.failure.outcome.loaded else broken
     reached, most = (sum(r.points for r in results), sum(r.exercise.points for r in results))
-    lines.append(f"{words['total']}: {reached}/{most} {words['points']}")
+    lines.append(f"{words['total']}{words['colon']}{reached}/{most} {words['points']}")
     return "\n".join(lines)

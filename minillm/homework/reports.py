@@ -1,25 +1,31 @@
-"""Grades for teachers: JSON, Gradescope, and a table of many students."""
+"""Grades as files: JSON, Gradescope's results, and a feedback file for each student."""
 
-import csv
-import io
-import shutil
-import tempfile
-import zipfile
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from minillm.homework.grade import Result
-from minillm.homework.messages import STATUS, feedback
-from minillm.plumbing.files import InputError, replace_file, write_json, write_text
+from minillm.homework.gradebook import Grades
+from minillm.homework.messages import STATUS, feedback, overview
+from minillm.homework.submissions import Found
+from minillm.plumbing.files import write_json, write_text
 
-ROOT = Path(__file__).parents[2]
+FILE = {"en": "file", "zh": "文件"}
+LATE = {"en": "late", "zh": "迟交"}
 
 
-def record(result: Result, language: str) -> dict:
+def record(result: Result, language: str, found: Found | None = None) -> dict:
     """One exercise as plain values: exercise, points, maximum, status, message."""
+    warning = [found.warning[language]] if found and found.warning else []
     return {"lesson": result.lesson.number, "exercise": result.exercise.name, "points": result.points,
             "maximum": result.exercise.points, "status": STATUS["en"][result.status],
-            "message": "\n".join(feedback(result, language))}  # fmt: skip
+            "message": "\n".join([*warning, *feedback(result, language)])}  # fmt: skip
+
+
+def records(grades: Grades, language: str) -> list[dict]:
+    """A `record` of each exercise of a student."""
+    return [record(r, language, grades.found.get(r.lesson.number)) for r in grades.results]
 
 
 def write_results(results: Sequence[Result], path: Path, language: str) -> None:
@@ -27,103 +33,49 @@ def write_results(results: Sequence[Result], path: Path, language: str) -> None:
     write_json(path, [record(r, language) for r in results])
 
 
-def gradescope_results(results: Sequence[Result], language: str) -> dict:
+def gradescope_results(grades: Grades, language: str) -> dict:
     """Gradescope's results.json: one test an exercise."""
-    tests = [{"name": f"{r.lesson.number}. {r.exercise.name}", "score": r.points, "max_score": r.exercise.points,
-              "status": "passed" if r.status == "right" else "failed", "output": "\n".join(feedback(r, language))
-              or STATUS[language][r.status], "visibility": "visible"} for r in results]  # fmt: skip
-    return {"score": sum(r.points for r in results), "output_format": "text", "tests": tests}
+    tests = [{"name": f"{r['lesson']}. {r['exercise']}", "score": r["points"], "max_score": r["maximum"],
+              "status": "passed" if r["points"] == r["maximum"] else "failed", "visibility": "visible",
+              "output": r["message"] or STATUS[language][result.status]}
+             for r, result in zip(records(grades, language), grades.results, strict=True)]  # fmt: skip
+    return {"score": grades.points, "output_format": "text", "tests": tests}
 
 
-SETUP = """#!/usr/bin/env bash
-# Gradescope runs this once when it builds the image of the autograder.
-set -euo pipefail
-apt-get update && apt-get install -y python3 python3-venv
-python3 -m venv /autograder/venv
-/autograder/venv/bin/pip install -r /autograder/source/requirements.txt
-"""
-RUN = """#!/usr/bin/env bash
-# Gradescope runs this for every submission.
-set -euo pipefail
-cd /autograder/source
-/autograder/venv/bin/python -m minillm homework --folder /autograder/submission --lang {language} \\
-    --gradescope-results /autograder/results/results.json
-"""
+def notes(grades: Grades, language: str) -> list[str]:
+    """What to know of the files: a line a lesson whose file is missing, refused, or was found with a remark."""
+    lines = [] if not grades.note else [grades.note]
+    for found in grades.found.values():
+        if found.warning:
+            name = f"{found.file.name}: " if found.file else ""
+            lines.append(f"{name}{found.warning[language]}")
+    return lines
 
 
-def write_gradescope(folder: Path, language: str) -> Path:
-    """A zip after Gradescope's autograder layout: setup.sh, run_autograder, and what they need."""
-    path = folder / "autograder.zip"
-
-    def write(partial: Path) -> None:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in (("setup.sh", SETUP), ("run_autograder", RUN.format(language=language))):
-                info = zipfile.ZipInfo(name)
-                info.external_attr = 0o755 << 16  # executable
-                archive.writestr(info, content)
-            for file in shipped_files(("minillm", "requirements.txt")):
-                archive.write(file, file.relative_to(ROOT))
-
-    replace_file(path, write)
+def write_feedback(grades: Grades, folder: Path, name: str, language: str) -> Path:
+    """A text file for one student: what was graded, every exercise, and the reasons for points that were lost."""
+    lines = [grades.person.name if grades.person else grades.student]
+    lines += [f"{FILE[language]}: {found.file.name}" for found in grades.found.values() if found.file]
+    lines += [f"{LATE[language]}: {grades.late}"] if grades.late else []
+    lines += [*notes(grades, language), "", overview(grades.results, language, details=True), ""]
+    path = folder / f"{name}.txt"
+    write_text(path, "\n".join(lines))
     return path
 
 
-def shipped_files(names: Sequence[str]) -> list[Path]:
-    """Files of the project below the given names, without what running it leaves behind."""
-    found = []
-    for name in names:
-        path = ROOT / name
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [p for p in inside if p.is_file() and not any(part.startswith((".", "__pycache__")) for part in
-                                                               p.relative_to(ROOT).parts)]  # fmt: skip
-    return found
+def file_names(grades: Sequence[Grades]) -> list[str]:
+    """A name for each student that every system takes, no two alike but for capitals."""
+    names, seen = [], {}
+    for name in map(file_name, grades):
+        key = unicodedata.normalize("NFC", name).casefold()
+        seen[key] = seen.get(key, 0) + 1
+        names.append(name if seen[key] == 1 else f"{name} ({seen[key]})")
+    return names
 
 
-KIT = ("minillm", "lessons", "notebooks", "tests/homework", "requirements.txt", "pyproject.toml", "Makefile", "LICENSE",
-       "README.md", "README.zh.md")  # fmt: skip
-
-
-def release(folder: Path) -> int:
-    """Copy the kit for students into `folder`: everything but the tests of the graders; return the files copied.
-
-    Raises InputError if the folder exists and is not empty.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is not an empty folder: name a new one for the kit")
-    files = shipped_files(KIT)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        for file in files:
-            target = partial / file.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-        if folder.exists():
-            folder.rmdir()
-        partial.chmod(0o755)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return len(files)
-
-
-def find_students(folder: Path) -> list[tuple[str, Path]]:
-    """(name, folder) of each student in a folder of submissions. Raises InputError if there is none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder: name the folder that holds the submissions")
-    students = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    if not students:
-        raise InputError(f"{folder}: holds no folders: put one folder a student there, with homework files inside")
-    return students
-
-
-def write_grades(grades: dict[str, Sequence[Result]], path: Path) -> None:
-    """A CSV table: a row a student, a column an exercise, the total at the end."""
-    table = io.StringIO()
-    first = next(iter(grades.values()))
-    writer = csv.writer(table)
-    writer.writerow(["student", *(f"{r.lesson.number:02}_{r.exercise.name}" for r in first), "total", "maximum"])
-    for student, results in grades.items():
-        total, most = sum(r.points for r in results), sum(r.exercise.points for r in results)
-        writer.writerow([student, *(r.points for r in results), total, most])
-    write_text(path, table.getvalue().replace("\r\n", "\n"))
+def file_name(grades: Grades) -> str:
+    name = f"{grades.person.id} {grades.person.name}" if grades.person else grades.student
+    name = re.sub(r'[\\/:*?"<>|\s]+', "_", name).strip("._ ") or "student"
+    while len(name.encode()) > 120:
+        name = name[:-1]
+    return name

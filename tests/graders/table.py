@@ -1,8 +1,10 @@
 """Write lessons/GRADERS.md: every planted mistake, and what the grader made of it.
 
 python -m tests.graders.table
+python -m tests.graders.survivors  (its part on mutants)
 """
 
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -49,6 +51,14 @@ def is_caught(result, mistake: dict) -> bool:
             and (failure.misconception or "") == mistake["misconception"])  # fmt: skip
 
 
+def write_part(first_line: str, text: str) -> None:
+    """Put a part of GRADERS.md, which begins with this line, in the place of the one that is there."""
+    parts = re.split(r"(?m)^(?=#{1,2} )", TARGET.read_text(encoding="utf-8"))
+    others = [part.strip() for part in parts if part.strip() and not part.startswith(first_line)]
+    parts = sorted([*others, text.strip()], key=lambda part: part.startswith("## "))
+    write_text(TARGET, "\n\n".join(parts) + "\n")
+
+
 def main() -> None:
     rows, total, caught, exercises = [], 0, 0, 0
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as home:
@@ -65,7 +75,7 @@ def main() -> None:
                     rows.append(f"| {lesson.number:02} | `{exercise.name}` | {exercise.points} | {mistake['name']} | "
                                 f"{mistake['check']} | {mistake['misconception'] or '–'} | {seeds} of {SEEDS} |")  # fmt: skip
     head = HEAD.format(seeds=SEEDS, total=total, exercises=exercises, caught=caught)
-    write_text(TARGET, head + "\n".join(rows) + "\n")
+    write_part("# ", head + "\n".join(rows))
     print(f"{TARGET}: {caught} of {total} caught")
 
 

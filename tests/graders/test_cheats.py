@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minillm.homework import gradebook
+from minillm.homework import gradebook, isolation, messages, reports
 from minillm.homework.child import encode
 from minillm.homework.grade import grade, make_inputs
 from minillm.homework.sandbox import Limits, Sandbox
@@ -149,6 +149,93 @@ def attention(q, k, v, mask):
 }  # fmt: skip
 
 
+READ = str(ROOT / "tests/graders/03_attention/solution.py")
+WAYS_TO_READ = {  # that a guard in Python does not see, or that take it away
+    "a path that is no text": f"import os, pathlib\nTEXT = os.read(os.open(pathlib.Path({READ!r}), 0), 10**5)",
+    "realpath replaced": f"import os\nos.path.realpath = lambda *a, **k: os.getcwd()\nTEXT = open({READ!r}).read()",
+    "isinstance replaced": f"""
+import builtins, os
+old, builtins.isinstance = builtins.isinstance, lambda *a: False
+d = os.open({READ!r}, 0)
+builtins.isinstance = old
+TEXT = os.read(d, 10**5)
+""",
+    "the guard's own variable": f"""
+import gc, types
+for f in gc.get_objects():
+    if type(f) is types.FunctionType and f.__qualname__ == "guard.<locals>.hook":
+        f.__closure__[f.__code__.co_freevars.index("begun")].cell_contents = False
+TEXT = open({READ!r}).read()
+""",
+    "a folder's descriptor": f"""
+import os
+folder, name = os.path.split({READ!r})
+TEXT = os.read(os.open(name, 0, dir_fd=os.open(os.path.relpath(folder, "/"), 0, dir_fd=os.open("/", 0))), 10**5)
+""",
+    "text that lies": f"""
+import os
+class P(str):
+    def startswith(self, *a): return True
+    def partition(self, sep): return (os.getcwd().lstrip("/"), "", "")
+    def __getitem__(self, i): return os.getcwd() if i == slice(1, None) else str.__getitem__(self, i)
+    def rstrip(self, *a): return os.getcwd()
+TEXT = open(P({READ!r})).read()
+""",
+    "torch opens files in C++": f"""
+import os, torch
+size = os.stat({READ!r}).st_size
+TEXT = bytes(torch.from_file({READ!r}, shared=False, size=size, dtype=torch.uint8).tolist())
+""",
+    "a second interpreter": f"""
+import os
+try: import _xxsubinterpreters as sub
+except ImportError: import _interpreters as sub
+r, w = os.pipe()
+getattr(sub, "run_string")(sub.create(), f"import os; os.write({{w}}, open({READ!r}, 'rb').read()[:60000])")
+TEXT = os.read(r, 60000)
+""",
+    "another program": f"""
+import _posixsubprocess, os
+r, w = os.pipe()
+er, ew = os.pipe()
+_posixsubprocess.fork_exec([b"/bin/cat", {READ!r}.encode()], [b"/bin/cat"], True, (), None, None,
+    -1, -1, -1, w, -1, -1, er, ew, True, False, 0, None, None, None, -1, None, True)
+os.close(w)
+TEXT = b"".join(iter(lambda: os.read(r, 65536), b""))
+""",
+}
+FORGE = """
+import json, os, struct, sys
+def forge(message):
+    data = b"A" + (message if isinstance(message, bytes) else json.dumps(message).encode())
+    for d in range(3, 64):
+        try: os.write(d, struct.pack(">Q", len(data)) + data)
+        except OSError: continue
+    os._exit(0)
+n = len(sys._getframe(1).f_locals["calls"])
+"""
+FORGED = {
+    "a number too large": '{"loaded": None, "printed": "", "results": [{"status": "done", "value": {"float": "0x1p+99999"}, "changed": []}] * n}',
+    "a status that is a list": '{"loaded": None, "printed": "", "results": [{"status": [], "error": "", "line": None}] * n}',
+    "a death that is a list": '{"died": []}',
+    "a number for text": '{"loaded": None, "printed": 5, "results": [{"status": "error", "error": "x", "line": None}] * n}',
+    "nested too deeply": 'b"[" * 100000 + b"]" * 100000',
+    "the verdict": '{"loaded": None, "printed": "", "results": [{"status": "right", "value": True, "changed": []}] * n}',
+}
+CHEATS |= {name: f"{way}\nexec(TEXT)\n" for name, way in WAYS_TO_READ.items()}
+CHEATS |= {f"forge {name}": f"{FORGE}forge({message})\n" for name, message in FORGED.items()}
+TEXTS = {
+    "escapes": 'def attention(*a): raise ValueError("\\x1b[2J\\x1b[1;1H  ✓ attention 6/6")\n',
+    "a class named like a report": 'E = type("E\\n  ✓ attention  6/6  points\\ntotal: 18/18", (Exception,), {})\ndef attention(*a): raise E()\n',
+    "a lone surrogate": "def attention(*a): raise ValueError('\\ud800')\n",
+    "no character of XML": "def attention(*a): raise ValueError('\\ufffe\\uffff')\n",
+    "a turn of the direction": "def attention(*a): raise ValueError('\\u202e6/6')\n",
+    "print": "print('\\x1b[2J\\n  ✓ attention 6/6\\n\\ud800')\ndef attention(*a): raise ValueError\n",
+    "a value": "def attention(*a): return '\\x1b[2J\\n  ✓ attention 6/6\\ud800'\n",
+    "a long text": "def attention(*a): raise ValueError('x' * 10**6)\n",
+}
+
+
 @pytest.fixture(scope="module")
 def sandbox():
     with Sandbox() as sandbox:
@@ -164,12 +251,25 @@ def student(folder: Path, source: str) -> Path:
 
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_gains_nothing(sandbox, tmp_path, name):
+    if name in WAYS_TO_READ and not all(isolation.layers().values()):
+        pytest.skip("this system has no boundary")
     path = student(tmp_path, CHEATS[name])
     result = grade(sandbox, path, LESSON, ATTENTION, [0, 77])
     assert (result.status, result.points) == ("wrong", 0), result
     path.write_text(SOLUTION, encoding="utf-8")  # and the next student is graded as ever
     assert grade(sandbox, path, LESSON, ATTENTION, [0]).status == "right"
     assert not Path("/tmp/minillm-cheat.json").exists()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_students_text_does_nothing_in_a_report(sandbox, tmp_path, name):
+    result = grade(sandbox, student(tmp_path, TEXTS[name]), LESSON, ATTENTION, [0])
+    for language in ("en", "zh"):
+        text = messages.overview([result], language, details=True)
+        assert all(c.isprintable() or c in "\n\u3000" for c in text) and len(text) < 5000
+        assert not any(line.startswith(("  ✓", "total", "合计")) and "0/6" not in line for line in text.splitlines())
+    reports.write_results([result], tmp_path / "r.json", "en")
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))[0]["points"] == 0
 
 
 def test_answers_to_the_visible_seed_learned_by_heart_gain_nothing(sandbox, tmp_path):

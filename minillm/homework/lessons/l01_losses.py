@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from minillm.homework.exercise import Check, Exercise, Misconception
 
@@ -28,6 +29,37 @@ def pick(values: Tensor, targets: Tensor) -> Tensor:
 
 def losses(logits: Tensor, targets: Tensor, axis: int = -1) -> Tensor:
     return -pick(logits.log_softmax(axis), targets)
+
+
+def floored(eps: float, add: bool = True) -> Callable:
+    """The logarithm kept from minus infinity by a small number that is added, or below which no share may fall."""
+
+    def wrong(logits, targets):
+        shares = pick(logits.softmax(-1), targets)
+        return -(shares + eps if add else shares.clamp(min=eps)).log().mean()
+
+    return wrong
+
+
+EPSILONS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+
+
+def highest_of_all(logits: Tensor, targets: Tensor) -> Tensor:
+    """One maximum for all rows: a row far below it underflows."""
+    shifted = logits - logits.max()
+    return -(pick(shifted, targets) - shifted.exp().sum(-1).log()).mean()
+
+
+def without_keepdim(logits: Tensor, targets: Tensor) -> Tensor:
+    return -pick(logits - logits.logsumexp(-1), targets).mean()
+
+
+def heights(rng: np.random.Generator, *shape: int) -> tuple[Tensor, Tensor]:
+    """Rows whose logits are several hundred apart from those of other rows."""
+    logits, targets = scored(rng, *shape)
+    rows = math.prod(shape[:-1])
+    steps = torch.from_numpy(rng.permutation(np.linspace(-900, 900, rows)).astype(np.float32))
+    return logits + steps.view(*shape[:-1], 1), targets
 
 
 def overflowing(logits: Tensor, targets: Tensor) -> Tensor:
@@ -59,10 +91,11 @@ CROSS_ENTROPY = Exercise(
                            "zh": "logits 是 (B, T, V)，目标是 (B, T)：对全部 B · T 个位置取一个平均。"},
               lambda rng: [scored(rng, 2, 3, 4), scored(rng, 3, 2, 6)]),
         Check("large-logits", 1, {"en": "Logits of several hundred: neither exp may overflow nor log see a rounded 0. "
-                                        "log p = logit - log Σ exp(logits), with the maximum subtracted first.",
+                                        "log p = logit - log Σ exp(logits), with the maximum of the row subtracted first.",
                                   "zh": "几百大小的 logits：exp 不能溢出，log 也不能碰到被舍入成 0 的数。"
-                                        "log p = logit - log Σ exp(logits)，先减去最大值。"},
-              lambda rng: [scored(rng, 1, 3, size=300.0, shift=900.0), scored(rng, 4, 5, size=300.0, shift=900.0)]),
+                                        "log p = logit - log Σ exp(logits)，先减去这一行的最大值。"},
+              lambda rng: [scored(rng, 1, 3, size=300.0, shift=900.0), scored(rng, 4, 5, size=300.0, shift=900.0),
+                           heights(rng, 4, 5), heights(rng, 2, 3, 4)]),
     ),
     (
         Misconception("sign-missing",
@@ -78,7 +111,8 @@ CROSS_ENTROPY = Exercise(
                       {"en": "softmax rounds a very small share to 0, and its logarithm is minus infinity. Use log_softmax, "
                              "which never forms the share.",
                        "zh": "softmax 把很小的份额舍入成 0，它的对数是负无穷。用 log_softmax，它不会先算出这个份额。"},
-                      lambda logits, targets: -pick(logits.softmax(-1), targets).log().mean()),
+                      lambda logits, targets: -pick(logits.softmax(-1), targets).log().mean(),
+                      tuple(floored(eps, add) for eps in EPSILONS for add in (True, False))),
         Misconception("logits-as-log-probabilities",
                       {"en": "You take the logits for log-probabilities. They are scores of any size: only after softmax "
                              "do they add up to 1.",
@@ -105,7 +139,9 @@ CROSS_ENTROPY = Exercise(
         Misconception("sum-instead-of-mean",
                       {"en": "You add the losses up. The mean does not depend on how long the text is.",
                        "zh": "你把损失加了起来。取平均才不会受文本长短的影响。"},
-                      lambda logits, targets: losses(logits, targets).sum()),
+                      lambda logits, targets: losses(logits, targets).sum(),
+                      (lambda logits, targets: losses(logits, targets).sum(-1).mean() if targets.dim() == 2
+                       else losses(logits, targets).mean(),)),
         Misconception("log-of-the-mean",
                       {"en": "You average the probabilities and then take the logarithm. Take the logarithm at each "
                              "position, then the mean: the probabilities of a text are multiplied, not added.",
@@ -115,6 +151,24 @@ CROSS_ENTROPY = Exercise(
                       {"en": "The softmax runs over axis 1. With (B, T, V) this is the positions: use the last axis, -1.",
                        "zh": "softmax 沿着轴 1 做了。形状是 (B, T, V) 时那是位置：请用最后一个轴 -1。"},
                       lambda logits, targets: losses(logits, targets, 1).mean()),
+        Misconception("softmax-over-axis-1",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Make "
+                             "the axes (N, V) and (N) first: logits.flatten(0, -2), targets.flatten().",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先变成 (N, V) 和 (N)："
+                             "logits.flatten(0, -2)，targets.flatten()。"},
+                      F.cross_entropy),
+    ),
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "The sum over the vocabulary has lost its axis, so it is combined with the wrong numbers: "
+                             "keepdim=True keeps it, (…, 1).",
+                       "zh": "对词表求和之后这个轴没有了，于是和别的数对到了一起：keepdim=True 可以留住它，形状是 (…, 1)。"},
+                      without_keepdim),
+        Misconception("highest-of-all-rows",
+                      {"en": "You subtract the largest logit of the whole tensor. A row far below it underflows to 0: subtract "
+                             "each row's own maximum.",
+                       "zh": "你减去的是整个张量的最大 logit。比它低很多的行会下溢成 0：每一行要减去自己的最大值。"},
+                      highest_of_all),
     ),
 )  # fmt: skip
 
@@ -146,16 +200,16 @@ PERPLEXITY = Exercise(
     "perplexity", UNITS, perplexity,
     (
         Check("one-token", 1, {"en": "One token of probability p: 1 / p.", "zh": "只有一个概率为 p 的词元：1 / p。"},
-              lambda rng: [(np.array([0.5]),), (probabilities(rng, 1, 0.1, 0.2),)]),
+              lambda rng: [(np.array([0.5]),), (probabilities(rng, 1, 0.1, 0.2),), (np.array([1.0]),)]),
         Check("several-tokens", 1, {"en": "exp of the mean of -log p over the tokens.", "zh": "对各词元的 -log p 取平均，再取 exp。"},
-              lambda rng: [(np.array([0.5, 0.125]),), (probabilities(rng, 5),)]),
+              lambda rng: [(np.array([0.5, 0.125]),), (probabilities(rng, 5),), (np.array([1.0, 0.25, 1.0]),)]),
         Check("long-text", 1, {"en": "Thousands of tokens: their product is smaller than any number a computer can hold. "
                                      "Add logarithms instead.",
                                "zh": "几千个词元：它们的乘积比计算机能表示的任何数都小。改为把对数相加。"},
               lambda rng: [(probabilities(rng, 3000, 0.01, 0.5),)]),
         Check("probability-zero", 1, {"en": "A token the model held to be impossible: the perplexity is math.inf.",
                                       "zh": "模型认为不可能的词元：困惑度是 math.inf。"},
-              lambda rng: [(np.array([0.0]),), (np.append(probabilities(rng, 3), 0.0),)]),
+              lambda rng: [(np.array([0.0]),), (np.append(probabilities(rng, 3), 0.0),)], edge=True),
     ),
     (
         Misconception("loss-not-perplexity",
@@ -189,7 +243,8 @@ PERPLEXITY = Exercise(
                       {"en": "You multiply the probabilities first; of thousands of them the product is rounded to 0. Add "
                              "their logarithms.",
                        "zh": "你先把概率乘起来；几千个概率的乘积会被舍入成 0。改为把对数相加。"},
-                      lambda p: float(math.prod(map(float, p))) ** (-1 / len(p))),
+                      lambda p: float(math.prod(map(float, p))) ** (-1 / len(p)),
+                      (lambda p: quiet(lambda: np.prod(p) ** (-1 / len(p))),)),
         Misconception("log-of-zero",
                       {"en": "math.log(0) raises an error. A text that the model holds to be impossible has an infinite "
                              "perplexity: return math.inf.",
@@ -233,6 +288,7 @@ def in_chinese(rng):
 
 def in_other_scripts(rng):
     yield [2.5, 1.0], "é👍"
+    yield losses_of(rng, 4), " Don't Да\t𠮷\u3000\n"
     yield losses_of(rng, 5), "Köln 👍👍 玉山"
 
 

@@ -52,10 +52,11 @@ COUNT = Exercise(
     (
         Check("bigrams", 1, {"en": "With n = 2 the context is a tuple of one token: {(\"a\",): {\"b\": 2, \"c\": 1}}.",
                              "zh": "n = 2 时上文是只含一个词元的元组：{(\"a\",): {\"b\": 2, \"c\": 1}}。"},
-              lambda rng: [(list("abac"), 2), (repetitive(rng, 2), 2), ([7, 7, 3, *map(int, rng.integers(9, size=9))], 2)]),
+              lambda rng: [(list("abac"), 2), (repetitive(rng, 2), 2), ([7, 7, 3, *map(int, rng.integers(9, size=9))], 2),
+                           ([0, 1, 0, 2, 0, 1], 2), (list("AaaAbB"), 2)]),
         Check("other-n", 2, {"en": "The context has n - 1 tokens in the order of the text; with n = 1 it is ().",
                              "zh": "上文有 n - 1 个词元，按原文的顺序；n = 1 时是 ()。"},
-              lambda rng: [(list("abac"), 1), (list("abac"), 3), (repetitive(rng, 2), 3), (repetitive(rng, 3), 4)]),
+              lambda rng: [(list("abac"), 1), (list("abac"), 3), (repetitive(rng, 2), 3), (repetitive(rng, 3), 4), ([0, 1, 0, 0, 1, 2, 0, 1, 0], 3), ([0, 0, 3], 1)]),
         Check("short-text", 1, {"en": "A text of n tokens has one n-gram; a shorter one has none: {}.",
                                 "zh": "长度恰好是 n 的文本有一个 n 元组；更短的没有：{}。"},
               lambda rng: [([], 1), ([], 2), (["a"], 2), (["a"], 1), (["a", "b"], 2), (letters(rng, 3), 3),
@@ -181,6 +182,7 @@ def seen(rng):
     for n in (2, 3, 4):
         text, (a, b, c, _, _) = mountain(rng)
         yield all_tables(text, n), [a, b, c][-(n - 1) :]
+    yield all_tables([0, 1, 2, 0, 1, 0, 0, 1, 0, 2, 1], 3), [0, 1]  # ids, of which 0 is one
 
 
 def half_seen(rng):
@@ -190,6 +192,7 @@ def half_seen(rng):
     yield all_tables(text, 4), [d, b, c]  # b c
     yield all_tables(text, 4), [a, "?", b]  # b
     yield all_tables(text, 4), [e, e, d]  # d
+    yield all_tables([0, 1, 2, 0, 1, 0, 0, 1, 0, 2, 1], 4), [2, 2, 0]  # 0
 
 
 def not_seen(rng):
@@ -243,9 +246,11 @@ NEXT = Exercise(
                        "zh": "最长的上文没见过时，你把它全部丢掉，直接用了整个文本的频率。要一次去掉一个词元：较短的结尾可能见过。"},
                       straight_to_no_context),
         Misconception("shortest-first",
-                      {"en": "You begin with the shortest context, and () is always found: the context has no effect. "
-                             "Begin with the longest.",
-                       "zh": "你从最短的上文找起，而 () 总能找到：上文就不起作用了。要从最长的找起。"},
+                      {"en": "Only the context () is ever found, so the context has no effect. Either you begin with the shortest "
+                             "(begin with the longest), or you look for k tokens in tables[k - 1]: those of k tokens are in "
+                             "tables[k].",
+                       "zh": "你总是只查到空的上文 ()，上文就不起作用了。要么是从最短的找起（应该从最长的找起），要么是拿 k 个词元去查 "
+                             "tables[k - 1]：k 个词元的上文在 tables[k] 里。"},
                       lambda tables, context: shares(tables[0][()])),
         Misconception("longest-table-unused",
                       {"en": "The last table is never asked: tables[k] has contexts of k tokens, so k begins at "
@@ -309,6 +314,9 @@ def some_followed(rng):
         tokens = five(rng)
         times = rng.permutation(np.arange(2, size + 2))
         yield dict(zip(tokens[:size], map(int, times), strict=True)), distribution(rng, tokens)
+    a, b, *_ = tokens = [0, *five(rng)]
+    yield {a: 1, b: 3}, distribution(rng, tokens)  # once is often enough to count as a kind
+    yield {b: 1}, distribution(rng, tokens)
 
 
 def none_followed(rng):
@@ -324,7 +332,7 @@ SMOOTHING = Exercise(
         Check("some-followed", 2, {"en": "Tokens that never followed this context still get a share, from the shorter one.",
                                    "zh": "从没跟在这个上文后面的词元也要有一份，由较短的上文给出。"}, some_followed),
         Check("context-never-seen", 1, {"en": "No counts: the shorter context decides alone.",
-                                        "zh": "没有计数：完全由较短的上文决定。"}, none_followed),
+                                        "zh": "没有计数：完全由较短的上文决定。"}, none_followed, edge=True),
     ),
     (
         Misconception("nothing-divided-by-nothing",

@@ -73,6 +73,7 @@ def one_token(rng):
     yield c + a + b + d + a + b, make_ranks([d + c, a + b])
     yield a + b + c + d, make_ranks([c + d, a + b])
     yield a + b + c + d, make_ranks([a + b, c + d, a + b + c + d])
+    yield b" It's\n", make_ranks([b" I", b"t'", b"t's", b" It's", b"'s"])
 
 
 def order_matters(rng):
@@ -98,6 +99,7 @@ def chinese_and_other_ids(rng):
     yield mountain[:3], make_ranks([mountain[:2]], order)
     yield mountain, make_ranks([mountain[:2], mountain[3:5], mountain[3:6]], order)
     yield "é👍".encode(), make_ranks(["é".encode(), "👍".encode()[:2]], order)
+    yield bytes([order[0], 0, order[0], 255]), make_ranks([bytes([order[0], 0])], order)
 
 
 ENCODE = Exercise(
@@ -184,6 +186,8 @@ def in_ascii_and_whole(rng):
     yield (b"Good",)
     yield ("早安".encode(),)
     yield ("玉山 é👍 Wifi"[: int(rng.integers(3, 9))].encode(),)
+    yield (" Мир\t「𠮷」\n ".encode(),)
+    yield ("\ufeff\x00é".encode(),)
 
 
 def cut_chinese(rng):
@@ -192,6 +196,9 @@ def cut_chinese(rng):
     for length, held in ((1, 2), (2, 2), (2, 1), (3, 2), (3, 1)):
         data = text[start : start + length].encode()
         yield (data[: len(data) - (3 - held)],)
+    yield ("玉é".encode()[:-1],)  # and of an accent, or a Cyrillic letter, one of two
+    yield ("мир\n д".encode()[:-1],)
+    yield ("é".encode()[:-1],)
 
 
 def cut_emoji(rng):
@@ -205,7 +212,7 @@ CHARACTERS = Exercise(
     "whole_characters", STREAM, whole_characters,
     (
         Check("nothing-to-hold", 1, {"en": "All characters are whole: all text, and b\"\" to hold back.",
-                                     "zh": "所有字符都完整：返回全部文本，没有要留的：b\"\"。"}, in_ascii_and_whole),
+                                     "zh": "所有字符都完整：返回全部文本，没有要留的：b\"\"。"}, in_ascii_and_whole, edge=True),
         Check("chinese", 2, {"en": "A Chinese character of which one or two of the three bytes are there is held back.",
                              "zh": "一个汉字的三个字节只来了一两个，就先留着。"}, cut_chinese),
         Check("emoji", 1, {"en": "An emoji has four bytes: up to three are held back.",

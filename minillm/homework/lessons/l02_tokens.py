@@ -65,12 +65,15 @@ def pairs_to_merge(rng):
     yield [c, a, b, a], (a, b), 256
     yield [a, b, c, b, a, a, b, d], (a, b), 257
     yield [b, d, a, b, c, d, b, a, c, a, b], (a, b), 300
+    yield [0, 300, 0, 0, 300, 1000, 300], (0, 300), 1001  # ids of merged tokens, and 0
+    yield [300, 0, 300, 0, 5], (300, 0), 301
 
 
 def repeated_to_merge(rng):
     a, b = numbers(rng, 2)
     yield [a, a, a], (a, a), 256
     yield [b, a, a, a, a, a, b, a, a, a], (a, a), 257
+    yield [0, 0, 0, 256, 0, 0], (0, 0), 257
 
 
 def short_to_merge(rng):
@@ -88,7 +91,7 @@ MERGE = Exercise(
         Check("repeated-id", 1, {"en": "In a a a the left two are the pair: [new, a].", "zh": "在 a a a 里，左边两个是一对：[new, a]。"},
               repeated_to_merge),
         Check("short-list", 1, {"en": "No id, or one alone: nothing to merge, nothing to lose.",
-                                "zh": "没有 id，或者只有一个：没有可以合并的，也不能丢。"}, short_to_merge),
+                                "zh": "没有 id，或者只有一个：没有可以合并的，也不能丢。"}, short_to_merge, edge=True),
     ),
     (
         Misconception("second-id-kept",
@@ -171,6 +174,7 @@ def one_word(rng):
     yield ([[high, low, c, high, low]],)  # the first number of the pair is the larger one
     yield ([[c, d, low, low, low, low, d, c, d]],)  # low low three times, without overlap twice, as c d
     yield ([[d, high, high, high, low, c, low, c, d, low, c]],)  # low c three times
+    yield ([[300, 0, 1000, 300, 0, 1000, 0, 1000, 5]],)  # ids of merged tokens, and 0
 
 
 def many_words(rng):
@@ -178,6 +182,7 @@ def many_words(rng):
     yield ([[a, b], [c, a], [b, c], [b, d], [b, e], [c, a]],)  # c a twice; b b or a b only across borders
     yield ([[a, b], [a, b], [a, b], [c, d, c, d]],)  # a b by repeated words
     yield ([[d, e], [c, a], [c, a], [c, e], [c, e, d], [c, a, d]],)
+    yield ([[300, 5], [0, 300], [5, 0, 300], [5, 300], [300], [], [0, 300]],)
     yield ([[d, a, c], [d, b], [d, e, c], [d, b, a], [d], [d, b], [d, a, c], [d, b]],)
 
 
@@ -205,7 +210,7 @@ PAIR = Exercise(
         Check("several-words", 2, {"en": "Pairs lie inside a word, and a repeated word counts each time.",
                                    "zh": "一对必须在同一个词里；重复出现的词每次都要算。"}, many_words),
         Check("ties", 1, {"en": "Equally frequent: the pair that occurs first.", "zh": "次数相同：取最先出现的那一对。"}, tied),
-        Check("no-pair", 1, {"en": "No word has two ids: None.", "zh": "没有一个词有两个 id：返回 None。"}, no_pair),
+        Check("no-pair", 1, {"en": "No word has two ids: None.", "zh": "没有一个词有两个 id：返回 None。"}, no_pair, edge=True),
     ),
     (
         Misconception("error-without-pairs",
@@ -306,6 +311,8 @@ def several_merges(rng):
     yield words, 259
     word = a + b + c + d
     yield [word, word, word[1:], word, word[2:] + a], 259
+    yield [b + a, b + a, b + a, a + c + b, a + c + b], 259  # b at the end and a at the beginning are no pair
+    yield ["It's", " It's", "it's", " It", "\tit's\n"], 260
 
 
 def chinese_words(rng):
@@ -313,6 +320,7 @@ def chinese_words(rng):
     one, other = mountains[int(rng.integers(3))]
     yield [one, one, other], 258
     yield [one, other, one + "高", one, other], 260
+    yield ["「𠮷」", "𠮷", "「玉", "玉」", "Été", " été", "Мир", " мир", "Été"], 268
 
 
 def until_no_pair(rng):

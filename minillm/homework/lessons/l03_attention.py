@@ -37,7 +37,8 @@ SPLIT = Exercise(
               lambda rng: [(normal(rng, 1, 1, 2), 1), (normal(rng, 2, 3, 4), 1)]),
         Check("several-heads", 2, {"en": "Head h holds the channels h·D … (h+1)·D - 1 of every position.",
                                    "zh": "第 h 个头拿每个位置的第 h·D … (h+1)·D - 1 个通道。"},
-              lambda rng: [(normal(rng, 1, 2, 4), 2), (normal(rng, 1, 3, 6), 3), (normal(rng, 2, 5, 12), 4)]),
+              lambda rng: [(normal(rng, 1, 2, 4), 2), (normal(rng, 1, 3, 6), 3), (normal(rng, 2, 5, 12), 4),
+                           (normal(rng, 3, 1, 6), 2), (normal(rng, 2, 3, 3), 3)]),
     ),
     (
         Misconception("view-without-transpose",
@@ -55,7 +56,8 @@ SPLIT = Exercise(
                       {"en": "Each head takes every H-th channel; it should take a block of D neighbouring ones: "
                              "cut the channels as (H, D), not as (D, H).",
                        "zh": "你的每个头隔 H 个取一个通道；应该取相邻的一段 D 个通道：把通道切成 (H, D)，而不是 (D, H)。"},
-                      lambda x, n: x.view(x.shape[0], x.shape[1], -1, n).permute(0, 3, 1, 2)),
+                      lambda x, n: x.view(x.shape[0], x.shape[1], -1, n).permute(0, 3, 1, 2),
+                      (lambda x, n: x.view(x.shape[0], x.shape[1], -1, n).transpose(1, 2),)),
     ),
 )  # fmt: skip
 
@@ -66,7 +68,8 @@ JOIN = Exercise(
               lambda rng: [(normal(rng, 1, 1, 1, 2),), (normal(rng, 2, 1, 3, 4),)]),
         Check("several-heads", 2, {"en": "join_heads(split_heads(x, H)) must give x back.",
                                    "zh": "join_heads(split_heads(x, H)) 必须还原 x。"},
-              lambda rng: [(normal(rng, 1, 2, 2, 1),), (normal(rng, 1, 3, 2, 2),), (normal(rng, 2, 3, 5, 4),)]),
+              lambda rng: [(normal(rng, 1, 2, 2, 1),), (normal(rng, 1, 3, 2, 2),), (normal(rng, 2, 3, 5, 4),),
+                           (normal(rng, 3, 2, 1, 3),)]),
     ),
     (
         Misconception("reshape-without-transpose",
@@ -76,10 +79,10 @@ JOIN = Exercise(
                              "先交换 H 和 T。"},
                       lambda x: x.reshape(x.shape[0], x.shape[2], -1)),
         Misconception("mean-over-heads",
-                      {"en": "The heads are averaged; they should stand side by side. Each head found something else, "
+                      {"en": "The heads are averaged or added up; they should stay side by side. Each head found something else, "
                              "and nothing of it may be lost.",
-                       "zh": "你把各个头平均了；它们应该并排放着。每个头找到的东西不同，一点都不能丢。"},
-                      lambda x: x.mean(1)),
+                       "zh": "你把各个头平均（或相加）了；它们应该并排放着。每个头找到的东西不同，一点都不能丢。"},
+                      lambda x: x.mean(1), (lambda x: x.sum(1),)),
         Misconception("interleaved-channels",
                       {"en": "Channel d of all heads stands together; all D channels of one head should: (B, T, H, D), "
                              "not (B, T, D, H), before the last reshape.",
@@ -100,7 +103,7 @@ CAUSAL = Exercise(
               lambda rng: [(1, 1), (2, 2), (int(rng.integers(3, 9)),) * 2]),
         Check("cached", 2, {"en": "With S > T the queries are the last T positions: query i stands at S - T + i.",
                             "zh": "S > T 时，查询是最后 T 个位置：第 i 个查询站在 S - T + i。"},
-              lambda rng: [(1, 2), (2, 3), (int(rng.integers(2, 5)), int(rng.integers(6, 12)))]),
+              lambda rng: [(1, 2), (2, 3), (3, 7), (1, 6), (5, 6), (int(rng.integers(2, 5)), int(rng.integers(6, 12)))]),
     ),
     (
         Misconception("future-instead-of-past",
@@ -146,8 +149,33 @@ def attend(q, k, v, mask, scale=None, axis=-1, late_mask=False, renormalise=Fals
     return weights @ v, weights
 
 
+def multiplied(q, k, v, mask):
+    scores = q @ k.mT * q.shape[-1] ** -0.5 * mask
+    return scores.softmax(-1) @ v, scores.softmax(-1)
+
+
+def all_axes_turned(q, k, v, mask):
+    """What `k.T` is for four axes."""
+    return q @ k.permute(3, 2, 1, 0)
+
+
+def without_keepdim(q, k, v, mask):
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    powers = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).exp()
+    weights = powers / powers.sum(-1)
+    return weights @ v, weights
+
+
 def qkv(rng, b, h, t, s, d):
     return normal(rng, b, h, t, d), normal(rng, b, h, s, d), normal(rng, b, h, s, d)
+
+
+def far_below(rng) -> tuple:
+    """Scores of which the allowed ones are far below 0, in rows at very different heights: what is hidden must be
+    lower still, and every row has its own maximum."""
+    q = torch.tensor([200.0, -90.0, 30.0])[:, None] * torch.ones(2, 2, 3, 1)
+    k = -200 - 10 * torch.from_numpy(rng.random((2, 2, 5, 1)).astype(np.float32))
+    return q, k, normal(rng, 2, 2, 5, 2)[..., :1], gpt.causal_mask(3, 5)
 
 
 def row_masks(rng, b, t, s):
@@ -174,7 +202,7 @@ ATTENTION = Exercise(
         Check("large-scores", 1, {"en": "Scores of several hundred must not overflow: let softmax subtract the maximum.",
                                   "zh": "几百大小的分数也不能溢出：让 softmax 先减去最大值。"},
               lambda rng: [(100 * normal(rng, 1, 1, 3, 4), 100 * normal(rng, 1, 1, 3, 4), normal(rng, 1, 1, 3, 4),
-                            gpt.causal_mask(3, 3))]),
+                            gpt.causal_mask(3, 3)), far_below(rng)]),
     ),
     (
         Misconception("not-scaled",
@@ -189,7 +217,8 @@ ATTENTION = Exercise(
         Misconception("scaled-by-length",
                       {"en": "You divide by the root of the number of positions; it should be √D, the channels of a head.",
                        "zh": "你除以了位置个数的平方根；应该是 √D，D 是每个头的通道数。"},
-                      lambda q, k, v, m: attend(q, k, v, m, scale=k.shape[-2] ** -0.5)),
+                      lambda q, k, v, m: attend(q, k, v, m, scale=k.shape[-2] ** -0.5),
+                      (lambda q, k, v, m: attend(q, k, v, m, scale=q.shape[-2] ** -0.5),)),
         Misconception("multiplied-by-root-d",
                       {"en": "You multiply by √D instead of dividing by it.", "zh": "你乘了 √D，应该除以它。"},
                       lambda q, k, v, m: attend(q, k, v, m, scale=q.shape[-1] ** 0.5)),
@@ -220,11 +249,29 @@ ATTENTION = Exercise(
                       {"en": "Hidden scores are set to 0, and exp(0) = 1 is a share like any other. They must be minus "
                              "infinity (or the lowest number).",
                        "zh": "被遮住的分数设成了 0，而 exp(0) = 1 照样占一份。应该设成负无穷（或最小的数）。"},
-                      lambda q, k, v, m: attend(q, k, v, m, hide=0.0)),
+                      lambda q, k, v, m: attend(q, k, v, m, hide=0.0),
+                      (lambda q, k, v, m: attend(q, k, v, m, hide=0.0) if m is None else multiplied(q, k, v, m),)),
         Misconception("weights-without-values",
                       {"en": "The mixture must be made of the values v; yours is made of the keys k.",
                        "zh": "应该混合的是值 v；你混合的是键 k。"},
                       lambda q, k, v, m: (attend(q, k, v, m)[1] @ k, attend(q, k, v, m)[1])),
+    ),
+    slips=(
+        Misconception("all-axes-turned",
+                      {"en": "`k.T` turns all four axes round, batch and heads too. Only the last two should be swapped: "
+                             "`k.transpose(-2, -1)` or `k.mT`.",
+                       "zh": "`k.T` 把四个轴全部倒过来了，批次和头也在内。只应交换最后两个轴：`k.transpose(-2, -1)` 或 `k.mT`。"},
+                      all_axes_turned),
+        Misconception("keys-not-transposed",
+                      {"en": "`q @ k` multiplies the positions of q with the channels of k. Swap the last two axes of k first: "
+                             "`q @ k.transpose(-2, -1)`.",
+                       "zh": "`q @ k` 形状对不上：要先交换 k 的最后两个轴，`q @ k.transpose(-2, -1)`。"},
+                      lambda q, k, v, m: (q @ k, q @ k)),
+        Misconception("keepdim-missing",
+                      {"en": "The sum over the positions has lost its axis, so each weight is divided by the sum of another query: "
+                             "keepdim=True keeps it, (B, H, T, 1).",
+                       "zh": "对位置求和之后这个轴没有了，每个权重除以的是别的查询的和：keepdim=True 可以留住它，形状是 (B, H, T, 1)。"},
+                      without_keepdim),
     ),
 )  # fmt: skip
 

@@ -44,6 +44,10 @@ def layer_norm_but(x, weight, bias, eps, axes=(-1,), centre=True, root=True, unb
     return (x - x.mean(axes, keepdim=True) if centre else x) / denominator * weight + bias
 
 
+def without_keepdim(x, weight, bias, eps):
+    return (x - x.mean(-1)) / (x.var(-1, unbiased=False) + eps).sqrt() * weight + bias
+
+
 def plain_gain(rng, *shape, eps=1e-6):
     return spread(rng, *shape), torch.ones(shape[-1]), torch.zeros(shape[-1]), eps
 
@@ -73,7 +77,7 @@ LAYER_NORM = Exercise(
               lambda rng: [own_gain(rng, 1, 3), own_gain(rng, 1, 8)]),
         Check("each-position-by-itself", 2, {"en": "Each position of each row has its own mean and variance.",
                                              "zh": "每一行的每个位置都有自己的均值和方差。"},
-              lambda rng: [plain_gain(rng, 2, 3), own_gain(rng, 2, 3, 4)]),
+              lambda rng: [plain_gain(rng, 2, 3), own_gain(rng, 2, 3, 4), own_gain(rng, 3, 3, 3)]),
         Check("eps", 1, {"en": "eps stands under the root, beside the variance; a position of equal channels gives the bias.",
                          "zh": "eps 在根号里面，和方差相加；各通道相等的位置结果就是 bias。"},
               lambda rng: [narrow(rng, 2, 3), narrow(rng, 2, 3, 5)]),
@@ -123,6 +127,13 @@ LAYER_NORM = Exercise(
                        "zh": "少了学到的增益：加 bias 之前，每个通道要乘以它的 weight。"},
                       lambda x, w, b, e: layer_norm_but(x, torch.ones_like(w), b, e)),
     ),
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "Mean and variance have lost the axis of the channels, so they are combined with the wrong numbers: "
+                             "`mean(-1, keepdim=True)` keeps it, (…, 1).",
+                       "zh": "求均值和方差之后通道轴没有了，于是和别的数对到了一起：`mean(-1, keepdim=True)` 可以留住它，形状是 (…, 1)。"},
+                      without_keepdim),
+    ),
 )  # fmt: skip
 
 
@@ -167,10 +178,10 @@ RMS_NORM = Exercise(
               lambda rng: [(spread(rng, 1, 3), 1e-6), (spread(rng, 1, 6), 1e-6)]),
         Check("each-position-by-itself", 1, {"en": "Each position of each row has its own root mean square.",
                                              "zh": "每一行的每个位置都有自己的均方根。"},
-              lambda rng: [(spread(rng, 2, 3), 1e-6), (spread(rng, 2, 3, 4), 1e-6)]),
+              lambda rng: [(spread(rng, 2, 3), 1e-6), (spread(rng, 2, 3, 4), 1e-6), (spread(rng, 3, 3, 3), 1e-6)]),
         Check("eps", 1, {"en": "eps stands under the root, beside the mean square; zeros stay zeros.",
                          "zh": "eps 在根号里面，和均方相加；全零的位置仍然是零。"},
-              lambda rng: [faint(rng, 2, 3), faint(rng, 2, 3, 5)]),
+              lambda rng: [faint(rng, 2, 3), faint(rng, 2, 3, 5), (0.003 * spread(rng, 2, 4),)]),
         Check("half-precision", 1, {"en": "The squares of float16 numbers above 256 overflow: convert to float32 first.",
                                     "zh": "float16 的数大于 256 时，平方会溢出：先转成 float32。"},
               lambda rng: [(half(rng, 1, 4), 1e-5), (half(rng, 2, 3, 6), 1e-5)]),
@@ -216,6 +227,13 @@ RMS_NORM = Exercise(
                       partial(rms_norm_but, half=True)),
     ),
     equal=nearly,
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "The mean of the squares has lost the axis of the channels, so it is combined with the wrong numbers: "
+                             "`mean(-1, keepdim=True)` keeps it, (…, 1).",
+                       "zh": "对平方求均值之后通道轴没有了，于是和别的数对到了一起：`mean(-1, keepdim=True)` 可以留住它，形状是 (…, 1)。"},
+                      lambda x, eps=1e-5: x.float() / (x.float().square().mean(-1) + eps).sqrt()),
+    ),
 )  # fmt: skip
 
 
@@ -316,6 +334,11 @@ def at(rng, b, h, t, d, starts=None):
     return 1 + normal(rng, b, h, t, d).abs(), angles.cos()[positions][:, None], angles.sin()[positions][:, None]
 
 
+def below_zero(rng, b, h, t, d):
+    x, cos, sin = at(rng, b, h, t, d)
+    return -x, cos, sin
+
+
 ROTATE = Exercise(
     "rotate", POSITIONS, gpt.rotate,
     (
@@ -324,7 +347,7 @@ ROTATE = Exercise(
               lambda rng: [at(rng, 1, 1, 2, 2), at(rng, 1, 2, 4, 2)]),
         Check("several-pairs", 2, {"en": "Channel i is paired with channel i + D/2, and the results go back to these two.",
                                    "zh": "第 i 个通道和第 i + D/2 个通道配成一对，结果放回这两个通道。"},
-              lambda rng: [at(rng, 1, 1, 2, 4), at(rng, 2, 3, 5, 6)]),
+              lambda rng: [at(rng, 1, 1, 2, 4), at(rng, 2, 3, 5, 6), below_zero(rng, 2, 2, 3, 4)]),
         Check("other-positions", 2, {"en": "The positions come in through cos and sin: they need not begin at 0, and every row "
                                            "of the batch has its own.",
                                      "zh": "位置由 cos 和 sin 给出：不一定从 0 开始，批次的每一行也各不相同。"},
@@ -444,9 +467,10 @@ BLOCK = Exercise(
                        "zh": "层直接读了 x。它们读的应该是归一化后的副本：attn(norm1(x))，mlp(norm2(x))。"},
                       lambda x, n1, a, n2, m: x + a(x) + m(x + a(x))),
         Misconception("one-norm-used-twice",
-                      {"en": "norm1 stands before both layers. The MLP has a norm of its own with its own gain: norm2.",
-                       "zh": "两层前面都用了 norm1。MLP 有自己的归一化，增益也是自己的：norm2。"},
-                      lambda x, n1, a, n2, m: block(x, n1, a, n1, m)),
+                      {"en": "norm1 is in front of the MLP (of both layers, or the two norms are swapped). The MLP has a norm of its own "
+                             "with its own gain: norm2; norm1 belongs to attention.",
+                       "zh": "MLP 前面用了 norm1（两层都用了它，或者两个归一化用反了）。MLP 有自己的归一化，增益也是自己的：norm2；norm1 属于注意力。"},
+                      lambda x, n1, a, n2, m: block(x, n1, a, n1, m), (lambda x, n1, a, n2, m: block(x, n2, a, n1, m),)),
         Misconception("side-by-side",
                       {"en": "Attention and MLP both read the old x. That is a parallel block; here the MLP reads the stream "
                              "after attention has added to it.",
@@ -463,6 +487,7 @@ BLOCK = Exercise(
                        "zh": "MLP 放在了注意力前面。GPT 的块里注意力在前：各位置先交换信息，MLP 再加工。"},
                       lambda x, n1, a, n2, m: block(x, n2, m, n1, a)),
     ),
+    may_change=("x",),
 )  # fmt: skip
 
 LESSON = Lesson(4, "04_gpt", {"en": "The GPT", "zh": "GPT 的结构"}, (LAYER_NORM, RMS_NORM, ANGLES, ROTATE, BLOCK))

@@ -108,6 +108,26 @@ def stopping(rng, v, t, n, in_prompt=False):
     return model, prompt, n, new[n // 2]
 
 
+def stopping_at_zero(rng, v, t, n):
+    """The stop is the id 0."""
+
+    def wanted(model, prompt, new):
+        return 0 in new[1 : n - 1] and new[0] != 0 and 0 not in prompt
+
+    model, prompt, _ = toy(rng, v, t, n, (), wanted)
+    return model, prompt, n, 0
+
+
+def long_prompt(rng, v, t):
+    """The first token of a long prompt decides: what reads only the last few goes wrong."""
+    while True:
+        table = 0.001 * torch.from_numpy(rng.standard_normal((v, v)).astype(np.float32))
+        table[0] = 2.0**t * torch.from_numpy(rng.standard_normal(v).astype(np.float32))
+        model, prompt = ToyModel(table), [0, *(int(i) for i in rng.integers(1, v, t - 1))]
+        if decisive(model, prompt, 3) and generate(model, prompt, 2, None) != generate(model, prompt[1:], 2, None):
+            return model, prompt, 2, None
+
+
 def no_room(rng, v, t):
     model, prompt, _ = toy(rng, v, t, 1)
     return model, prompt, 0, None
@@ -118,18 +138,18 @@ GENERATE = Exercise(
     (
         Check("one-token", 1, {"en": "One new token: the largest logit at the last position of the prompt.",
                                "zh": "一个新词元：取提示最后一个位置上最大的 logit。"},
-              lambda rng: [one_step(rng, 4, 2), one_step(rng, 8, 5)]),
+              lambda rng: [one_step(rng, 4, 2), one_step(rng, 8, 5), one_step(rng, 12, 3), one_step(rng, 20, 4)]),
         Check("several-tokens", 2, {"en": "Each new token is appended, and the model reads the whole text so far.",
                                     "zh": "每个新词元都接到后面，模型读到目前为止的整段文字。"},
-              lambda rng: [steps(rng, 5, 2, 3), steps(rng, 12, 4, 7)]),
+              lambda rng: [steps(rng, 5, 2, 3), steps(rng, 12, 4, 7), long_prompt(rng, 6, 12)]),
         Check("stop", 2, {"en": "The loop ends with the stop token, which is the last id returned.",
                           "zh": "生成停止词元后循环结束，它是返回的最后一个编号。"},
-              lambda rng: [stopping(rng, 6, 1, 3), stopping(rng, 12, 3, 8)]),
+              lambda rng: [stopping(rng, 6, 1, 3), stopping(rng, 12, 3, 8), stopping_at_zero(rng, 6, 2, 5)]),
         Check("stop-in-the-prompt", 1, {"en": "A conversation of several turns holds [END] already: only a new one counts.",
                                         "zh": "多轮对话的提示里已经有 [END]：只有新生成的才算。"},
               lambda rng: [stopping(rng, 6, 2, 3, in_prompt=True), stopping(rng, 12, 6, 8, in_prompt=True)]),
         Check("no-token", 1, {"en": "max_new_tokens = 0 gives an empty list.", "zh": "max_new_tokens = 0 时返回空列表。"},
-              lambda rng: [no_room(rng, 4, 1), no_room(rng, 6, 3)]),
+              lambda rng: [no_room(rng, 4, 1), no_room(rng, 6, 3)], edge=True),
     ),
     (
         Misconception("logits-of-the-first-position",
@@ -177,6 +197,12 @@ GENERATE = Exercise(
                        "zh": "你在提示和回答里一起找停止词元。前面几轮的 [END] 不能结束新的回答：只看新词元。"},
                       cut_at_stop),
     ),
+    slips=(
+        Misconception("zero-taken-for-none",
+                      {"en": "`if stop` takes the id 0 for no stop at all. Compare with the new token: `token == stop`.",
+                       "zh": "`if stop` 把编号 0 当成了“没有停止词元”。直接和新词元比较：`token == stop`。"},
+                      lambda model, prompt, n, stop: generate(model, prompt, n, stop or None)),
+    ),
 )  # fmt: skip
 
 
@@ -206,13 +232,14 @@ EXTEND_CACHE = Exercise(
     (
         Check("empty-cache", 1, {"en": "With length = 0 the result is the new key and value alone.",
                                  "zh": "length = 0 时结果就是新的键和值。"},
-              lambda rng: [cache(rng, 1, 1, 4, 1, 0, 1), cache(rng, 2, 2, 6, 3, 0, 1)]),
+              lambda rng: [cache(rng, 1, 1, 4, 1, 0, 1), cache(rng, 2, 2, 6, 3, 0, 1)], edge=True),
         Check("one-new-token", 2, {"en": "The new token goes behind the `length` that are there.",
                                    "zh": "新词元放在已有的 length 个之后。"},
               lambda rng: [cache(rng, 1, 1, 5, 1, 2, 1), cache(rng, 2, 3, 8, 4, int(rng.integers(3, 6)), 1)]),
         Check("several-new-tokens", 1, {"en": "The prompt, or a second question, brings several tokens at once, up to the last place.",
                                         "zh": "提示，或者第二个问题，一次带来好几个词元，可能一直填满到最后一个位置。"},
-              lambda rng: [cache(rng, 1, 1, 5, 1, 3, 2), cache(rng, 2, 2, 7, 2, 0, 4), cache(rng, 2, 2, 7, 2, 3, 4)]),
+              lambda rng: [cache(rng, 1, 1, 5, 1, 3, 2), cache(rng, 2, 2, 7, 2, 0, 4), cache(rng, 2, 2, 7, 2, 3, 4),
+                           cache(rng, 3, 2, 9, 3, 2, 3)]),
     ),
     (
         Misconception("new-alone",
@@ -224,7 +251,7 @@ EXTEND_CACHE = Exercise(
                       {"en": "You return all N places. Those beyond length + T hold rubbish that attention would read: cut "
                              "there.",
                        "zh": "你返回了全部 N 个位置。length + T 之后是垃圾，注意力会读到它们：要在那里截断。"},
-                      written),
+                      written, (lambda keys, values, n, k, v: (torch.cat((keys, k), 2), torch.cat((values, v), 2)),)),
         Misconception("keys-for-values",
                       {"en": "The keys are stored as values too. Keys decide where to look, values what is found there: two "
                              "caches.",
@@ -254,4 +281,5 @@ EXTEND_CACHE = Exercise(
                        "zh": "一次来了几个新词元，你只存了最后一个。这 T 个以后都会被看到。"},
                       lambda keys, values, n, k, v: extend_cache(keys, values, n, k[:, :, -1:], v[:, :, -1:])),
     ),
+    may_change=("keys", "values"),
 )  # fmt: skip

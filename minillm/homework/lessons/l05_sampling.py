@@ -39,6 +39,13 @@ def exactly_k(logits, k):
     return torch.full_like(logits, -INF).scatter(-1, best, logits.gather(-1, best))
 
 
+def large_negative(left_out):
+    """(a function that writes a large negative number for -inf, the same with other numbers)."""
+    numbers = (-1e9, -1e10, -1e8, -1e6, -1e5, -1e4, -1e3, -100.0, torch.finfo(torch.float32).min)
+    first, *more = ((lambda x, limit, n=n: x.masked_fill(left_out(x, limit), n)) for n in numbers)
+    return first, tuple(more)
+
+
 def tied(rng, b, v):
     """(logits, k): in every row the k-th and the next are equal."""
     logits = apart(rng, b, v)
@@ -46,6 +53,14 @@ def tied(rng, b, v):
     k = v // 2
     ordered[:, k] = ordered[:, k - 1]
     return torch.empty_like(logits).scatter(-1, order, ordered), k
+
+
+def tied_above(rng, b, v):
+    """In every row the two largest are equal: each counts."""
+    logits = apart(rng, b, v)
+    ordered, order = logits.sort(descending=True)
+    ordered[:, 0] = ordered[:, 1]
+    return torch.empty_like(logits).scatter(-1, order, ordered)
 
 
 def uneven(rng, b, v):
@@ -63,9 +78,9 @@ TOP_K_EXERCISE = Exercise(
                                         "zh": "批次的每一行都有自己的 k 个最大值。"},
               lambda rng: [(uneven(rng, 2, 4), 2), (uneven(rng, 3, 8), 3)]),
         Check("ties", 1, {"en": "Tokens as probable as the k-th all stay.", "zh": "和第 k 名概率相同的词元都留下。"},
-              lambda rng: [(tied(rng, 1, 4)), (tied(rng, 2, 7))]),
+              lambda rng: [(tied(rng, 1, 4)), (tied(rng, 2, 7)), (tied_above(rng, 2, 6), 3)]),
         Check("k-above-the-vocabulary", 1, {"en": "With k larger than V all tokens stay.", "zh": "k 大于 V 时全部留下。"},
-              lambda rng: [(apart(rng, 1, 3), 5), (apart(rng, 2, 4), 50)]),
+              lambda rng: [(apart(rng, 1, 3), 5), (apart(rng, 2, 4), 50)], edge=True),
     ),
     (
         Misconception("k-th-dropped",
@@ -85,6 +100,11 @@ TOP_K_EXERCISE = Exercise(
                              "the probability 0.",
                        "zh": "其余的设成了 0。logit 为 0 也是一个分数，exp(0) = 1：只有 -inf 才会变成概率 0。"},
                       lambda x, k: x.masked_fill(x < cut_k(x, k), 0.0)),
+        Misconception("zero-for-minus-infinity",
+                      {"en": "The others get a large negative number. It is a score like any other, and a temperature may make it "
+                             "small: only -inf (float(\"-inf\")) becomes the probability 0 for certain.",
+                       "zh": "其余的设成了很大的负数。它仍然是一个分数，温度高时就不算低了：只有 -inf（float(\"-inf\")）才保证概率为 0。"},
+                      *large_negative(lambda x, k: x < cut_k(x, k))),
         Misconception("probabilities-returned",
                       {"en": "You return probabilities. The function goes from logits to logits, so that another filter and "
                              "the softmax can follow.",
@@ -140,6 +160,11 @@ def unsorted(logits, p):
     return logits.masked_fill(~(share.cumsum(-1) - share < p), -INF)
 
 
+def at_heights(logits, p):
+    """The same distributions, from logits many hundred apart."""
+    return logits + 1000.0 * (torch.arange(len(logits)) - 1.0)[:, None], p
+
+
 def is_clear(logits, p, margin=0.005):
     """Whether no sum of the most probable tokens is so near to p that rounding could decide."""
     return bool(((ranked(logits)[3] - p).abs() > margin).all())
@@ -172,7 +197,7 @@ def mixed(rng, b, v):
 TOP_P_EXERCISE = Exercise(
     "keep_top_p", TOP_P, framework.keep_top_p,
     (
-        Check("one-row", 2, {"en": "Probabilities 0.45, 0.3, 0.15, 0.1 and p = 0.5: the first two stay, because 0.45 alone "
+        Check("one-row", 1, {"en": "Probabilities 0.45, 0.3, 0.15, 0.1 and p = 0.5: the first two stay, because 0.45 alone "
                                    "does not reach p.",
                              "zh": "概率 0.45、0.3、0.15、0.1，p = 0.5：前两个留下，因为单独的 0.45 还没到 p。"},
               lambda rng: [in_order(rng, 4), in_order(rng, 7)]),
@@ -182,7 +207,10 @@ TOP_P_EXERCISE = Exercise(
               lambda rng: [mixed(rng, 1, 5), mixed(rng, 1, 8)]),
         Check("each-row-by-itself", 1, {"en": "Each row keeps as many tokens as its own distribution needs.",
                                         "zh": "每一行按自己的分布决定留下几个。"},
-              lambda rng: [mixed(rng, 2, 6), mixed(rng, 3, 12)]),
+              lambda rng: [mixed(rng, 2, 6), mixed(rng, 3, 12), at_heights(*mixed(rng, 3, 6))]),
+        Check("all-of-it", 1, {"en": "With p = 1 all tokens stay, also where rounding leaves their sum a little below 1.",
+                               "zh": "p = 1 时全部留下，哪怕舍入误差让总和略小于 1。"},
+              lambda rng: [(in_order(rng, 4)[0], 1.0), (apart(rng, 12, 9), 1.0)], edge=True),
         Check("at-least-one", 1, {"en": "The most probable token stays, even if p is 0.", "zh": "哪怕 p 是 0，概率最大的词元也要留下。"},
               lambda rng: [(apart(rng, 1, 3), 0.0), (apart(rng, 2, 6), 0.0)]),
     ),
@@ -274,6 +302,24 @@ def overflowing(logits, temperature, top_p):
     return powers / powers.sum(-1, keepdim=True)
 
 
+def without_keepdim(logits, temperature, top_p):
+    if temperature == 0:
+        return probabilities(logits, 0.0, None)
+    logits = logits / temperature
+    logits = logits if top_p is None else framework.keep_top_p(logits, top_p)
+    powers = (logits - logits.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1)
+
+
+def highest_of_all(logits, temperature, top_p):
+    if temperature == 0:
+        return probabilities(logits, 0.0, None)
+    logits = logits / temperature
+    logits = logits if top_p is None else framework.keep_top_p(logits, top_p)
+    powers = (logits - logits.max()).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
 def last_largest(logits):
     v = logits.shape[-1]
     best = v - 1 - logits.flip(-1).argmax(-1, keepdim=True)
@@ -311,16 +357,17 @@ PROBABILITIES = Exercise(
               lambda rng: [(apart(rng, 1, 3), 0.5, None), (apart(rng, 2, 5), 2.0, None)]),
         Check("greedy", 1, {"en": "Temperature 0: the most probable token has probability 1.",
                             "zh": "温度为 0：概率最大的词元概率是 1。"},
-              lambda rng: [(apart(rng, 1, 3), 0.0, None), (apart(rng, 3, 6), 0.0, None)]),
+              lambda rng: [(apart(rng, 1, 3), 0.0, None), (apart(rng, 3, 6), 0.0, None), (apart(rng, 2, 5), 0.0, 0.9)]),
         Check("ties", 1, {"en": "Temperature 0 with equal logits: the first of them alone.",
                           "zh": "温度为 0 而 logit 相等时：只取其中第一个。"},
               lambda rng: [(equal_best(rng, 1, 3), 0.0, None), (equal_best(rng, 3, 6), 0.0, None)]),
         Check("top-p", 2, {"en": "First the temperature, then the filter, then probabilities that add up to 1.",
                            "zh": "先除以温度，再过滤，最后得到加起来是 1 的概率。"},
-              lambda rng: [between(rng, 1, 4), between(rng, 2, 8)]),
+              lambda rng: [between(rng, 1, 4), between(rng, 2, 8), (apart(rng, 2, 5), 0.7, 1.0), (4 * apart(rng, 2, 5), 1.0, 0.3)]),
         Check("large-logits", 1, {"en": "exp(800) overflows: let softmax subtract the largest logit first.",
                                   "zh": "exp(800) 会溢出：让 softmax 先减去最大的 logit。"},
-              lambda rng: [(400 + apart(rng, 1, 3), 0.5, None), (400 + apart(rng, 2, 6), 0.5, None)]),
+              lambda rng: [(400 + apart(rng, 1, 3), 0.5, None), (400 + apart(rng, 2, 6), 0.5, None), (400 * apart(rng, 2, 5), 0.5, None),
+                           (at_heights(apart(rng, 3, 5), None)[0], 0.5, None), (at_heights(apart(rng, 3, 5), None)[0], 0.5, 1.0)]),
     ),
     (
         Misconception("temperature-multiplied",
@@ -372,6 +419,18 @@ PROBABILITIES = Exercise(
                              "logit of the row first; softmax does.",
                        "zh": "logit 超过 88，float32 的 exp 就溢出，inf / inf 是 NaN。先减去这一行最大的 logit；softmax 就是这么做的。"},
                       overflowing),
+    ),
+    slips=(
+        Misconception("keepdim-missing",
+                      {"en": "The sum over the vocabulary has lost its axis, so each row is divided by the sums of others: "
+                             "`sum(-1, keepdim=True)` keeps it, (B, 1).",
+                       "zh": "对词表求和之后这个轴没有了，每一行除以的是别的行的和：`sum(-1, keepdim=True)` 可以留住它，形状是 (B, 1)。"},
+                      without_keepdim),
+        Misconception("highest-of-all-rows",
+                      {"en": "You subtract the largest logit of the whole batch. A row far below it underflows to 0, and 0 / 0 is "
+                             "NaN: subtract each row's own maximum.",
+                       "zh": "你减去的是整个批次的最大 logit。比它低很多的行会下溢成 0，0 / 0 是 NaN：每一行要减去自己的最大值。"},
+                      highest_of_all),
     ),
 )  # fmt: skip
 

@@ -136,7 +136,7 @@ def gradients_of(rng: np.random.Generator, length: float, *shapes: tuple[int, ..
     parts = [rng.standard_normal(shape) for shape in shapes]
     parts = [p / np.sqrt((p**2).sum()) * rng.uniform(0.8, 1.2) for p in parts]
     whole = np.sqrt(sum((p**2).sum() for p in parts))
-    return [torch.from_numpy((p * length / whole).astype(np.float32)) for p in parts]
+    return [torch.from_numpy(np.asarray(p * length / whole, dtype=np.float32)) for p in parts]
 
 
 CLIP = Exercise(
@@ -149,11 +149,12 @@ CLIP = Exercise(
               lambda rng: [([torch.tensor([0.3, 0.4])], 1.0), (gradients_of(rng, 0.7, (3, 2)), 2.0)]),
         Check("zero", 1, {"en": "A gradient of zeros has length 0 and stays: nothing may be divided by its length.",
                           "zh": "全零的梯度长度为 0，保持原样：不能除以它的长度。"},
-              lambda rng: [([torch.zeros(2)], 1.0), ([torch.zeros(2, 3), torch.zeros(1)], 0.5)]),
+              lambda rng: [([torch.zeros(2)], 1.0), ([torch.zeros(2, 3), torch.zeros(1)], 0.5)], edge=True),
         Check("several", 2, {"en": "All tensors together are one vector: one length, one factor.",
                              "zh": "所有张量合起来是一个向量：一个长度，一个系数。"},
               lambda rng: [([torch.tensor([3.0]), torch.tensor([[4.0]])], 1.0),
-                           (gradients_of(rng, 6.0, (2, 3), (4,)), 5.0), (gradients_of(rng, 10.0, (3,), (2, 2), (1, 5)), 2.0)]),
+                           (gradients_of(rng, 6.0, (2, 3), (4,)), 5.0), (gradients_of(rng, 10.0, (3,), (2, 2), (1, 5)), 2.0),
+                           (gradients_of(rng, 9.0, (), (3, 3), (2, 1, 2)), 4.0), (gradients_of(rng, 1.9, (3, 2), (4,)), 2.0)]),
     ),
     (
         Misconception("zero-divided",
@@ -195,6 +196,7 @@ CLIP = Exercise(
                        "zh": "你返回的是裁剪之后的长度。要的是裁剪之前的：它才能告诉你这一批数据有问题。"},
                       lambda g, most: (clip_gradients(g, most)[0], min(norm(g), most))),
     ),
+    may_change=("gradients",),
 )  # fmt: skip
 
 
@@ -244,7 +246,8 @@ ADAMW = Exercise(
                             1e-8, 0.0), adamw_input(rng, (2, 3), 1)]),
         Check("later-step", 1, {"en": "At update t the averages are divided by 1 - β₁ᵗ and 1 - β₂ᵗ.",
                                 "zh": "第 t 次更新时，平均值要除以 1 - β₁ᵗ 和 1 - β₂ᵗ。"},
-              lambda rng: [adamw_input(rng, (1,), 2), adamw_input(rng, (3, 2), int(rng.integers(3, 9)))]),
+              lambda rng: [adamw_input(rng, (1,), 2), adamw_input(rng, (3, 2), int(rng.integers(3, 9))),
+                           adamw_input(rng, (2, 2, 3), 400)]),
         Check("weight-decay", 2, {"en": "Besides the step, the parameter loses lr · weight_decay of itself; the averages do not "
                                         "know of it.",
                                   "zh": "除了这一步之外，参数还要减去它自己的 lr · weight_decay 倍；平均值与此无关。"},
@@ -312,4 +315,5 @@ ADAMW = Exercise(
                        "zh": "eps 放在了根号里：√(v̂ + eps)。应该加在根号外：√v̂ + eps。"},
                       lambda *a: adamw(*a, inside=True)),
     ),
+    may_change=("parameter", "mean", "square"),
 )  # fmt: skip

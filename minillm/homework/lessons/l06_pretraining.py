@@ -79,6 +79,7 @@ def like_texts(rng: np.random.Generator):
 
 def repeated_texts(rng: np.random.Generator):
     yield "abab", "ababab", 2
+    yield "aabaab", "abcabc", 2
     a, b = ("".join(rng.choice(list("的山"), int(rng.integers(8, 15)))) for _ in range(2))
     yield a + "的山的山", b, 2
 
@@ -95,10 +96,12 @@ SIMILARITY = Exercise(
         Check("case-and-space", 1, {"en": "Lower the letters and fold the white space before cutting.",
                                     "zh": "先把字母变成小写，把空白折叠成一个空格，再切分。"},
               lambda rng: [("Ab cd", "ab cd", 2), ("ab  cd\n", " ab cd", 3), ("The  CAT\tsat", "the cat\n\nSat ", 4),
-                           ("Oslo 是挪威的首都", "oslo\u3000是挪威的首都", 3)]),
+                           ("Oslo 是挪威的首都", "\r\noslo\t是挪威的首都", 3), ("ÉTÉ \r\n МИР", "été мир", 2),
+                           ("a b", "ab", 2), ("\t It's\n", "it's", 2), ("Oslo!", "Oslo", 3), ("a.b", "ab", 2)]),
         Check("short-texts", 1, {"en": "A text shorter than n is its own only n-gram; two empty texts are alike (1).",
                                  "zh": "比 n 短的文本本身就是它唯一的 n 元组；两段空文本是相同的（1）。"},
-              lambda rng: [("", "", 2), ("玉山", "玉山", 5), ("ab", "abc", 5), ("", "abc", 2)]),
+              lambda rng: [("", "", 2), ("玉山", "玉山", 5), ("ab", "abc", 5), ("", "abc", 2), (" \n", "", 3),
+                           ("ABC ", "abc", 3), ("ab", "AB\n", 4), ("玉山的", "高山的", 3)]),
     ),
     (
         Misconception("lists-instead-of-sets",
@@ -197,7 +200,10 @@ NEAR = Exercise(
         Check("near", 1, {"en": "Documents that differ by a few characters are duplicates too.",
                           "zh": "只差几个字符的文档也算重复。"},
               lambda rng: [(windows(rng, 14, [0, 1]), 0.8), (windows(rng, 14, [0, 3]), 0.8),
-                           (windows(rng, 24, [60, 0, 61, 30, 2]), 0.8)]),
+                           (windows(rng, 24, [60, 0, 61, 30, 2]), 0.8),
+                           (["Mount Yushan", "Fuji", " mount\tYUSHAN\n", "fuji", "Fuji!"], 0.9), (["", "a", " ", "A"], 0.9),
+                           (windows(rng, 14, [0, 2]), 0.68), (windows(rng, 14, [0, 2]), 0.65), (["abcd efgh", "abcdefgh"], 0.8),
+                           (["abcdefg", "gfedcba"], 0.8), (["abcde", "xbcde"], 0.3)]),
         Check("at-the-threshold", 1, {"en": "A similarity equal to the threshold is enough to be removed.",
                                       "zh": "相似度正好等于阈值，也要去掉。"},
               lambda rng: [(windows(rng, 10, [0, 2]), 0.5), (windows(rng, 16, [40, 0, 4]), 0.5)]),
@@ -278,7 +284,8 @@ BATCH = Exercise(
               lambda rng: [(long_text(rng, 8), [0], 1), (long_text(rng, 12), [0], 5)]),
         Check("several-rows", 1, {"en": "Row b begins at the token starts[b]; rows may overlap and stand in any order.",
                                   "zh": "第 b 行从词元 starts[b] 开始；各行可以重叠，顺序任意。"},
-              lambda rng: [(long_text(rng, 20), [0, 3], 4), (long_text(rng, 50), [17, 2, 31, 4], 7)]),
+              lambda rng: [(long_text(rng, 20), [0, 3], 4), (long_text(rng, 50), [17, 2, 31, 4], 7),
+                           (long_text(rng, 30), [5, 5, 6, 0], 3), (long_text(rng, 10), [7, 0, 7], 1)]),
         Check("last-row", 1, {"en": "A row may begin at N - 1 - width: its last target is the last token of the text.",
                               "zh": "一行可以从 N - 1 - width 开始：它的最后一个目标就是文本的最后一个词元。"},
               lambda rng: [(long_text(rng, 8), [2, 4], 3), (long_text(rng, 31), [25, 3, 11], 5)]),

@@ -1,11 +1,16 @@
 """Exercises of lesson 7: supervised fine-tuning."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from minillm import chat, gpt, packing
+from minillm.homework.compare import same_and_typed
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+from minillm.homework.lessons.l01_losses import EPSILONS, heights
 
 DIALOGUE = {"en": "A dialogue as ids and mask", "zh": "对话变成编号和掩码"}
 BATCH = {"en": "From mask to weights", "zh": "从掩码到权重"}
@@ -60,7 +65,8 @@ ENCODE = Exercise(
     (
         Check("one-turn", 2, {"en": "[DOC], question, answer, [END]; learned are the answer and its [END].",
                               "zh": "[DOC]、问题、回答、[END]；要学的是回答和它的 [END]。"},
-              lambda rng: [(turns_of(rng, (2, 1)), *SPECIAL), (turns_of(rng, (5, 3)), *SPECIAL)]),
+              lambda rng: [(turns_of(rng, (2, 1)), *SPECIAL), (turns_of(rng, (5, 3)), *SPECIAL),
+                           ([([5, 0, 7], [0, 3])], 1, 2), ([([3, 2], [4, 4])], 0, 1)]),
         Check("several-turns", 2, {"en": "Each answer ends with [END] and is learned; [DOC] stands only at the very beginning.",
                                    "zh": "每个回答都以 [END] 结束，都要学；[DOC] 只在最开头。"},
               lambda rng: [(turns_of(rng, (2, 1), (3, 2)), *SPECIAL), (turns_of(rng, (4, 3), (2, 1), (5, 4)), *SPECIAL)]),
@@ -168,15 +174,29 @@ def dialogues_of(rng: np.random.Generator, *sizes: tuple[int, int], end: int = 9
     return [dialogue_of(rng, q, a, end) for q, a in sizes]
 
 
+def several_turns(rng: np.random.Generator, *sizes: tuple[int, int]) -> tuple[list[int], list[bool]]:
+    """A dialogue of several turns: what is learned and what is not take turns."""
+    return encode_dialogue(turns_of(rng, *sizes), *SPECIAL)
+
+
+def cut_after_padding(dialogues, pad):
+    """Pads whole dialogues and cuts the last column off: shorter rows keep their last id as input."""
+    _, targets, weights = lay_out(dialogues, pad)
+    width = targets.shape[1]
+    return torch.tensor([([*ids, *[pad] * width])[:width] for ids, _ in dialogues]), targets, weights
+
+
 PADDED = Exercise(
     "padded_batch", BATCH, padded_batch,
     (
         Check("one-dialogue", 2, {"en": "Targets are the ids one further on; weights are the mask of the targets.",
                                   "zh": "目标是往后移一位的编号；权重是目标的掩码。"},
-              lambda rng: [(dialogues_of(rng, (2, 1)), 902), (dialogues_of(rng, (4, 3)), 902)]),
+              lambda rng: [(dialogues_of(rng, (2, 1)), 902), (dialogues_of(rng, (4, 3)), 902),
+                           ([several_turns(rng, (2, 1), (3, 2))], 902)]),
         Check("different-lengths", 2, {"en": "Shorter rows are filled at the right with pad and the weight 0.",
                                        "zh": "较短的行在右边用 pad 和权重 0 填满。"},
-              lambda rng: [(dialogues_of(rng, (1, 1), (2, 2)), 902), (dialogues_of(rng, (3, 2), (6, 3), (1, 1)), 902)]),
+              lambda rng: [(dialogues_of(rng, (1, 1), (2, 2)), 902), (dialogues_of(rng, (3, 2), (6, 3), (1, 1)), 902),
+                           ([several_turns(rng, (2, 1), (3, 2)), ([900, 7, 0, 8], [False] * 4), *dialogues_of(rng, (1, 0))], 0)]),
         Check("pad-equals-end", 1, {"en": "With pad equal to [END] the last [END] must still be learned: take the mask, do not "
                                           "search for pad.",
                                     "zh": "pad 等于 [END] 时，最后的 [END] 仍然要学：用掩码，不要去找 pad。"},
@@ -205,6 +225,11 @@ PADDED = Exercise(
                              "width is the number of ids less one.",
                        "zh": "最后一个编号也放进了输入，目标是 pad。它后面没有东西：去掉它，宽度是编号个数减一。"},
                       lambda d, p: lay_out(d, p, keep_last=True)),
+        Misconception("last-id-kept-as-input",
+                      {"en": "You pad first and then cut off the last column, so a shorter dialogue keeps its last id among the "
+                             "inputs. Nothing follows it: cut each dialogue, then pad.",
+                       "zh": "你先填充再去掉最后一列，于是较短的对话把最后一个编号留在了输入里。它后面没有东西：先把每段对话各自去掉最后一个，再填充。"},
+                      cut_after_padding),
         Misconception("padding-counted",
                       {"en": "Padding has the weight 1: the model learns to produce pad, and short dialogues count as much as "
                              "long ones.",
@@ -227,6 +252,7 @@ PADDED = Exercise(
                              "学不到，模型停不下来。只用掩码。"},
                       lambda d, p: lay_out(d, p, searched=True)),
     ),
+    same_and_typed("int", "int", "float"),
 )  # fmt: skip
 
 
@@ -253,6 +279,25 @@ def weighted(values, w):
     return (values * w).sum() / w.sum().clamp(min=1)
 
 
+def floored(x, t, w, eps):
+    return weighted(-(of_target(x.softmax(-1), t) + eps).log(), w)
+
+
+def clamped(x, t, w, eps):
+    return weighted(-of_target(x.softmax(-1), t).clamp(min=eps).log(), w)
+
+
+def highest_of_all(x, t, w):
+    z = x - x.max()
+    return weighted(z.exp().sum(-1).log() - of_target(z, t), w)
+
+
+def at_heights(rng, learned: list[list[int]], n_vocab: int):
+    """Positions whose logits are several hundred apart from those of others."""
+    logits, targets = heights(rng, len(learned), len(learned[0]), n_vocab)
+    return logits, targets, torch.tensor(learned, dtype=torch.float32)
+
+
 def row_means(x, t, w):
     return ((losses(x, t) * w).sum(1) / w.sum(1)).mean()
 
@@ -277,14 +322,16 @@ MASKED = Exercise(
         Check("some-learned", 2, {"en": "Only tokens with weight 1 count, and the sum is divided by their number in the batch.",
                                   "zh": "只算权重为 1 的词元，总和除以整个批次中它们的个数。"},
               lambda rng: [batch_of(rng, [[0, 1], [1, 1]], 3),
-                           batch_of(rng, [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 1]], 6)]),
+                           batch_of(rng, [[0, 0, 1, 1, 1], [0, 1, 0, 0, 0], [0, 0, 0, 1, 1]], 6),
+                           batch_of(rng, [[0, 0, 0], [0, 1, 0]], 4)]),
         Check("large-logits", 1, {"en": "Logits of several hundred must give a finite loss: use log_softmax.",
                                   "zh": "几百大小的 logits 也要给出有限的损失：用 log_softmax。"},
               lambda rng: [batch_of(rng, [[1, 1]], 6, 400.0, worst=True),
-                           batch_of(rng, [[0, 1, 1], [1, 0, 1]], 8, 400.0, worst=True)]),
+                           batch_of(rng, [[0, 1, 1], [1, 0, 1]], 8, 400.0, worst=True),
+                           at_heights(rng, [[0, 1, 1], [1, 0, 1]], 5)]),
         Check("nothing-learned", 1, {"en": "If no token of the batch is learned the loss is 0, not NaN.",
                                      "zh": "批次里没有要学的词元时，损失是 0，不是 NaN。"},
-              lambda rng: [batch_of(rng, [[0, 0]], 3), batch_of(rng, [[0, 0, 0], [0, 0, 0]], 4)]),
+              lambda rng: [batch_of(rng, [[0, 0]], 3), batch_of(rng, [[0, 0, 0], [0, 0, 0]], 4)], edge=True),
     ),
     (
         Misconception("zero-over-zero",
@@ -336,11 +383,26 @@ MASKED = Exercise(
                       {"en": "The softmax gives exactly 0 for an unlikely token, and its logarithm is minus infinity. log_softmax "
                              "computes both in one.",
                        "zh": "对不可能的词元，softmax 恰好是 0，取对数就成了负无穷。log_softmax 把两步合成一步来算。"},
-                      lambda x, t, w: weighted(-of_target(x.softmax(-1), t).log(), w)),
+                      lambda x, t, w: weighted(-of_target(x.softmax(-1), t).log(), w),
+                      tuple(partial(how, eps=eps) for how in (floored, clamped) for eps in EPSILONS)),
         Misconception("softmax-by-hand",
                       {"en": "exp of some hundred overflows: inf / inf is NaN. log_softmax subtracts the largest logit first.",
                        "zh": "几百的 exp 会溢出：inf / inf 是 NaN。log_softmax 会先减去最大的 logit。"},
                       lambda x, t, w: weighted(-of_target(naive_probabilities(x), t).log(), w)),
+        Misconception("softmax-by-hand",
+                      {"en": "You subtract the largest logit of the whole batch. A position far below it underflows to 0, and its "
+                             "logarithm is minus infinity: subtract each position's own maximum, or use log_softmax.",
+                       "zh": "你减去的是整个批次的最大 logit。比它低很多的位置会下溢成 0，取对数就成了负无穷：每个位置要减去自己的最大值，"
+                             "或者用 log_softmax。"},
+                      highest_of_all),
+    ),
+    slips=(
+        Misconception("cross-entropy-on-b-t-v",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Flatten to "
+                             "(B · T, V) and (B · T), or move the axis: logits.transpose(1, 2).",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先展平成 (B · T, V) 和 (B · T)，"
+                             "或者把轴移过去：logits.transpose(1, 2)。"},
+                      lambda x, t, w: weighted(F.cross_entropy(x, t, reduction="none"), w)),
     ),
 )  # fmt: skip
 
@@ -390,7 +452,8 @@ PIECES = Exercise(
     (
         Check("equal-pieces", 2, {"en": "Each piece: the sum of its losses over the learned tokens of the whole batch.",
                                   "zh": "每一份：它的损失之和，除以整个批次要学的词元个数。"},
-              lambda rng: [pieces_input(rng, [[0, 1], [1, 1]], 2), pieces_input(rng, EVEN, 2), pieces_input(rng, EVEN, 1)]),
+              lambda rng: [pieces_input(rng, [[0, 1], [1, 1]], 2), pieces_input(rng, EVEN, 2), pieces_input(rng, EVEN, 1),
+                           (*at_heights(rng, EVEN, 5), 2)]),
         Check("unequal-pieces", 1, {"en": "Pieces have ceil(B / pieces) rows, the last perhaps fewer; no row is lost.",
                                     "zh": "每份 ceil(B / pieces) 行，最后一份可以更少；一行也不丢。"},
               lambda rng: [pieces_input(rng, [[0, 1], [1, 1], [1, 0]], 2), pieces_input(rng, [*EVEN, [1, 1, 0, 0]], 2),
@@ -451,6 +514,14 @@ PIECES = Exercise(
                        "zh": "你先求每份自己的平均，再按词元份额加权：思路对，但没有要学的词元时是 0 / 0。直接用总和除以整个批次的个数。"},
                       lambda x, t, w, n: [m * w[r].sum() / w.sum() for m, r in zip(own_means(x, t, w, n), cut(len(x), n),
                                                                                   strict=True)]),
+    ),
+    slips=(
+        Misconception("cross-entropy-on-b-t-v",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Move the axis "
+                             "first: logits.transpose(1, 2).",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先把轴移过去：logits.transpose(1, 2)。"},
+                      lambda x, t, w, n: [(F.cross_entropy(x[r], t[r], reduction="none") * w[r]).sum() / w.sum()
+                                          for r in cut(len(x), n)]),
     ),
 )  # fmt: skip
 

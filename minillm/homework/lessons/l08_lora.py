@@ -42,7 +42,8 @@ FORWARD = Exercise(
     (
         Check("fresh-adapter", 1, {"en": "With B = 0 the layer gives just what it gave without an adapter: x Wᵀ.",
                                    "zh": "B = 0 时，这一层的输出和没有适配器时完全一样：x Wᵀ。"},
-              lambda rng: [(normal(rng, 1, 2), *fresh(rng, 2, 2, 2), 1.0), (normal(rng, 3, 4), *fresh(rng, 4, 4, 4), 8.0)]),
+              lambda rng: [(normal(rng, 1, 2), *fresh(rng, 2, 2, 2), 1.0), (normal(rng, 3, 4), *fresh(rng, 4, 4, 4), 8.0)],
+              edge=True),
         Check("difference", 2, {"en": "With W square and A, B square as well every product fits; only (alpha / rank) B A x is "
                                       "the right one.",
                                 "zh": "W、A、B 都是方阵时，什么乘法形状都对得上；只有 (alpha / rank) B A x 是对的。"},
@@ -53,7 +54,8 @@ FORWARD = Exercise(
                            (normal(rng, 2, 6), *layer(rng, 7, 6, 4), 2.0)]),
         Check("any-leading-axes", 1, {"en": "x may be one vector (in) or a batch of sequences (B, T, in): only the last axis changes.",
                                       "zh": "x 可以是一个向量 (in)，也可以是一批序列 (B, T, in)：只有最后一个轴会变。"},
-              lambda rng: [(normal(rng, 3), *layer(rng, 4, 3, 2), 4.0), (normal(rng, 2, 3, 4), *layer(rng, 5, 4, 2), 4.0)]),
+              lambda rng: [(normal(rng, 3), *layer(rng, 4, 3, 2), 4.0), (normal(rng, 2, 3, 4), *layer(rng, 5, 4, 2), 4.0),
+                           (normal(rng, 2, 1, 3, 2), *layer(rng, 3, 2, 1), 0.5)]),
     ),
     (
         Misconception("adapter-instead-of-added",
@@ -117,13 +119,14 @@ MERGED = Exercise(
     "lora_merge", MERGE, lora_merge,
     (
         Check("fresh-adapter", 1, {"en": "Merging an adapter with B = 0 changes nothing.", "zh": "合并 B = 0 的适配器，什么都不变。"},
-              lambda rng: [(*fresh(rng, 2, 2, 2), 1.0), (*fresh(rng, 3, 3, 3), 8.0)]),
+              lambda rng: [(*fresh(rng, 2, 2, 2), 1.0), (*fresh(rng, 3, 3, 3), 8.0)], edge=True),
         Check("square", 1, {"en": "With W, A and B square every product fits; only B A is the right one, added once.",
                             "zh": "W、A、B 都是方阵时什么乘法都对得上；只有 B A 是对的，而且只加一次。"},
               lambda rng: [(*layer(rng, 2, 2, 2), 2.0), (*layer(rng, 3, 3, 3), 3.0)]),
         Check("scale", 2, {"en": "ΔW is scaled by alpha / rank when it is merged, just as in the forward pass.",
                            "zh": "合并时 ΔW 也要乘 alpha / rank，和前向计算时一样。"},
-              lambda rng: [(*layer(rng, 3, 4, 2), 5.0), (*layer(rng, 5, 4, 3), 16.0), (*layer(rng, 6, 7, 4), 2.0)]),
+              lambda rng: [(*layer(rng, 3, 4, 2), 5.0), (*layer(rng, 5, 4, 3), 16.0), (*layer(rng, 6, 7, 4), 2.0),
+                           (*layer(rng, 2, 3, 1), 0.5)]),
     ),
     (
         Misconception("only-the-difference",
@@ -202,7 +205,7 @@ COUNTING = Exercise(
     (
         Check("matrices", 1, {"en": "An adapter beside a matrix (out, in) has A, (rank, in), and B, (out, rank).",
                               "zh": "矩阵 (out, in) 旁边的适配器有 A (rank, in) 和 B (out, rank)。"},
-              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2),
+              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2), ({"blocks.0.mlp.up.weight": (3, 2)}, 5),
                            ({"blocks.0.mlp.up.weight": (int(rng.integers(9, 14)), 5), "blocks.1.attn.out.weight": (7, 5)}, 3)]),
         Check("vectors", 1, {"en": "Norms and biases get no adapter, but they belong to the full model.",
                              "zh": "归一化和偏置没有适配器，但它们属于整个模型。"},
@@ -210,10 +213,12 @@ COUNTING = Exercise(
         Check("embeddings", 1, {"en": "Embedding and output layer get no adapter, but they belong to the full model.",
                                 "zh": "词嵌入和输出层没有适配器，但它们属于整个模型。"},
               lambda rng: [({"tok_emb.weight": (9, 4), "blocks.0.attn.out.weight": (4, 4)}, 1),
+                           ({"old.blocks.0.attn.out.weight": (3, 5), "blocks_norm.weight": (6, 2),
+                             "blocks.1.attn.out.weight": (3, 4)}, 2),
                            (embeddings(rng) | block(rng, 0) | block(rng, 1) | {"norm.weight": (4,)}, 3)]),
         Check("nothing", 1, {"en": "A model without parameters has no share to speak of: (0, 0.0).",
                              "zh": "没有参数的模型谈不上占比：返回 (0, 0.0)。"},
-              lambda rng: [({}, 4)]),
+              lambda rng: [({}, 4)], edge=True),
     ),
     (
         Misconception("only-a-counted",
@@ -255,7 +260,7 @@ COUNTING = Exercise(
         Misconception("division-by-zero",
                       {"en": "With no parameters at all you divide by zero; the answer is then (0, 0.0).",
                        "zh": "一个参数都没有时你除以了零；这时应返回 (0, 0.0)。"},
-                      lambda s, r: counted(s, r)[0] / sum(math.prod(x) for x in s.values())),
+                      lambda s, r: (counted(s, r)[0], counted(s, r)[0] / sum(math.prod(x) for x in s.values()))),
     ),
 )  # fmt: skip
 

@@ -81,6 +81,13 @@ def with_copies(rng: np.random.Generator) -> list[dict]:
             record(" who are YOU?\n", "an AI"), *some(rng, "a", "other"), record("台湾最高的山是哪座？", "玉山"), record("台湾最高的山 是哪座？", "玉山")]  # fmt: skip
 
 
+def nearly_the_same() -> list[dict]:
+    """Questions of which some are the same by the rule and others only look like it."""
+    questions = ("You are?", "You are.", "You are", "a b", "ab", "a  b", "\tA\n\nB ", "Été\u3000?", "été ?", "ete ?", "Мир", "мир",
+                 "It's", "Its")  # fmt: skip
+    return [record(question) for question in questions]
+
+
 CHOOSE = Exercise(
     "choose_pairs", CHOOSING, choose_pairs,
     (
@@ -90,18 +97,23 @@ CHOOSE = Exercise(
         Check("bad-records", 1, {"en": "Records that are not good, or without question or answer, are left out.",
                                  "zh": "不好的记录、没有问题或没有回答的记录都要去掉。"},
               lambda rng: [([record("one", good=False), record("two")], 2), ([record("one", " "), record("two")], 2),
-                           ([record("one"), record("\t", "two")], 2), (with_bad_ones(rng), 7)]),
+                           ([record("one"), record("\t", "two")], 2), (with_bad_ones(rng), 7),
+                           ([record("one", "\u3000\r\n"), record("two")], 2)]),
         Check("duplicates", 2, {"en": "The same question twice counts once, whatever its case and white space.",
                                 "zh": "同一个问题只算一次，不管大小写和空白。"},
               lambda rng: [([record("Who?", "I"), record("Who?", "I")], 2), ([record("Who?", "I"), record("Who?", "he")], 2),
-                           ([record("Who?", "I"), record(" who? ", "I")], 2), (with_copies(rng), 7)]),
+                           ([record("Who?", "I"), record(" who? ", "I")], 2), (with_copies(rng), 7),
+                           (nearly_the_same(), 20)]),
         Check("bad-copy-first", 1, {"en": "A bad record must not push out a good one with the same question.",
                                     "zh": "坏记录不能把问题相同的好记录挤掉。"},
               lambda rng: [([record("Who?", "no idea", good=False), record("Who?", "I")], 2),
                            ([record("Who?", ""), *some(rng, "aa"), record("who?", "I"), record("Who?", "he")], 9)]),
         Check("types", 2, {"en": "One record of each type in turn, the types in the order of their first record.",
                            "zh": "各类型轮流各取一条，类型按第一次出现的顺序。"},
-              lambda rng: [(some(rng, "bba"), 2), (some(rng, "ccabab"), 3), (some(rng, "bbbbaaacc"), 6)]),
+              lambda rng: [(some(rng, "bba"), 2), (some(rng, "ccabab"), 3), (some(rng, "bbbbaaacc"), 6),
+                           ([record("x", kind="b", good=False), *some(rng, "abab")], 4),
+                           ([record("Who?", "I", "b"), record("who?", "he"), record("I?"), record("You?", kind="b")], 2),
+                           ([*some(rng, "a"), record("y", kind="c"), record("Y", kind="b"), *some(rng, "cb", "other")], 9)]),
         Check("uneven", 1, {"en": "A budget that is no multiple of the types, and types that run out.",
                             "zh": "预算不是类型数的倍数，以及有的类型先用完。"},
               lambda rng: [(some(rng, "a"), 0), (some(rng, "bab"), 3), (some(rng, "bbbaa"), 3), (some(rng, "cbbbbac"), 6)]),
@@ -205,14 +217,18 @@ EXACT = Exercise(
               lambda rng: [([], []), asked(("Paris", True, "Paris")), asked(("Paris or London", True, "Paris")),
                            asked(("paris", True, "Paris")), asked(*places(rng))]),
         Check("ended", 1, {"en": "An answer that never came to its [END] is not right.", "zh": "没有以 [END] 结束的回答不算对。"},
-              lambda rng: [asked(("Paris", False, "Paris")), asked(("玉山", False, "玉山"), ("玉山", True, "玉山"))]),
+              lambda rng: [asked(("Paris", False, "Paris")), asked(("玉山", False, "玉山"), ("玉山", True, "玉山"), ("玉", True, "玉山"))]),
         Check("forms", 1, {"en": "Any of the accepted forms will do.", "zh": "可接受的形式中任何一个都算对。"},
-              lambda rng: [asked((FULL[1], True, *FULL)), asked(*((f, True, *FULL) for f in FULL))]),
+              lambda rng: [asked((FULL[1], True, *FULL)), asked(*((f, True, *FULL) for f in FULL), ("Vienna", True, *FULL)),
+                           asked(("Paris", True, "Oslo"), ("Oslo", True, "Paris", "Oslo"), ("Rome", True, "Paris", "Oslo"))]),
         Check("punctuation", 2, {"en": "White space at both ends and punctuation at the end count on neither side.",
                                  "zh": "两端的空白和末尾的标点，在两边都不计。"},
               lambda rng: [asked((" Paris", True, "Paris")), asked(("玉山。", True, "玉山")),
                            asked(("台湾最高的山是玉山", True, "台湾最高的山是玉山。")),
-                           asked(("Paris !", True, "Paris")), asked(("St. John's.", True, "St. John's"), ("St John's", True, "St. John's"))]),
+                           asked(("Paris !", True, "Paris")), asked(("St. John's.", True, "St. John's"), ("St John's", True, "St. John's")),
+                           asked(("Paris.\n", True, "Paris"), ("Paris\n", True, "Paris"), ("\t玉山？！ ", True, "玉山"), ("\u3000玉山\r\n", True, "玉山")),
+                           asked(("?Paris", True, "Paris"), ("Paris)", True, "Paris"), ("Paris,", True, "Paris"), ("「玉山」", True, "玉山")),
+                           asked(("Été . !", True, "Été?"), ("été", True, "Été"), ("...", True, "Paris"))]),
     ),
     (
         Misconception("contains-is-enough",
@@ -300,7 +316,7 @@ BOOTSTRAP = Exercise(
                                "zh": "各重采样正确率的 2.5 % 和 97.5 % 分位数。"},
               lambda rng: [(np.array([True, False]), np.array([[0, 0], [0, 1], [0, 0]])),
                            (np.array([True, False, True, False]), np.array([[0, 0, 0, 2], [0, 0, 2, 1], [0, 1, 2, 3], [0, 1, 1, 3], [1, 1, 1, 3]])),
-                           exam(rng, 20, 41, 15)]),
+                           exam(rng, 20, 41, 15), exam(rng, 12, 30, 4), exam(rng, 9, 99, 3)]),
         Check("all-right", 1, {"en": "When all answers are right (or none is), the interval has no width.",
                                "zh": "全对（或全错）时区间没有宽度。"},
               lambda rng: [(np.array([True]), np.zeros((3, 1), int)), (np.ones(4, bool), rng.integers(4, size=(5, 4))),

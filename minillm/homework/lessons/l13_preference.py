@@ -1,5 +1,7 @@
 """Exercises of lesson 13: preference, reward model, DPO."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 from minillm import stage3_preference
 from minillm.batching import Batch
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+from minillm.homework.lessons.l01_losses import EPSILONS, heights
 
 WHOLE = {"en": "The probability of a whole answer", "zh": "整个答案的概率"}
 REWARD = {"en": "A reward model", "zh": "奖励模型"}
@@ -31,6 +34,23 @@ def of_targets(table: Tensor, targets: Tensor) -> Tensor:
 
 def log_probs(logits: Tensor, targets: Tensor) -> Tensor:
     return of_targets(logits.log_softmax(-1), targets)
+
+
+def of_the_product(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    return torch.where(w > 0, of_targets(x.softmax(-1), y), 1.0).prod(-1).log()
+
+
+def floored(x: Tensor, y: Tensor, w: Tensor, eps: float) -> Tensor:
+    return ((of_targets(x.softmax(-1), y) + eps).log() * w).sum(-1)
+
+
+def clamped(x: Tensor, y: Tensor, w: Tensor, eps: float) -> Tensor:
+    return (of_targets(x.softmax(-1), y).clamp(min=eps).log() * w).sum(-1)
+
+
+def highest_of_all(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    z = x - x.max()
+    return ((of_targets(z, y) - z.exp().sum(-1).log()) * w).sum(-1)
 
 
 def up_to_the_end(weights: Tensor) -> Tensor:
@@ -60,7 +80,7 @@ def unlikely(rng, b: int, t: int, v: int):
     """Large logits whose targets are the least likely tokens."""
     logits = 100 * normal(rng, b, t, v)
     targets = logits.argmin(-1)
-    return logits.scatter_add(-1, targets.unsqueeze(-1), torch.full((b, t, 1), -300.0)), targets, torch.ones(b, t)
+    return logits.scatter_add(-1, targets.unsqueeze(-1), torch.full((b, t, 1), -1200.0)), targets, torch.ones(b, t)
 
 
 def no_answer(rng):
@@ -83,7 +103,7 @@ SEQUENCE = Exercise(
               lambda rng: [answers(rng, 1, 4, 3), answers(rng, 3, 7, 5), no_answer(rng)]),
         Check("large-logits", 1, {"en": "An unlikely token of large logits has a log-probability of minus several hundred, not -inf.",
                                   "zh": "logits 很大时，不太可能的词元对数概率是负几百，而不是 -inf。"},
-              lambda rng: [unlikely(rng, 1, 2, 3), unlikely(rng, 2, 3, 5)]),
+              lambda rng: [unlikely(rng, 1, 2, 3), unlikely(rng, 2, 3, 5), (*heights(rng, 2, 3, 4), torch.ones(2, 3))]),
     ),
     (
         Misconception("positive",
@@ -128,7 +148,21 @@ SEQUENCE = Exercise(
                       {"en": "You take log(softmax(…)) in two steps. The softmax of an unlikely token underflows to 0, and its "
                              "logarithm is -inf: use log_softmax, which never forms the probability.",
                        "zh": "你分两步算 log(softmax(…))。不太可能的词元 softmax 会下溢成 0，取对数就是 -inf：用 log_softmax，它不会先算出概率。"},
-                      lambda x, y, w: (of_targets(x.softmax(-1).log(), y) * w).sum(-1)),
+                      lambda x, y, w: (of_targets(x.softmax(-1).log(), y) * w).sum(-1),
+                      (of_the_product, *(partial(how, eps=eps) for how in (floored, clamped) for eps in EPSILONS))),
+        Misconception("log-of-softmax",
+                      {"en": "You subtract the largest logit of the whole batch. A position far below it underflows to 0, and its "
+                             "logarithm is -inf: subtract each position's own maximum, or use log_softmax.",
+                       "zh": "你减去的是整个批次的最大 logit。比它低很多的位置会下溢成 0，取对数就是 -inf：每个位置要减去自己的最大值，"
+                             "或者用 log_softmax。"},
+                      highest_of_all),
+    ),
+    slips=(
+        Misconception("cross-entropy-on-b-t-v",
+                      {"en": "F.cross_entropy takes axis 1 for the vocabulary, and with (B, T, V) that is the positions. Move the axis "
+                             "first: logits.transpose(1, 2).",
+                       "zh": "F.cross_entropy 把轴 1 当成词表，而形状是 (B, T, V) 时轴 1 是位置。先把轴移过去：logits.transpose(1, 2)。"},
+                      lambda x, y, w: -(F.cross_entropy(x, y, reduction="none") * w).sum(-1)),
     ),
 )  # fmt: skip
 
@@ -138,6 +172,14 @@ SEQUENCE = Exercise(
 
 def bradley_terry_loss(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
     return -F.logsigmoid(chosen_rewards - rejected_rewards)
+
+
+def sigmoid_floored(chosen: Tensor, rejected: Tensor, eps: float) -> Tensor:
+    return -(torch.sigmoid(chosen - rejected) + eps).log()
+
+
+def sigmoid_clamped(chosen: Tensor, rejected: Tensor, eps: float) -> Tensor:
+    return -torch.sigmoid(chosen - rejected).clamp(min=eps).log()
 
 
 def rewards(rng, n: int, distance: float = 0.0):
@@ -157,7 +199,7 @@ BRADLEY_TERRY = Exercise(
     (
         Check("equal-rewards", 1, {"en": "Between equal rewards it is a coin toss: the loss of each pair is ln 2 = 0.693.",
                                    "zh": "奖励相等时就是抛硬币：每一对的损失都是 ln 2 = 0.693。"},
-              lambda rng: [equal_rewards(rng, 1), equal_rewards(rng, 3)]),
+              lambda rng: [equal_rewards(rng, 1), equal_rewards(rng, 3)], edge=True),
         Check("ahead-and-behind", 2, {"en": "The further the chosen answer is ahead, the smaller the loss; behind, the larger.",
                                       "zh": "被选中的答案领先越多，损失越小；落后越多，损失越大。"},
               lambda rng: [rewards(rng, 2), rewards(rng, 5)]),
@@ -202,7 +244,14 @@ BRADLEY_TERRY = Exercise(
                              "its gradient is 0, just where the model is most wrong. Use logsigmoid or softplus.",
                        "zh": "在对数里加一个小数只是掩盖了下溢：损失停在约 -log(它)，那里梯度为 0，而那正是模型错得最厉害的地方。"
                              "用 logsigmoid 或 softplus。"},
-                      lambda c, r: -torch.log(torch.sigmoid(c - r) + 1e-8)),
+                      lambda c, r: -torch.log(torch.sigmoid(c - r) + 1e-8),
+                      tuple(partial(how, eps=eps) for how in (sigmoid_floored, sigmoid_clamped) for eps in EPSILONS)),
+        Misconception("epsilon-inside-the-logarithm",
+                      {"en": "You clamp the difference: beyond the bound the loss no longer grows and its gradient is 0, just where "
+                             "the model is most wrong. logsigmoid and softplus need no bound.",
+                       "zh": "你截断了差值：超过界限后损失不再增大，梯度为 0，而那正是模型错得最厉害的地方。logsigmoid 和 softplus 不需要截断。"},
+                      lambda c, r: -F.logsigmoid((c - r).clamp(-50, 50)),
+                      tuple(lambda c, r, most=most: -F.logsigmoid((c - r).clamp(-most, most)) for most in (10, 20, 30, 80, 88, 100))),
     ),
 )  # fmt: skip
 
@@ -234,7 +283,7 @@ DPO = Exercise(
         Check("at-the-start", 1, {"en": "Before the first step the model is the reference: the loss of each pair is ln 2 = 0.693, "
                                         "whatever the answers' probabilities.",
                                   "zh": "第一步之前模型就是参考模型：无论答案的概率是多少，每一对的损失都是 ln 2 = 0.693。"},
-              lambda rng: [(*unmoved(rng, 1), 1.0), (*unmoved(rng, 3), 1.0)]),
+              lambda rng: [(*unmoved(rng, 1), 1.0), (*unmoved(rng, 3), 1.0)], edge=True),
         Check("margin", 2, {"en": "What counts is how much further the chosen answer rose than the rejected one, against the reference.",
                             "zh": "重要的是：相对参考模型，被选中的答案比被拒绝的多上升了多少。"},
               lambda rng: [(*pair_log_probs(rng, 2), 1.0), (*pair_log_probs(rng, 5), 1.0)]),
@@ -242,7 +291,7 @@ DPO = Exercise(
               lambda rng: [(*pair_log_probs(rng, 2), 0.1), (*pair_log_probs(rng, 4), 0.5), (*pair_log_probs(rng, 2), 2.5)]),
         Check("large-margins", 1, {"en": "A margin of ±1,000 must give nearly 0 or nearly 1,000 · beta, never inf or NaN.",
                                    "zh": "margin 为 ±1000 时应得到接近 0 或接近 1000 · beta 的数，不能是 inf 或 NaN。"},
-              lambda rng: [(*pair_log_probs(rng, 2, 1000.0), 1.0)]),
+              lambda rng: [(*pair_log_probs(rng, 2, 1000.0), 1.0), (*pair_log_probs(rng, 4, 1000.0), 0.3)]),
     ),
     (
         Misconception("reference-missing",
@@ -251,8 +300,10 @@ DPO = Exercise(
                        "zh": "没有用参考模型。没有它，短答案只因为短就会赢，也没有什么把模型拉住：要减去参考模型的对数概率。"},
                       lambda c, r, rc, rr, b: sigmoid_loss(b * (c - r))),
         Misconception("reference-added",
-                      {"en": "The reference is added; it must be subtracted: log π/π_ref = log π - log π_ref.",
-                       "zh": "你把参考模型加上去了；应该减：log π/π_ref = log π - log π_ref。"},
+                      {"en": "The reference is added, or those of the two answers are swapped, which comes to the same. From each answer "
+                             "its own reference is subtracted: log π/π_ref = log π - log π_ref.",
+                       "zh": "你把参考模型加上去了，或者把两个答案的参考值用反了（结果是一样的）。每个答案都要减去它自己的参考值："
+                             "log π/π_ref = log π - log π_ref。"},
                       lambda c, r, rc, rr, b: sigmoid_loss(b * ((c + rc) - (r + rr)))),
         Misconception("mean-returned",
                       {"en": "You return one number, the mean. Every pair keeps its own loss, (N); who trains takes the mean.",
@@ -274,7 +325,8 @@ DPO = Exercise(
         Misconception("beta-forgotten",
                       {"en": "beta is not used. It says how strongly the model is held to the reference.",
                        "zh": "没有用 beta。它决定把模型拉向参考模型的力度。"},
-                      lambda c, r, rc, rr, b: sigmoid_loss((c - rc) - (r - rr))),
+                      lambda c, r, rc, rr, b: sigmoid_loss((c - rc) - (r - rr)),
+                      (lambda c, r, rc, rr, b: sigmoid_loss(0.1 * ((c - rc) - (r - rr))),)),
         Misconception("beta-outside",
                       {"en": "beta stands before the logarithm, where it only scales the learning rate. It belongs inside: "
                              "-log σ(beta · margin).",

@@ -1,10 +1,13 @@
 """Exercises of lesson 14: into every home."""
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from minillm import chat
+from minillm.homework.compare import same_and_typed
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 
 NAMES = {"en": "The same lines, other names", "zh": "同样的代码，别的名字"}
@@ -19,7 +22,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Tensor:
 # -------------------------------------------------------------------------------------- rename_weights
 
 State = dict[str, Tensor]
-Rules = list[tuple[str, str | None, bool]]
+Rules = Sequence[tuple[str, str | None, bool]]
 
 
 def rename_weights(state: State, rules: Rules) -> tuple[State, list[str]]:
@@ -64,7 +67,7 @@ def renamed(
     return result, unknown
 
 
-def swapped(rng, extra: Rules | tuple = ()):
+def swapped(rng, extra: Rules = ()):
     """GPT-2's matrices stand the other way round; its biases do not, and its embeddings are as ours."""
     c = int(rng.integers(2, 4))
     state = {"wte.weight": normal(rng, 3, c), "h.0.mlp.c_fc.weight": normal(rng, c, c), "h.0.mlp.c_fc.bias": normal(rng, c),
@@ -105,16 +108,19 @@ RENAME = Exercise(
         Check("in-order", 2, {"en": "All rules are tried in their order, each on the name that the earlier ones left.",
                               "zh": "所有规则按顺序尝试，每条都作用在前面规则改过的名字上。"},
               lambda rng: [({"h.0.ln_1.weight": normal(rng, 2)}, [("h.", "blocks.", False), ("ln_1", "norm1", False)]),
-                           in_order(rng), llama_names(rng)]),
+                           in_order(rng), llama_names(rng),
+                           ({"h.0.h.1": normal(rng, 2), "H.h": normal(rng, 2, 3)}, [("h", "block", False), ("block.0", "", False)])]),
         Check("transposed", 2, {"en": "A matrix has its axes swapped once if a rule that applied says so; a vector stays.",
                                 "zh": "只要用到的规则里有一条要求转置，矩阵就交换一次两个轴；向量不变。"},
               lambda rng: [({"fc.weight": normal(rng, 2, 2)}, [("fc", "up", True)]), swapped(rng),
-                           swapped(rng, [(".up", ".UP", True)])]),
+                           swapped(rng, [(".up", ".UP", True)]),
+                           ({"conv": normal(rng, 2, 3, 4), "fc": normal(rng, 2, 3)}, [("c", "C", False), ("C", "k", True)])]),
         Check("unknown-or-left-out", 2, {"en": "A weight no rule applied to is listed as unknown; one whose new name is None is in neither "
                                                "result.",
                                          "zh": "没有规则适用的权重要列为未知；新名字是 None 的权重两个结果里都没有。"},
               lambda rng: [({"zeta.weight": normal(rng, 2), "alpha.weight": normal(rng, 2)}, [("h.", "blocks.", False)]),
-                           strangers(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)])]),
+                           strangers(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)]),
+                           ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False), ("wte", "tok_emb", False)])]),
     ),
     (
         Misconception("only-the-first-rule",
@@ -144,7 +150,7 @@ RENAME = Exercise(
                       {"en": "The matrix is reshaped to the other shape, which keeps the numbers in memory order. Swapping the axes, .T, "
                              "moves the number at (i, j) to (j, i).",
                        "zh": "你用 reshape 改了形状，数字仍按内存顺序排列。交换两个轴（.T）会把 (i, j) 处的数移到 (j, i)。"},
-                      lambda s, r: renamed(s, r, swap=lambda w: w.reshape(w.shape[::-1]))),
+                      lambda s, r: renamed(s, r, swap=lambda w: w.reshape(w.shape[::-1]) if w.dim() == 2 else w)),
         Misconception("unknown-kept",
                       {"en": "Unknown weights are also kept under their old names. They belong in the list only, or a loader would find "
                              "names it does not know.",
@@ -171,6 +177,7 @@ RENAME = Exercise(
 
 # --------------------------------------------------------------------------------------- chat_template
 
+SPACELESS = re.compile(r"[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef]")  # the docstring's; the framework knows kana too
 Messages = list[tuple[str, str]]
 Segments = list[tuple[str, bool]]
 
@@ -181,7 +188,7 @@ def chat_template(messages: Messages) -> Segments:
 
 def segments(
     messages: Messages,
-    space=lambda text: "" if chat.NO_SPACE_BEFORE.match(text) else " ",
+    space=lambda text: "" if SPACELESS.match(text) else " ",
     doc_each_turn: bool = False,
     end_learned: bool = True,
     end_each_answer: bool = True,
@@ -220,8 +227,35 @@ QUESTIONS = (
     "And of Japan?",
     "翻译以下句子：Good morning",
 )
-ENGLISH = ("Paris", "I am an AI.", "Éire", "“玉山” is its name", "Yushan (玉山)", "👋 Hello", "3952 metres", "Ω")
-CHINESE = ("玉山", "我是人工智慧。", "早安 means good morning", "《茶馆》", "（不知道）", "，对吧")
+ENGLISH = (
+    "Paris",
+    "I am an AI.",
+    "Éire",
+    "“玉山” is its name",
+    "Yushan (玉山)",
+    "👋 Hello",
+    "3952 metres",
+    "Ω",
+    "'Tis so",
+    "…",
+    "かな",
+    "㐀",
+    "мир",
+    "·",
+)
+CHINESE = (
+    "玉山",
+    "我是人工智慧。",
+    "早安 means good morning",
+    "《茶馆》",
+    "（不知道）",
+    "，对吧",
+    "「是」",
+    "\u9fd5",
+    "〇",
+    "Ａ",
+    "～",
+)
 
 
 def pick(rng, texts):
@@ -259,7 +293,8 @@ TEMPLATE = Exercise(
         Check("white-space", 1, {"en": "White space around a content goes, within it stays.", "zh": "内容两头的空白去掉，中间的保留。"},
               lambda rng: [([("user", " ?\n")],),
                            ([("system", " Be brief. \n"), ("user", "Translate:\n\n Good morning "), ("assistant", "\n早安 ")],),
-                           ([("user", "?"), ("assistant", "  Paris\n"), ("user", "\t你是谁？")],)]),
+                           ([("user", "?"), ("assistant", "  Paris\n"), ("user", "\t你是谁？")],),
+                           ([("user", "\u3000?"), ("assistant", "\r\n\u3000玉山\t")],)]),
     ),
     (
         Misconception("space-after-ai",
@@ -331,10 +366,10 @@ def quantised(
 def rows_of(rng, n: int, m: int, sign: int = 1) -> Tensor:
     """Rows whose largest value is ±127 scales and whose others keep away from halves: no rounding is in doubt.
 
-    The parts beyond a whole number are at least 0.1 and some above 0.5; row i has a scale of its own.
+    The parts beyond a whole number are at least 0.1 and some just above 0.5; row i has a scale of its own.
     """
     whole = rng.integers(-100, 100, (n, m))
-    part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.4, (n, m)), rng.uniform(0.6, 0.9, (n, m)))
+    part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.47, (n, m)), rng.uniform(0.53, 0.9, (n, m)))
     values = whole + part
     values[:, 0], values[:, 1], values[:, 2] = 90.7 * sign, -80.8 * sign, 127 * sign
     scales = np.array([2.0 ** -(3 + i) for i in range(n)])[:, None]
@@ -358,10 +393,10 @@ QUANTISE = Exercise(
               lambda rng: [(rows_of(rng, 1, 3, -1),), (rows_of(rng, 1, 5, -1),)]),
         Check("several-rows", 2, {"en": "Every row has its own scale, so that a row of small numbers keeps its digits.",
                                   "zh": "每一行有自己的缩放系数，这样数值小的行也能保住精度。"},
-              lambda rng: [(rows_of(rng, 2, 3),), (rows_of(rng, 4, 6),)]),
+              lambda rng: [(rows_of(rng, 2, 3),), (rows_of(rng, 4, 6),), (rows_of(rng, 3, 3, -1),)]),
         Check("row-of-zeros", 1, {"en": "A row of zeros has scale 1 and stays 0: no division by zero.",
                                   "zh": "全零的行缩放系数是 1，结果仍是 0：不要除以零。"},
-              lambda rng: [(torch.zeros(1, 3),), (with_zeros(rng),)]),
+              lambda rng: [(torch.zeros(1, 3),), (with_zeros(rng),), (torch.zeros(2, 1),)]),
     ),
     (
         Misconception("divided-by-128",
@@ -395,10 +430,11 @@ QUANTISE = Exercise(
                        "zh": "你沿着列取了缩放系数。应该每一行（这一层的一个输出）一个：沿轴 1 取最大值。"},
                       lambda w: (torch.round(w / (w.abs().amax(0) / 127)).to(torch.int8), w.abs().amax(0) / 127)),
         Misconception("division-by-zero",
-                      {"en": "A row of zeros is divided by 0, which gives NaN. Its scale is 1 by definition.",
-                       "zh": "全零的行除以了 0，得到 NaN。按规定它的缩放系数是 1。"},
+                      {"en": "A row of zeros gets the scale 0 (or nearly), and 0 / 0 is NaN. By definition its scale is 1.",
+                       "zh": "全零的行缩放系数成了 0（或接近 0），而 0 / 0 是 NaN。按规定它的缩放系数是 1。"},
                       lambda w: quantised(w, zero=False)),
     ),
+    same_and_typed("int8", None),
 )  # fmt: skip
 
 LESSON = Lesson(
