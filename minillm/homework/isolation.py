@@ -32,7 +32,7 @@ def library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def system(function, *arguments: object) -> int:
+def system(function: Callable[..., int], *arguments: object) -> int:
     """Call a C function that reports a fault as a negative number. Raises OSError."""
     result = function(*arguments)
     if result < 0:
