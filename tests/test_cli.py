@@ -397,6 +397,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",
     "world --out {new}": "minillm.world.pairs.preferences",
     "tokenizer --text {home}/text.txt": "minillm.tokenizer.Tokenizer.encode",
+    "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.runner.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
     "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",

@@ -167,13 +167,26 @@ def test_the_recipe_names_the_values_of_the_code():
         assert re.search(r"`world/text\.py`.*\| 14 \|", text) and "(14, self.advice)" in code
 
 
-def test_the_readme_names_every_module_and_no_other():
+def test_the_house_names_every_module_and_no_other():
+    for house in ("HOUSE.md", "HOUSE.zh.md"):
+        text = (ROOT / "lessons" / house).read_text(encoding="utf-8")
+        modules = {p.relative_to(ROOT / "minillm").as_posix() for p in (ROOT / "minillm").rglob("*.py")}
+        named = re.findall(r"^    ([\w/]+\.py) ", text, re.MULTILINE)
+        exercises = {m for m in modules if m.startswith("homework/lessons/")}  # one line for all of them
+        assert len(named) == len(set(named))
+        assert set(named) == {m for m in modules - exercises if not m.endswith("__init__.py")}, house
+
+
+def test_the_readme_names_every_room_and_no_other():
+    """What is directly in minillm/: the modules of the model from the first to the last, then all others."""
+    rooms = {p.name + "/" * p.is_dir() for p in (ROOT / "minillm").iterdir() if p.name != "__pycache__"}
+    core = {f"{name}.py" for name in ("tokenizer", "gpt_config", "gpt", "kv_cache", "generate", "lora", "chat")}
     for readme in ("README.md", "README.zh.md"):
         text = (ROOT / readme).read_text(encoding="utf-8")
-        modules = {p.relative_to(ROOT / "minillm").as_posix() for p in (ROOT / "minillm").rglob("*.py")}
-        named = set(re.findall(r"^    ([\w/]+\.py) ", text, re.MULTILINE))
-        exercises = {m for m in modules if m.startswith("homework/lessons/")}  # one line for all of them
-        assert named == {m for m in modules - exercises if not m.endswith("__init__.py")}, readme
+        tree = text[text.index("\nminillm/\n") :].split("```")[0]
+        named = set(re.findall(r"(?<=[ \n])(?:\w+\.py|\w+/)(?=[ \n])", "\n".join(
+            line[:48] for line in tree.splitlines() if line.startswith("    "))))  # fmt: skip
+        assert named | core == rooms, readme
 
 
 def test_importing_minillm_starts_no_work():

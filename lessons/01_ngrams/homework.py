@@ -27,7 +27,7 @@ def next_token_probabilities(tables: list[dict], context: list) -> dict:
 
     tables: tables[k] is count_ngrams(tokens, k + 1), so its contexts are k tokens long. context: the text
     so far, of any length, perhaps empty. Take the largest k, not above len(context), for which the last k
-    tokens of the context stand in tables[k]; return the counts found there, divided by their sum, as
+    tokens of the context are in tables[k]; return the counts found there, divided by their sum, as
     {token: probability}. The context of no token, (), is seen in every text. No smoothing.
     """
     raise NotImplementedError

@@ -22,7 +22,7 @@ def most_frequent_pair(words: list[list[int]]) -> tuple[int, int] | None:
 
     words: the pieces of a text, each a list of ids. A pair lies inside one word: the end of a word and the
     beginning of the next are no pair. Every position counts, so [1, 1, 1] holds the pair (1, 1) twice; a
-    word that stands in the list twice counts twice. Among equally frequent pairs the one that occurs
+    word that is in the list twice counts twice. Among equally frequent pairs the one that occurs
     first wins (in the earliest word; there at the earliest position). None if there is no pair.
     """
     raise NotImplementedError

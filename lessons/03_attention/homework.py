@@ -25,7 +25,7 @@ def join_heads(x: Tensor) -> Tensor:
 def causal_mask(t: int, s: int) -> Tensor:
     """Where a query may look: (T, S), True at allowed places.
 
-    The T queries stand at the last T of the S positions; each may look at its own position and at all
+    The T queries are at the last T of the S positions; each may look at its own position and at all
     before it. When T = S this is the lower triangle.
     """
     raise NotImplementedError

@@ -41,7 +41,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair of channels of x by its angle.
 
     x: (B, H, T, D), queries or keys; cos, sin: (B, 1, T, D/2), cosine and sine of the angles, for the
-    position at which each token of each row stands. Pair i is made of the channels i and i + D/2: the pair
+    position at which each token of each row is. Pair i is made of the channels i and i + D/2: the pair
     (a, b) becomes (a cos - b sin, a sin + b cos), at the same two channels. Shape unchanged.
     """
     raise NotImplementedError
@@ -57,7 +57,7 @@ def block(
     """One pre-norm block: attention first, then the MLP, each reading a normalised copy of the residual stream.
 
     x: (B, T, C), the residual stream. norm1, attn, norm2, mlp: functions (B, T, C) -> (B, T, C); what attn
-    and mlp return is added to the stream. norm1 stands before attn, norm2 before mlp. Returns (B, T, C).
+    and mlp return is added to the stream. norm1 comes before attn, norm2 before mlp. Returns (B, T, C).
     x may be overwritten.
     """
     raise NotImplementedError

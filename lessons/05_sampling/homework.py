@@ -56,7 +56,7 @@ def extend_cache(keys: Tensor, values: Tensor, length: int, k: Tensor, v: Tensor
     """Put the keys and values of new tokens into the cache of one layer; return all that attention may read.
 
     keys, values: (B, H, N, D), room for N positions, of which the first `length` (perhaps 0) are filled; what
-    lies beyond is rubbish. k, v: (B, H, T, D) of the T tokens that stand at positions length … length + T - 1;
+    lies beyond is rubbish. k, v: (B, H, T, D) of the T tokens at positions length … length + T - 1;
     there is room for them. Returns keys and values of the positions 0 … length + T - 1, each (B, H, length + T, D).
     keys and values may be overwritten.
     """

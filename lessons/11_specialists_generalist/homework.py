@@ -21,7 +21,7 @@ def fill_template(templates: list[str], index: int, fields: dict[str, str]) -> s
 def mix_review(new: list, old: list, every: int) -> list:
     """The order of learning when old examples are reviewed among new ones.
 
-    All of `new` in its order; after each group of `every` (1 or more) new examples stands one old
+    All of `new` in its order; after each group of `every` (1 or more) new examples comes one old
     example. The old ones are taken in order and begin again when all have been taken. No old example
     follows a last group that is not full. With an empty `old` the new ones alone.
     """

@@ -41,7 +41,7 @@ def record_fault(record: dict) -> str:
     "long": the output has more than 200 characters, white space at both ends not counted.
     "copied": the output is the instruction or the input once more: equal in lower case, white space at
     both ends aside.
-    "impossible": the instruction asks for what a text model can not do: it has one of the words image,
+    "impossible": the instruction asks for what a text model cannot do: it has one of the words image,
     picture, graph (whole words, in upper or lower case), or 图片 anywhere. A whole word has no letter
     A to Z or a to z next to it.
     """

@@ -14,7 +14,7 @@ def rename_weights(
 
     A rule is (old, new, transposed). For each weight go through the rules in their order. A rule applies
     when `old` occurs anywhere in the name as the earlier rules left it; then every `old` in it is
-    replaced by `new`. If `new` is None the weight is left out: it stands in neither result, and no
+    replaced by `new`. If `new` is None the weight is left out: it is in neither result, and no
     further rule is looked at. If at least one of the rules that applied says transposed and the weight
     has two axes, its axes are swapped, once. A weight to which no rule applied is unknown: it is left
     out too, and its name is listed. Both results keep the order of `state`. No two weights will get the
@@ -30,7 +30,7 @@ def chat_template(messages: list[tuple[str, str]]) -> list[tuple[str, bool]]:
     with the user's turn. Contents are used without white space around them, and none is empty then. Segments:
       - ("[DOC]", False), once, at the beginning;
       - for a user's turn ("USER: {content} AI:", False). A system message has no segment of its own: it
-        stands in the first user's segment, ("SYSTEM: {system} USER: {content} AI:", False);
+        is in the first user's segment, ("SYSTEM: {system} USER: {content} AI:", False);
       - for an answer (" {content}", True) with a space before it, or (content, True) without one if its
         first character is Chinese (U+4E00 to U+9FFF) or Chinese punctuation (U+3000 to U+303F, U+FF00 to
         U+FFEF); then ("[END]", True).

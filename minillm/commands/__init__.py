@@ -37,6 +37,12 @@ COMMANDS = {
     ),
     "world": Command("material", "World", "Write what the world generates: raw text, dialogues, preferences, exam."),
     "tokenizer": Command("material", "TokenizerCommand", "Train a tokenizer, or see how one cuts a text.", prints=True),
+    "bench": Command(
+        "bench",
+        "Bench",
+        "Measure speed and memory next to plain PyTorch and, where installed, transformers and tokenizers.",
+        prints=True,
+    ),
     "claims": Command(
         "claims", "Claims", "Measure claims of the lecture on the built-in world; without a name, list them."
     ),

@@ -270,6 +270,7 @@ def serve(out, offered):
 def main():
     """Say what keeps a student's file apart here, then requests in, messages out; where there is no fork, one."""
     torch.set_num_threads(1)
+    torch.ones(8).half().float()  # torch asks the system what the processor can do: behind the boundary it could not
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's affair
     out = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -76,7 +76,7 @@ def judge(exercise: Exercise, check: Check, arguments: tuple, expected: Any, out
     """Compare the answer with the expected one, and the arguments with what they were."""
     equal = outcome.status == "done" and exercise.equal(outcome.value, expected)
     names = list(inspect.signature(exercise.reference).parameters)
-    changed = [names[i] for i in outcome.changed if i < len(names)]
+    changed = [names[i] for i in outcome.changed if 0 <= i < len(names)]
     return Trial(check, arguments, expected, outcome, equal, tuple(n for n in changed if n not in exercise.may_change))
 
 

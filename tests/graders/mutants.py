@@ -23,6 +23,9 @@ class Mutant:
 def mutants(source: str, name: str) -> list[Mutant]:
     """All different mutants of one function of a module and of the helpers it alone or others call."""
     tree = ast.parse(source)
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and is_docstring(function.body[0]):
+            function.body = function.body[1:] or [ast.Pass()]
     whole, found = ast.unparse(tree), {}
     for function in reachable(tree, name):
         parameters = {a.arg for a in function.args.args}
@@ -255,23 +258,20 @@ def of_loop(node: ast.For) -> Iterator:
 
 
 def of_statements(node: ast.AST, body: str) -> Iterator:
-    """Statements dropped, and exchanged with the next one."""
+    """Statements dropped, exchanged with the next one, and break for continue."""
+
+    def with_block(rebuild):
+        return lambda node: set_to(**{body: rebuild(getattr(node, body)) or [ast.Pass()]})(node)
+
     block = getattr(node, body)
     for i, statement in enumerate(block):
-        if not is_docstring(statement) and not isinstance(statement, ast.FunctionDef):
-            yield lambda node, i=i: set_to(
-                **{body: [*getattr(node, body)[:i], *(getattr(node, body)[i + 1 :] or [ast.Pass()])]}
-            )(node)
+        if not isinstance(statement, ast.FunctionDef):
+            yield with_block(lambda block, i=i: block[:i] + block[i + 1 :])
         if isinstance(statement, ast.Break | ast.Continue):
             other = ast.Continue() if isinstance(statement, ast.Break) else ast.Break()
-            yield lambda node, i=i, other=other: set_to(
-                **{body: [*getattr(node, body)[:i], other, *getattr(node, body)[i + 1 :]]}
-            )(node)
-    for i in range(len(block) - 1):
-        if not is_docstring(block[i]):
-            yield lambda node, i=i: set_to(**{body: [*(b := getattr(node, body))[:i], b[i + 1], b[i], *b[i + 2 :]]})(
-                node
-            )
+            yield with_block(lambda block, i=i, other=other: [*block[:i], other, *block[i + 1 :]])
+        if i:
+            yield with_block(lambda block, i=i: [*block[: i - 1], block[i], block[i - 1], *block[i + 1 :]])
 
 
 def is_docstring(statement: ast.stmt) -> bool:

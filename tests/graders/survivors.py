@@ -33,7 +33,7 @@ from tests.graders.table import write_part
 HERE = Path(__file__).parent
 SEEDS = (0, 1)
 N_LEGAL = 400
-SECONDS = 1.0  # a call; a mutant that goes on in C after that has MOST_SECONDS of the processor
+SECONDS = 1.0  # of the processor, a call; a mutant that goes on in C after that has MOST_SECONDS of the processor
 MOST_SECONDS = 8
 MOST_BYTES = 4 << 30
 
@@ -68,7 +68,7 @@ def call(function: Callable, arguments: tuple) -> Outcome:
     """What the child process reports of one call, without the process."""
     given = copy.deepcopy(arguments)
     sent = [child.encode(a) for a in arguments]
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     try:
         with np.errstate(all="ignore"):
             value = child.decode(child.encode(function(*given)))
@@ -78,7 +78,7 @@ def call(function: Callable, arguments: tuple) -> Outcome:
     except Exception as error:
         return Outcome("error", error=child.fault(error, "homework.py")["error"])
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def expect(exercise: Exercise, arguments: tuple):
@@ -144,7 +144,7 @@ def tally(lesson: Lesson, exercise: Exercise, every: int = 1, judging: Judge | N
 
 def prepare() -> None:
     """Time limits, one thread, no warnings from functions that are wrong on purpose."""
-    signal.signal(signal.SIGALRM, interrupt)
+    signal.signal(signal.SIGVTALRM, interrupt)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
 

@@ -1,4 +1,4 @@
-"""The exercises of each lesson: a module `lNN_name` with its LESSON, long ones with a second part beside it."""
+"""The exercises of each lesson: a module `lNN_name` with its LESSON, long ones with a second part."""
 
 import importlib
 import pkgutil

@@ -82,7 +82,7 @@ CROSS_ENTROPY = Exercise(
     "cross_entropy", LOSS, cross_entropy,
     (
         Check("one-position", 1, {"en": "One position: -log of the softmax's share of the target, natural logarithm.",
-                                  "zh": "只有一个位置：目标词元的 softmax 份额取 -log，自然对数。"},
+                                  "zh": "只有一个位置：目标词元的 softmax 概率取 -log，用自然对数。"},
               lambda rng: [scored(rng, 1, 3), scored(rng, 1, 5)]),
         Check("several-positions", 1, {"en": "Several positions: the mean of their losses.",
                                        "zh": "多个位置：取各个损失的平均。"},
@@ -110,7 +110,7 @@ CROSS_ENTROPY = Exercise(
         Misconception("log-of-a-rounded-zero",
                       {"en": "softmax rounds a very small share to 0, and its logarithm is minus infinity. Use log_softmax, "
                              "which never forms the share.",
-                       "zh": "softmax 把很小的份额舍入成 0，它的对数是负无穷。用 log_softmax，它不会先算出这个份额。"},
+                       "zh": "softmax 把很小的概率舍入成 0，它的对数是负无穷。用 log_softmax，它不会先算出这个概率。"},
                       lambda logits, targets: -pick(logits.softmax(-1), targets).log().mean(),
                       tuple(floored(eps, add) for eps in EPSILONS for add in (True, False))),
         Misconception("logits-as-log-probabilities",

@@ -98,7 +98,7 @@ COUNT = Exercise(
                       count_padded),
         Misconception("context-backwards",
                       {"en": "Your context lists the nearest token first. Keep the order of the text, so that the end of "
-                             "a text can be looked up as it stands.",
+                             "a text can be looked up as it is.",
                        "zh": "你的上文把最近的词元放在了最前面。要保持原文的顺序，这样文本的结尾可以原样拿去查表。"},
                       lambda tokens, n: count_runs(tokens, range(len(tokens) - n + 1), n, lambda c: tuple(c[::-1]))),
         Misconception("context-joined-to-a-string",
@@ -237,7 +237,7 @@ NEXT = Exercise(
         Misconception("only-the-likeliest",
                       {"en": "You return the most frequent token alone. Which token to take is decided later, by "
                              "sampling; here every token that followed keeps its share.",
-                       "zh": "你只返回了最常见的词元。选哪个词元是后面采样时的事；这里每个出现过的词元都要保留自己的份额。"},
+                       "zh": "你只返回了最常见的词元。选哪个词元是后面采样时的事；这里每个出现过的词元都要保留自己的概率。"},
                       lambda tables, context: {max(p, key=p.__getitem__): 1.0} if (p := next_token_probabilities(
                           tables, context)) else {}),
         Misconception("straight-to-no-context",
@@ -364,7 +364,7 @@ SMOOTHING = Exercise(
         Misconception("one-or-the-other",
                       {"en": "Tokens that followed get their counts alone, only the others get the shorter context's "
                              "share: the sum is below 1. Add both for every token.",
-                       "zh": "出现过的词元只得到计数，只有其余的词元得到较短上文的份额：总和小于 1。每个词元都要把两部分加起来。"},
+                       "zh": "出现过的词元只得到计数，只有其余的词元得到较短上文的那一份：总和小于 1。每个词元都要把两部分加起来。"},
                       lambda counts, shorter: {
                           t: (counts.get(t) or len(counts) * p) / (sum(counts.values()) + len(counts))
                           for t, p in shorter.items()} if counts else dict(shorter)),

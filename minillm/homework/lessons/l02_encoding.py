@@ -139,11 +139,11 @@ ENCODE = Exercise(
                        "zh": "你在每个位置取了最长的词元。BPE 按学到的顺序重复合并，切法可能不同；模型是按那种切法训练的。"},
                       longest_first),
         Misconception("left-to-right",
-                      {"en": "You join from left to right whatever fits. The lowest id comes first, wherever it stands.",
+                      {"en": "You join from left to right whatever fits. The lowest id comes first, wherever it is.",
                        "zh": "你从左到右见到能合并的就合并。应该先合并 id 最小的，不管它在哪里。"},
                       in_text_order),
         Misconception("leftmost-first",
-                      {"en": "You join the leftmost pair that is a token. The lowest id comes first, wherever it stands.",
+                      {"en": "You join the leftmost pair that is a token. The lowest id comes first, wherever it is.",
                        "zh": "你先合并最左边能组成词元的一对。应该先合并 id 最小的，不管它在哪里。"},
                       lambda piece, ranks: [ranks[p] for p in parts_of(
                           piece, ranks, lambda found: min(found, key=lambda x: x[1]))]),

@@ -95,7 +95,7 @@ MERGE = Exercise(
     ),
     (
         Misconception("second-id-kept",
-                      {"en": "You put the new id in and keep the second half of the pair behind it. The new id stands for "
+                      {"en": "You put the new id in and keep the second half of the pair behind it. The new id means "
                              "both: move on by two.",
                        "zh": "你放进了新的 id，却把这一对的后一半留在了后面。新的 id 代表两个：要前进两步。"},
                       merge_keeping_the_second),

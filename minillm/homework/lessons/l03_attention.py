@@ -84,7 +84,7 @@ JOIN = Exercise(
                        "zh": "你把各个头平均（或相加）了；它们应该并排放着。每个头找到的东西不同，一点都不能丢。"},
                       lambda x: x.mean(1), (lambda x: x.sum(1),)),
         Misconception("interleaved-channels",
-                      {"en": "Channel d of all heads stands together; all D channels of one head should: (B, T, H, D), "
+                      {"en": "Channel d of all heads comes together; all D channels of one head should: (B, T, H, D), "
                              "not (B, T, D, H), before the last reshape.",
                        "zh": "你把各个头的第 d 个通道放在了一起；应该是同一个头的 D 个通道在一起：最后一次 reshape 之前是 "
                              "(B, T, H, D)，不是 (B, T, D, H)。"},
@@ -101,8 +101,8 @@ CAUSAL = Exercise(
         Check("square", 1, {"en": "With T = S the mask is the lower triangle, the diagonal included.",
                             "zh": "T = S 时掩码是下三角，包括对角线。"},
               lambda rng: [(1, 1), (2, 2), (int(rng.integers(3, 9)),) * 2]),
-        Check("cached", 2, {"en": "With S > T the queries are the last T positions: query i stands at S - T + i.",
-                            "zh": "S > T 时，查询是最后 T 个位置：第 i 个查询站在 S - T + i。"},
+        Check("cached", 2, {"en": "With S > T the queries are the last T positions: query i is at S - T + i.",
+                            "zh": "S > T 时，查询是最后 T 个位置：第 i 个查询在 S - T + i。"},
               lambda rng: [(1, 2), (2, 3), (3, 7), (1, 6), (5, 6), (int(rng.integers(2, 5)), int(rng.integers(6, 12)))]),
     ),
     (
@@ -124,9 +124,9 @@ CAUSAL = Exercise(
                        "zh": "你的掩码还允许看下一个位置：模型会读到它要预测的那个词元。"},
                       lambda t, s: torch.ones(t, s, dtype=torch.bool).tril(s - t + 1)),
         Misconception("queries-counted-from-zero",
-                      {"en": "You let query i stand at position i. With a cache the T queries are the last T of S "
-                             "positions: query i stands at S - T + i and sees all that the cache holds.",
-                       "zh": "你让第 i 个查询站在位置 i。有缓存时，T 个查询是 S 个位置中的最后 T 个：第 i 个查询站在 S - T + i，"
+                      {"en": "You put query i at position i. With a cache the T queries are the last T of S "
+                             "positions: query i is at S - T + i and sees all that the cache holds.",
+                       "zh": "你让第 i 个查询在位置 i。有缓存时，T 个查询是 S 个位置中的最后 T 个：第 i 个查询在 S - T + i，"
                              "能看到缓存里的一切。"},
                       lambda t, s: torch.ones(t, s, dtype=torch.bool).tril()),
     ),

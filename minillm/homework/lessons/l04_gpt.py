@@ -58,7 +58,7 @@ def own_gain(rng, *shape, eps=1e-6):
 
 
 def narrow(rng, *shape):
-    """Deviations of about 0.05 beside an eps of 0.01, and a position whose channels are all equal."""
+    """Deviations of about 0.05 with an eps of 0.01, and a position whose channels are all equal."""
     x, weight, bias, _ = own_gain(rng, *shape)
     x = 0.05 * x
     x[..., -1, :] = 2.0
@@ -78,7 +78,7 @@ LAYER_NORM = Exercise(
         Check("each-position-by-itself", 2, {"en": "Each position of each row has its own mean and variance.",
                                              "zh": "每一行的每个位置都有自己的均值和方差。"},
               lambda rng: [plain_gain(rng, 2, 3), own_gain(rng, 2, 3, 4), own_gain(rng, 3, 3, 3)]),
-        Check("eps", 1, {"en": "eps stands under the root, beside the variance; a position of equal channels gives the bias.",
+        Check("eps", 1, {"en": "eps is under the root, added to the variance; a position of equal channels gives the bias.",
                          "zh": "eps 在根号里面，和方差相加；各通道相等的位置结果就是 bias。"},
               lambda rng: [narrow(rng, 2, 3), narrow(rng, 2, 3, 5)]),
     ),
@@ -110,7 +110,7 @@ LAYER_NORM = Exercise(
                        "zh": "整个张量共用了一个均值和一个方差。每一行的每个位置都要有自己的：`mean(-1, keepdim=True)`。"},
                       lambda x, w, b, e: layer_norm_but(x, w, b, e, axes=tuple(range(x.dim())))),
         Misconception("eps-outside-the-root",
-                      {"en": "eps is added to the deviation, after the root. It belongs under the root, beside the variance.",
+                      {"en": "eps is added to the deviation, after the root. It belongs under the root, added to the variance.",
                        "zh": "eps 加在了开方之后的标准差上。它应该在根号里面，和方差相加。"},
                       partial(layer_norm_but, eps_at="outside")),
         Misconception("eps-forgotten",
@@ -164,7 +164,7 @@ def half(rng, *shape):
 
 
 def faint(rng, *shape):
-    """Numbers of about 0.1 beside an eps of 0.01, and a position of zeros."""
+    """Numbers of about 0.1 with an eps of 0.01, and a position of zeros."""
     x = 0.1 * spread(rng, *shape)
     x[..., -1, :] = 0.0
     return x, 0.01
@@ -179,7 +179,7 @@ RMS_NORM = Exercise(
         Check("each-position-by-itself", 1, {"en": "Each position of each row has its own root mean square.",
                                              "zh": "每一行的每个位置都有自己的均方根。"},
               lambda rng: [(spread(rng, 2, 3), 1e-6), (spread(rng, 2, 3, 4), 1e-6), (spread(rng, 3, 3, 3), 1e-6)]),
-        Check("eps", 1, {"en": "eps stands under the root, beside the mean square; zeros stay zeros.",
+        Check("eps", 1, {"en": "eps is under the root, added to the mean square; zeros stay zeros.",
                          "zh": "eps 在根号里面，和均方相加；全零的位置仍然是零。"},
               lambda rng: [faint(rng, 2, 3), faint(rng, 2, 3, 5), (0.003 * spread(rng, 2, 4),)]),
         Check("half-precision", 1, {"en": "The squares of float16 numbers above 256 overflow: convert to float32 first.",
@@ -213,7 +213,7 @@ RMS_NORM = Exercise(
                        "zh": "整个张量共用了一个均方根。每一行的每个位置都要有自己的：`mean(-1, keepdim=True)`。"},
                       lambda x, eps=1e-5: rms_norm_but(x, eps, axes=tuple(range(x.dim())))),
         Misconception("eps-outside-the-root",
-                      {"en": "eps is added after the root. It belongs under the root, beside the mean square.",
+                      {"en": "eps is added after the root. It belongs under the root, added to the mean square.",
                        "zh": "eps 加在了开方之后。它应该在根号里面，和均方相加。"},
                       partial(rms_norm_but, eps_at="outside")),
         Misconception("eps-forgotten",
@@ -285,7 +285,7 @@ ANGLES = Exercise(
                        "zh": "你的指数从 0 一直到 1（含 1），分成 D/2 - 1 步。应该是 2i/D：最后一个是 1 - 2/D。"},
                       evenly_to_one),
         Misconception("positions-from-1",
-                      {"en": "You count positions from 1. The first token stands at 0 and is not turned at all.",
+                      {"en": "You count positions from 1. The first token is at 0 and is not turned at all.",
                        "zh": "你从 1 开始数位置。第一个词元在位置 0，完全不转。"},
                       partial(angles_but, first=1)),
         Misconception("an-angle-for-each-channel",
@@ -382,13 +382,13 @@ ROTATE = Exercise(
                        "zh": "配对是对的，但结果写到了第 2i 和 2i + 1 个通道：先放全部第一个结果，再放全部第二个（用 cat，不是 stack）。"},
                       partial(pairs_but, join=lambda a, b: torch.stack((a, b), -1).flatten(-2))),
         Misconception("positions-counted-from-zero",
-                      {"en": "You make the angles anew for positions 0 … T - 1. With a cache or padding the tokens stand "
+                      {"en": "You make the angles anew for positions 0 … T - 1. With a cache or padding the tokens are "
                              "elsewhere: use the cos and sin you are given.",
                        "zh": "你自己按位置 0 … T - 1 重新算了角度。有缓存或填充时词元不在这些位置上：要用传进来的 cos 和 sin。"},
                       counted_from_zero),
         Misconception("positions-of-the-first-row",
                       {"en": "All rows are turned by the angles of the first. Rows of different length are padded on the "
-                             "left and stand at different positions.",
+                             "left and are at different positions.",
                        "zh": "所有行都用了第一行的角度。长度不同的行左边填充得不同，位置也就不同。"},
                       lambda x, cos, sin: gpt.rotate(x, cos[:1], sin[:1])),
     ),
@@ -444,7 +444,7 @@ BLOCK = Exercise(
     (
         Misconception("post-norm",
                       {"en": "You normalise after adding, as the first Transformer (2017) did. In a pre-norm block each norm "
-                             "stands before its layer, x + attn(norm1(x)), and nothing normalises the stream itself.",
+                             "is in front of its layer, x + attn(norm1(x)), and nothing normalises the stream itself.",
                        "zh": "你在相加之后才归一化，那是 2017 年最初的 Transformer 的做法。pre-norm 的块里归一化在层之前，"
                              "x + attn(norm1(x))，残差流本身不做归一化。"},
                       post_norm),

@@ -98,7 +98,7 @@ def steps(rng, v, t, n):
 
 
 def stopping(rng, v, t, n, in_prompt=False):
-    """The stop is a token that comes up first in the midst of n steps, and stands in the prompt or not."""
+    """The stop is a token that comes up first in the midst of n steps, and is in the prompt or not."""
 
     def wanted(model, prompt, new):
         stop = new[n // 2]
@@ -259,7 +259,7 @@ EXTEND_CACHE = Exercise(
                       lambda keys, values, n, k, v: (extend_cache(keys, values, n, k, v)[0],) * 2),
         Misconception("overwritten-from-zero",
                       {"en": "The new ones are written to the places from 0 on, over the beginning of the text. They "
-                             "stand at length … length + T - 1.",
+                             "belong at length … length + T - 1.",
                        "zh": "新的写到了从 0 开始的位置，盖掉了文字的开头。它们应该放在 length … length + T - 1。"},
                       lambda keys, values, n, k, v: written(keys, values, n, k, v, 0, n + k.shape[2])),
         Misconception("last-one-overwritten",
@@ -273,7 +273,7 @@ EXTEND_CACHE = Exercise(
                        "zh": "旧的和新的之间空了一个位置：第一个空位是 length，不是 length + 1。"},
                       lambda keys, values, n, k, v: extend_cache(keys, values, n + 1, k, v)),
         Misconception("new-before-old",
-                      {"en": "The new ones stand before the old. The causal mask reads the order: old first, new at the end.",
+                      {"en": "The new ones are in front of the old. The causal mask reads the order: old first, new at the end.",
                        "zh": "新的放在了旧的前面。因果掩码是按顺序读的：旧的在前，新的在后。"},
                       lambda keys, values, n, k, v: (torch.cat((k, keys[:, :, :n]), 2), torch.cat((v, values[:, :, :n]), 2))),
         Misconception("last-of-the-new-alone",

@@ -73,7 +73,7 @@ TOP_K_EXERCISE = Exercise(
     (
         Check("one-row", 1, {"en": "The k largest logits stay as they are, all others become -inf.",
                              "zh": "最大的 k 个 logit 原样留下，其余都变成 -inf。"},
-              lambda rng: [(apart(rng, 1, 4), 2), (apart(rng, 1, 9), 3)]),
+              lambda rng: [(apart(rng, 1, 4), 2), (apart(rng, 1, 9), 3), (torch.tensor([[0.0, 1.5, -2.0, -0.5]]), 2)]),
         Check("each-row-by-itself", 1, {"en": "Every row of the batch has its own k largest.",
                                         "zh": "批次的每一行都有自己的 k 个最大值。"},
               lambda rng: [(uneven(rng, 2, 4), 2), (uneven(rng, 3, 8), 3)]),
@@ -204,7 +204,7 @@ TOP_P_EXERCISE = Exercise(
         Check("places-of-the-tokens", 2, {"en": "The tokens are not in the order of their probabilities, and each keeps its "
                                                 "place in the row.",
                                           "zh": "词元不是按概率排列的，每个都要留在原来的位置上。"},
-              lambda rng: [mixed(rng, 1, 5), mixed(rng, 1, 8)]),
+              lambda rng: [mixed(rng, 1, 5), mixed(rng, 1, 8), (torch.tensor([[-2.0, 0.0, -0.5, 1.5]]), 0.8)]),
         Check("each-row-by-itself", 1, {"en": "Each row keeps as many tokens as its own distribution needs.",
                                         "zh": "每一行按自己的分布决定留下几个。"},
               lambda rng: [mixed(rng, 2, 6), mixed(rng, 3, 12), at_heights(*mixed(rng, 3, 6))]),
@@ -327,7 +327,7 @@ def last_largest(logits):
 
 
 def equal_best(rng, b, v):
-    """Logits whose largest value stands at two places of each row, neither of them first or last."""
+    """Logits whose largest value is at two places of each row, neither of them first or last."""
     logits = apart(rng, b, v)
     for row in logits:
         first, second = sorted(rng.choice(np.arange(v), 2, replace=False))

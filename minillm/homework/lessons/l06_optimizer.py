@@ -311,7 +311,7 @@ ADAMW = Exercise(
                        "zh": "每一步衰减去掉了参数的 weight_decay 倍；应该是 lr · weight_decay 倍，这样才会随日程变化。"},
                       lambda *a: adamw(*a, decay_rate=lambda d: d)),
         Misconception("eps-inside-the-root",
-                      {"en": "eps stands inside the root: √(v̂ + eps). It should be added to the root: √v̂ + eps.",
+                      {"en": "eps is inside the root: √(v̂ + eps). It should be added to the root: √v̂ + eps.",
                        "zh": "eps 放在了根号里：√(v̂ + eps)。应该加在根号外：√v̂ + eps。"},
                       lambda *a: adamw(*a, inside=True)),
     ),

@@ -235,13 +235,13 @@ NEAR = Exercise(
                        "zh": "你把文档和它自己也比了：相似度是 1，于是全被去掉了。只和它前面的文档比较。"},
                       lambda d, t: keep(d, t, against="itself")),
         Misconception("only-the-neighbour",
-                      {"en": "You compare with the document just before only. Copies on the web stand far apart: compare "
+                      {"en": "You compare with the document just before only. Copies on the web are far apart: compare "
                              "with all that stayed.",
                        "zh": "你只和紧挨着的前一篇比较。网上的副本相隔很远：要和所有留下来的比较。"},
                       lambda d, t: keep(d, t, against="last")),
         Misconception("compared-with-removed",
                       {"en": "You also compare with documents that were removed. In a chain of small changes the last is "
-                             "unlike the first, and nothing that stayed stands for it.",
+                             "unlike the first, and nothing that stayed represents it.",
                        "zh": "你和已经去掉的文档也比了。一连串小改动之后，最后一篇已经不像第一篇，留下来的文档里没有能代表它的。"},
                       lambda d, t: keep(d, t, against="all")),
     ),
@@ -282,7 +282,7 @@ BATCH = Exercise(
         Check("one-row", 1, {"en": "The target of each input is the token that follows it in the text.",
                              "zh": "每个输入的目标是文本中紧跟着它的词元。"},
               lambda rng: [(long_text(rng, 8), [0], 1), (long_text(rng, 12), [0], 5)]),
-        Check("several-rows", 1, {"en": "Row b begins at the token starts[b]; rows may overlap and stand in any order.",
+        Check("several-rows", 1, {"en": "Row b begins at the token starts[b]; rows may overlap and come in any order.",
                                   "zh": "第 b 行从词元 starts[b] 开始；各行可以重叠，顺序任意。"},
               lambda rng: [(long_text(rng, 20), [0, 3], 4), (long_text(rng, 50), [17, 2, 31, 4], 7),
                            (long_text(rng, 30), [5, 5, 6, 0], 3), (long_text(rng, 10), [7, 0, 7], 1)]),

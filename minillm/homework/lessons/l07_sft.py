@@ -67,7 +67,7 @@ ENCODE = Exercise(
                               "zh": "[DOC]、问题、回答、[END]；要学的是回答和它的 [END]。"},
               lambda rng: [(turns_of(rng, (2, 1)), *SPECIAL), (turns_of(rng, (5, 3)), *SPECIAL),
                            ([([5, 0, 7], [0, 3])], 1, 2), ([([3, 2], [4, 4])], 0, 1)]),
-        Check("several-turns", 2, {"en": "Each answer ends with [END] and is learned; [DOC] stands only at the very beginning.",
+        Check("several-turns", 2, {"en": "Each answer ends with [END] and is learned; [DOC] is only at the very beginning.",
                                    "zh": "每个回答都以 [END] 结束，都要学；[DOC] 只在最开头。"},
               lambda rng: [(turns_of(rng, (2, 1), (3, 2)), *SPECIAL), (turns_of(rng, (4, 3), (2, 1), (5, 4)), *SPECIAL)]),
         Check("no-answer-yet", 1, {"en": "An answer of None adds nothing: the ids are a prompt that waits.",
@@ -112,7 +112,7 @@ ENCODE = Exercise(
                        "zh": "只有最后一个回答后面有 [END]。每个回答都要以它结束，否则模型会学着替用户提下一个问题。"},
                       lambda *a: encode(*a, every_end=False)),
         Misconception("doc-before-every-turn",
-                      {"en": "[DOC] stands before every turn. It begins a dialogue once; later turns follow [END] directly, so that "
+                      {"en": "[DOC] comes before every turn. It begins a dialogue once; later turns follow [END] directly, so that "
                              "they can look back.",
                        "zh": "每一轮前面都有 [DOC]。它只在对话开头出现一次；后面的轮次直接接在 [END] 之后，才能回看前文。"},
                       lambda *a: encode(*a, every_doc=True)),
@@ -221,7 +221,7 @@ PADDED = Exercise(
                        "zh": "对话的所有词元权重都是 1：问题也学了。"},
                       lambda d, p: lay_out(d, p, take=lambda m: [1.0] * (len(m) - 1))),
         Misconception("last-id-kept-as-input",
-                      {"en": "The last id stands among the inputs, with pad as its target. Nothing follows it: leave it out, the "
+                      {"en": "The last id is among the inputs, with pad as its target. Nothing follows it: leave it out, the "
                              "width is the number of ids less one.",
                        "zh": "最后一个编号也放进了输入，目标是 pad。它后面没有东西：去掉它，宽度是编号个数减一。"},
                       lambda d, p: lay_out(d, p, keep_last=True)),
@@ -453,7 +453,7 @@ PIECES = Exercise(
         Check("equal-pieces", 2, {"en": "Each piece: the sum of its losses over the learned tokens of the whole batch.",
                                   "zh": "每一份：它的损失之和，除以整个批次要学的词元个数。"},
               lambda rng: [pieces_input(rng, [[0, 1], [1, 1]], 2), pieces_input(rng, EVEN, 2), pieces_input(rng, EVEN, 1),
-                           (*at_heights(rng, EVEN, 5), 2)]),
+                           (*at_heights(rng, EVEN, 5), 2), (*batch_of(rng, EVEN, 5, 1000.0), 2)]),
         Check("unequal-pieces", 1, {"en": "Pieces have ceil(B / pieces) rows, the last perhaps fewer; no row is lost.",
                                     "zh": "每份 ceil(B / pieces) 行，最后一份可以更少；一行也不丢。"},
               lambda rng: [pieces_input(rng, [[0, 1], [1, 1], [1, 0]], 2), pieces_input(rng, [*EVEN, [1, 1, 0, 0]], 2),
@@ -511,7 +511,7 @@ PIECES = Exercise(
         Misconception("zero-over-zero",
                       {"en": "You take a piece's own mean and weight it by its share of tokens: right, but 0 / 0 where nothing is "
                              "learned. Divide the sum by the batch's tokens at once.",
-                       "zh": "你先求每份自己的平均，再按词元份额加权：思路对，但没有要学的词元时是 0 / 0。直接用总和除以整个批次的个数。"},
+                       "zh": "你先求每份自己的平均，再按词元所占的比例加权：思路对，但没有要学的词元时是 0 / 0。直接用总和除以整个批次的个数。"},
                       lambda x, t, w, n: [m * w[r].sum() / w.sum() for m, r in zip(own_means(x, t, w, n), cut(len(x), n),
                                                                                   strict=True)]),
     ),
@@ -525,5 +525,5 @@ PIECES = Exercise(
     ),
 )  # fmt: skip
 
-LESSON = Lesson(7, "07_sft", {"en": "Stage 2: supervised fine-tuning", "zh": "第二阶段：督导式学习（SFT）"},
+LESSON = Lesson(7, "07_sft", {"en": "Stage 2: supervised fine-tuning", "zh": "第二阶段：监督微调（SFT）"},
                 (ENCODE, PADDED, MASKED, PIECES))  # fmt: skip

@@ -59,9 +59,9 @@ FORWARD = Exercise(
     ),
     (
         Misconception("adapter-instead-of-added",
-                      {"en": "Only the adapter's output is returned. The adapter stands beside W, it does not replace it: add "
+                      {"en": "Only the adapter's output is returned. The adapter works next to W, it does not replace it: add "
                              "both outputs.",
-                       "zh": "你只返回了适配器的输出。适配器站在 W 旁边，不是取代 W：两个输出要相加。"},
+                       "zh": "你只返回了适配器的输出。适配器与 W 并联，不是取代 W：两个输出要相加。"},
                       lambda x, w, A, B, alpha: alpha / A.shape[0] * (x @ A.T @ B.T)),
         Misconception("weight-not-transposed",
                       {"en": "W is (out, in), so a row of x is multiplied by Wᵀ: x @ weight.T. `x @ weight` mixes up inputs and "
@@ -134,7 +134,7 @@ MERGED = Exercise(
                        "zh": "你只返回了 ΔW。合并以后适配器就不在了，这个矩阵要包含两者：W + ΔW。"},
                       lambda w, A, B, alpha: alpha / A.shape[0] * (B @ A)),
         Misconception("a-times-b",
-                      {"en": "The product is A B; it must be B A. x first meets A, and the matrix that acts first stands on the "
+                      {"en": "The product is A B; it must be B A. x first meets A, and the matrix that acts first is on the "
                              "right.",
                        "zh": "你乘的是 A B；应该是 B A。x 先遇到 A，先起作用的矩阵写在右边。"},
                       lambda w, A, B, alpha: w + alpha / A.shape[0] * (A @ B)),
@@ -203,8 +203,8 @@ def embeddings(rng) -> Shapes:
 COUNTING = Exercise(
     "count_lora_parameters", COUNT, count_lora_parameters,
     (
-        Check("matrices", 1, {"en": "An adapter beside a matrix (out, in) has A, (rank, in), and B, (out, rank).",
-                              "zh": "矩阵 (out, in) 旁边的适配器有 A (rank, in) 和 B (out, rank)。"},
+        Check("matrices", 1, {"en": "The adapter of a matrix (out, in) has A, (rank, in), and B, (out, rank).",
+                              "zh": "矩阵 (out, in) 的适配器有 A (rank, in) 和 B (out, rank)。"},
               lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2), ({"blocks.0.mlp.up.weight": (3, 2)}, 5),
                            ({"blocks.0.mlp.up.weight": (int(rng.integers(9, 14)), 5), "blocks.1.attn.out.weight": (7, 5)}, 3)]),
         Check("vectors", 1, {"en": "Norms and biases get no adapter, but they belong to the full model.",
@@ -247,7 +247,7 @@ COUNTING = Exercise(
                        "zh": "你把归一化和偏置也数进去了。向量没有低秩的写法：只有两个轴的形状才有 A 和 B。"},
                       lambda s, r: counted(s, r, vectors=True)),
         Misconception("embeddings-get-adapters",
-                      {"en": "Embedding and output layer are counted too. Adapters stand beside the matrices of the blocks only: "
+                      {"en": "Embedding and output layer are counted too. Only the matrices of the blocks have adapters: "
                              "names that begin with `blocks.`.",
                        "zh": "你把词嵌入和输出层也数进去了。适配器只放在各个块的矩阵旁：名字以 `blocks.` 开头。"},
                       lambda s, r: counted(s, r, where="")),

@@ -101,7 +101,7 @@ LANG = Exercise(
                        "zh": "只要两种都出现你就说是混合；一种至少是另一种的四倍时，仍然属于那一种。"},
                       lambda t: "mixed" if re.search(CHINESE, t) and re.search(ENGLISH, t) else by_counts(t)),
         Misconception("first-character-decides",
-                      {"en": "You look at the first letter only; a loan word may stand there.", "zh": "你只看第一个字；那里可能是外来词。"},
+                      {"en": "You look at the first letter only; it may be a loan word.", "zh": "你只看第一个字；那里可能是外来词。"},
                       first_character),
         Misconception("more-is-enough",
                       {"en": "You take the language with more; below four times as many it is mixed.",

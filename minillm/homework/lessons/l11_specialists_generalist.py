@@ -174,7 +174,7 @@ MIX = Exercise(
     ),
     (
         Misconception("review-comes-first",
-                      {"en": "Your old example stands before its group: `i % every == 0` with i from 0 is true at once. It "
+                      {"en": "Your old example comes before its group: `i % every == 0` with i from 0 is true at once. It "
                              "belongs after `every` new ones.",
                        "zh": "你的旧例子排在了一组的前面：i 从 0 开始时 `i % every == 0` 立刻成立。它应该在 `every` 个新例子之后。"},
                       lambda n, o, e: mix(n, o, e, before=True)),
@@ -195,7 +195,7 @@ MIX = Exercise(
                        "zh": "旧例子顶替了新例子，那些新例子就学不到了。旧例子是插在中间的。"},
                       lambda n, o, e: mix(n, o, e, replace=True)),
         Misconception("all-at-the-end",
-                      {"en": "All review stands at the end: the old task is forgotten first and learned again. Spread it.",
+                      {"en": "All review is at the end: the old task is forgotten first and learned again. Spread it.",
                        "zh": "复习全在最后：旧任务先忘光再重学。要分散开。"},
                       all_at_the_end),
         Misconception("not-without-review",

@@ -83,7 +83,7 @@ LIKE = Exercise(
                            one_changed(rng)]),
         Check("other-lengths", 1, {"en": "With m and n units: 2 l / (m + n).", "zh": "单元数为 m 和 n：2 l / (m + n)。"},
               lambda rng: [("tell me", "tell me more"), ("a b c d", "b"), (in_order(rng, 3), " ".join(WORDS))]),
-        Check("order-and-gaps", 2, {"en": "The units in common have to stand in the same order; gaps are allowed.",
+        Check("order-and-gaps", 2, {"en": "The units in common have to be in the same order; gaps are allowed.",
                                     "zh": "共有的单元顺序要相同，中间可以有间隔。"},
               lambda rng: [("a b", "b a"), ("a b c d e", "a x c y e"), related(rng, WORDS, " "),
                            ("a", "a a"), ("a a", "a"), ("a a b", "a b b b"), ("b b a a", "b a")]),
@@ -232,7 +232,7 @@ KEEP = Exercise(
                        "zh": "你拿候选和自己比较；相似度是 1，什么都留不下。"},
                       lambda p, a, t: keep(p, a, t, lambda kept, c: [*kept, c])),
         Misconception("rejected-count-too",
-                      {"en": "You compare with all earlier candidates, rejected ones too. What was thrown away can not make "
+                      {"en": "You compare with all earlier candidates, rejected ones too. What was thrown away cannot make "
                              "another one a copy.",
                        "zh": "你和前面所有的候选比较，连没留下的也算。扔掉的东西不会让别的变成重复。"},
                       lambda p, a, t: keep(p, a, t, lambda kept, c: range(c))),
@@ -357,7 +357,7 @@ FAULT = Exercise(
                       lambda r: fault(r, words="image|picture|graph|图片")),
         Misconception("words-by-spaces",
                       {"en": "You split at spaces or use `\\b`: next to Chinese characters or a full stop the word is missed. A whole "
-                             "word has no letter A–Z beside it.",
+                             "word has no letter A–Z next to it.",
                        "zh": "你按空格切分或用了 `\\b`：紧挨汉字的词就漏掉了。整词是指两边没有英文字母。"},
                       lambda r: fault(r, words=r"\b(image|picture|graph)\b|图片")),
         Misconception("output-searched-too",

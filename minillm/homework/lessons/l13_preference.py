@@ -328,7 +328,7 @@ DPO = Exercise(
                       lambda c, r, rc, rr, b: sigmoid_loss((c - rc) - (r - rr)),
                       (lambda c, r, rc, rr, b: sigmoid_loss(0.1 * ((c - rc) - (r - rr))),)),
         Misconception("beta-outside",
-                      {"en": "beta stands before the logarithm, where it only scales the learning rate. It belongs inside: "
+                      {"en": "beta is in front of the logarithm, where it only scales the learning rate. It belongs inside: "
                              "-log σ(beta · margin).",
                        "zh": "beta 放在了对数外面，那只相当于缩放学习率。它应该在里面：-log σ(beta · margin)。"},
                       lambda c, r, rc, rr, b: b * sigmoid_loss((c - rc) - (r - rr))),

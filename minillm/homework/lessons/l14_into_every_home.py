@@ -68,7 +68,7 @@ def renamed(
 
 
 def swapped(rng, extra: Rules = ()):
-    """GPT-2's matrices stand the other way round; its biases do not, and its embeddings are as ours."""
+    """GPT-2's matrices are the other way round; its biases do not, and its embeddings are as ours."""
     c = int(rng.integers(2, 4))
     state = {"wte.weight": normal(rng, 3, c), "h.0.mlp.c_fc.weight": normal(rng, c, c), "h.0.mlp.c_fc.bias": normal(rng, c),
              "h.1.mlp.c_fc.weight": normal(rng, c, 2 * c)}  # fmt: skip
@@ -287,7 +287,7 @@ TEMPLATE = Exercise(
         Check("several-turns", 2, {"en": "[DOC] once; each answer ends with [END]; the next turn follows it directly; every answer is learned.",
                                    "zh": "[DOC] 只有一个；每个答案以 [END] 结尾；下一轮紧跟其后；每个答案都要学。"},
               lambda rng: [(conversation(rng, 2),), (conversation(rng, 2, answered=False),), (conversation(rng, 4),)]),
-        Check("system-message", 1, {"en": "A system message stands once, in the same segment as the first question.",
+        Check("system-message", 1, {"en": "A system message occurs once, in the same segment as the first question.",
                                     "zh": "系统消息只出现一次，和第一个问题在同一段里。"},
               lambda rng: [([("system", "Be brief."), ("user", "?")],), ([("system", "请用中文回答。"), *conversation(rng, 3)],)]),
         Check("white-space", 1, {"en": "White space around a content goes, within it stays.", "zh": "内容两头的空白去掉，中间的保留。"},
@@ -333,7 +333,7 @@ TEMPLATE = Exercise(
                        "zh": "只学了最后一个答案。对话里的每个答案都是老师示范的：都要学。"},
                       lambda m: segments(m, learned_before_last=False)),
         Misconception("system-in-a-segment-of-its-own",
-                      {"en": "The system message stands in a segment of its own. It is encoded in one piece with the first question; cut "
+                      {"en": "The system message is in a segment of its own. It is encoded in one piece with the first question; cut "
                              "apart, the ids may differ.",
                        "zh": "系统消息单独成了一段。它和第一个问题一起编码；切开以后得到的 id 可能不同。"},
                       lambda m: segments(m, system_apart=True)),
@@ -371,7 +371,7 @@ def rows_of(rng, n: int, m: int, sign: int = 1) -> Tensor:
     whole = rng.integers(-100, 100, (n, m))
     part = np.where(rng.random((n, m)) < 0.5, rng.uniform(0.1, 0.47, (n, m)), rng.uniform(0.53, 0.9, (n, m)))
     values = whole + part
-    values[:, 0], values[:, 1], values[:, 2] = 90.7 * sign, -80.8 * sign, 127 * sign
+    values[:, 0], values[:, 1], values[:, 2] = 90.53 * sign, -80.8 * sign, 127 * sign
     scales = np.array([2.0 ** -(3 + i) for i in range(n)])[:, None]
     return torch.from_numpy((values * scales).astype(np.float32))
 
