@@ -87,7 +87,7 @@ class Homework:
 
         if self.release is not None:
             print(f"{self.release}: {kit.release(self.release, not self.no_solutions)} files to hand out")
-        else:
+        elif self.gradescope is not None:
             gradebook.choose(self.lesson, self.exercise)
             language = self.lang or messages.default_language()
             print(f"written to {kit.write_gradescope(self.gradescope, language, self.lesson, self.exercise)}")
@@ -111,6 +111,7 @@ class Homework:
         """Grade every student of a pile into one table. Returns 1 if a file of somebody is missing."""
         from minillm.homework import classroom
 
+        assert self.grade_folder is not None
         desk = classroom.Desk(self.csv, language, self.form, self.json, self.feedback, self.roster, self.due)
         done = classroom.grade_pile(sandbox, self.grade_folder, chosen, seeds, desk)
         print(f"written to {self.csv}")

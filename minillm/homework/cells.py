@@ -34,7 +34,8 @@ def without_magic(cell: str) -> str:
 
 
 def describe(statement: ast.stmt) -> Statement:
-    bound, read = set(), set()
+    bound: set[str] = set()
+    read: set[str] = set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

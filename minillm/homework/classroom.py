@@ -56,6 +56,7 @@ def everybody(submissions: Sequence[Submission], people: Sequence[roster.Person]
         return
     for person, submission in roster.match(submissions, people):
         if submission is None:
+            assert person is not None
             yield Submission(person.name), person, roster.NO_SUBMISSION[language]
         else:
             yield submission, person, "" if person else roster.NOT_LISTED[language]

@@ -74,7 +74,7 @@ def choose(number: int | None, name: str | None) -> list[tuple[Lesson, Exercise]
 def find_file(folder: Path, lesson: Lesson) -> Path | None:
     """The student's file of a lesson in their folder, zips aside; None if it is missing or may not be read."""
     found = read_folder(folder).find(lesson, all_lessons())
-    return found.file and found.file.path
+    return found.file.path if found.file else None
 
 
 def default_seeds() -> list[int]:

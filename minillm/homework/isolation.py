@@ -32,7 +32,7 @@ def library() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def system(function, *arguments: object) -> int:
+def system(function: Callable[..., int], *arguments: object) -> int:
     """Call a C function that reports a fault as a negative number. Raises OSError."""
     result = function(*arguments)
     if result < 0:
@@ -202,8 +202,8 @@ def call_filter() -> list[tuple[int, int, int, int]]:
     column = list(ARCHITECTURE).index(machine())
     steps = [(LOAD, 0, 0, 4), (IF_EQUAL, 1, 0, ARCHITECTURE[machine()]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
     for numbers in CALLS.values():
-        if numbers[column] is not None:
-            steps += [(IF_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, ALLOW)]
+        if (number := numbers[column]) is not None:
+            steps += [(IF_EQUAL, 0, 1, number), (RETURN, 0, 0, ALLOW)]
     steps += [(IF_EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, NOT_KNOWN)]  # the C library then takes clone
     steps += [(IF_EQUAL, 0, 4, CLONE[column]), (LOAD, 0, 0, ARGUMENTS), (IF_BITS, 0, 1, NEW_THREAD),
               (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, NOT_PERMITTED)]  # fmt: skip

@@ -53,7 +53,9 @@ def bare_numbers_are_lessons(entries: Iterable[Entry], lessons: Sequence[Lesson]
             continue
         stem = stem_of(entry.name)
         found = None if spoken_number(stem, lessons) else bare_number(stem, lessons)
-        for file in entry.handed.files if found else ():
+        if found is None:
+            continue
+        for file in entry.handed.files:
             defined = defined_functions(file.path)
             own = defined & functions_of(found[0], lessons)
             if not own and any(defined & functions_of(lesson.number, lessons) for lesson in lessons):
@@ -68,7 +70,8 @@ def read_pile(pile: Path, lessons: Sequence[Lesson], work: Path) -> list[Submiss
     """
     entries = zip_entries(pile, lessons, work) if pile.is_file() else folder_entries(pile, lessons, work)
     check_pile(pile, entries, lessons)
-    bare, students = bare_numbers_are_lessons(entries, lessons), {}
+    bare = bare_numbers_are_lessons(entries, lessons)
+    students: dict[str, Submission] = {}
     for entry in entries:
         name, number, late = owner(entry, lessons, bare)
         submission = students.setdefault(name, Submission(name))

@@ -65,7 +65,8 @@ def write_feedback(grades: Grades, folder: Path, name: str, language: str) -> Pa
 
 def file_names(grades: Sequence[Grades]) -> list[str]:
     """A name for each student that every system takes, no two alike but for capitals."""
-    names, seen = [], {}
+    names: list[str] = []
+    seen: dict[str, int] = {}
     for name in map(file_name, grades):
         key = unicodedata.normalize("NFC", name).casefold()
         seen[key] = seen.get(key, 0) + 1

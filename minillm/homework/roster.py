@@ -43,8 +43,8 @@ def read_roster(path: Path) -> list[Person]:
         text = raw.decode("gb18030", errors="replace")
     first = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=first.count)
-    rows = [[plain(c.strip()) for c in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
-    rows = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    table = [[plain(c.strip()) for c in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter)]
+    rows = [(number, row) for number, row in enumerate(table, 1) if any(row)]
     columns, begin = columns_of(rows[0][1]) if rows else ((0, 1, None), 0)
     people = [person(path, number, row, columns) for number, row in rows[begin:]]
     if not people:
@@ -115,7 +115,7 @@ def match(submissions: Sequence[Submission], people: Sequence[Person]) -> list[t
             merge(of[place], submission)
         else:
             of[place] = submission
-    return [(who, of.get(i)) for i, who in enumerate(people)] + nobody
+    return [*((who, of.get(i)) for i, who in enumerate(people)), *nobody]
 
 
 def merge(into: Submission, more: Submission) -> None:

@@ -79,7 +79,7 @@ class Sandbox:
         for name in CHILD_FILES:
             shutil.copyfile(HERE / name, package / name)
         self.offered: dict | None = None
-        self.server: subprocess.Popen | None = None
+        self.server: Any = None  # the process, whose pipes are there, or None
         self._start()  # it imports torch while the grader does the same
         return self
 
@@ -145,6 +145,7 @@ class Sandbox:
             self._stop()
             self._start()
         self.boundary()
+        assert self.offered is not None
         try:
             message = json.dumps(request | {"readable": self.offered["readable"]}).encode()
             send(os.write, self.server.stdin.fileno(), message)

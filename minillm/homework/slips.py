@@ -145,12 +145,12 @@ def of_nearly_right(how: str, got: Any, expected: Any) -> tuple[str, Text]:
         one, other = type_of(got, expected), type_of(expected, got)
         return "wrong-type", {"en": f"The numbers are right, but of the wrong type: {one['en']} instead of {other['en']}.",
                               "zh": f"数值都对，类型不对：你返回的是{one['zh']}，应该是{other['zh']}。"}  # fmt: skip
-    one, other = shape_of(got), shape_of(expected)
+    shape, wanted = shape_of(got), shape_of(expected)
     if how == "shape":
-        return "wrong-shape", {"en": f"The numbers are right, but of the wrong shape: {one} instead of {other}.",
-                               "zh": f"数值都对，形状不对：你返回的是 {one}，应该是 {other}。"}  # fmt: skip
-    return "axes-swapped", {"en": f"The numbers are right, but their axes are in another order: shape {one}, expected {other}.",
-                            "zh": f"数值都对，但轴的顺序不对：你返回的形状是 {one}，应该是 {other}。"}  # fmt: skip
+        return "wrong-shape", {"en": f"The numbers are right, but of the wrong shape: {shape} instead of {wanted}.",
+                               "zh": f"数值都对，形状不对：你返回的是 {shape}，应该是 {wanted}。"}  # fmt: skip
+    return "axes-swapped", {"en": f"The numbers are right, but their axes are in another order: shape {shape}, expected {wanted}.",
+                            "zh": f"数值都对，但轴的顺序不对：你返回的形状是 {shape}，应该是 {wanted}。"}  # fmt: skip
 
 
 def first_difference(how: str, got: Any, expected: Any) -> tuple[Any, Any]:

@@ -115,7 +115,7 @@ def encode_container(value):
     if isinstance(value, set | frozenset):
         return {"set": [encode(v) for v in value]}
     if isinstance(value, LISTED):
-        return encode(list(value))
+        return encode(list(value))  # type: ignore[arg-type]  # every view of a dict can be iterated
     raise TypeError(f"{type(value).__name__} is nothing that can be compared: return arrays, numbers, text or lists")
 
 
@@ -164,7 +164,8 @@ def decode(value):
         array = decode_array(inner)
         return torch.from_numpy(array) if kind == "tensor" else array
     if isinstance(inner, str):
-        return {"int": int, "float": float.fromhex, "bytes": base64.b64decode}[kind](inner)
+        written: dict[str, collections.abc.Callable] = {"int": int, "float": float.fromhex, "bytes": base64.b64decode}
+        return written[kind](inner)
     return decode_container(kind, inner)
 
 
@@ -175,7 +176,12 @@ def decode_container(kind, inner):
         raise ValueError("too many keys for an answer")
     if kind == "dict":
         return {hashable(decode(k)): decode(v) for k, v in inner}
-    return {"tuple": tuple, "list": list, "set": lambda items: {hashable(v) for v in items}}[kind](map(decode, inner))
+    made: dict[str, collections.abc.Callable] = {
+        "tuple": tuple,
+        "list": list,
+        "set": lambda items: {hashable(v) for v in items},
+    }
+    return made[kind](map(decode, inner))
 
 
 def decode_array(inner):

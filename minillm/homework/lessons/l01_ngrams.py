@@ -314,9 +314,9 @@ def some_followed(rng):
         tokens = five(rng)
         times = rng.permutation(np.arange(2, size + 2))
         yield dict(zip(tokens[:size], map(int, times), strict=True)), distribution(rng, tokens)
-    a, b, *_ = tokens = [0, *five(rng)]
-    yield {a: 1, b: 3}, distribution(rng, tokens)  # once is often enough to count as a kind
-    yield {b: 1}, distribution(rng, tokens)
+    a, b, *_ = with_0 = [0, *five(rng)]
+    yield {a: 1, b: 3}, distribution(rng, with_0)  # once is often enough to count as a kind
+    yield {b: 1}, distribution(rng, with_0)
 
 
 def none_followed(rng):

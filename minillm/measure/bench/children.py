@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 BUSY = """
 import os
@@ -22,7 +23,7 @@ while True:
 @contextmanager
 def busy_processes(count: int) -> Iterator[None]:
     """Meanwhile this many processes of low priority (nice 10, where the system has it) never rest."""
-    started = [subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) for _ in range(count)]
+    started: list[Any] = [subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) for _ in range(count)]
     try:
         for process in started:
             process.stdout.readline()  # until it is at work
@@ -34,7 +35,7 @@ def busy_processes(count: int) -> Iterator[None]:
             process.stdout.close()
 
 
-def in_child(function: str, *arguments: object, environment: Mapping[str, str] | None = None) -> object:
+def in_child(function: str, *arguments: object, environment: Mapping[str, str] | None = None) -> Any:
     """What `function` (module:name) returns in a new Python; arguments and result pass as JSON.
 
     Raises RuntimeError, with what the child wrote, if it failed.

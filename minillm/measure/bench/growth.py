@@ -33,7 +33,7 @@ def growth_part(plan: Plan, ceilings: Ceilings) -> Iterator[Row]:
 
 def steps_of(shapes: Sequence[Shape], field: str, plan: Plan) -> Turns:
     """Ours and the plain step, for each shape."""
-    turns = {}
+    turns: dict[tuple[str, float], Callable[[], float]] = {}
     for shape in shapes:
         steps = contenders(shape, plan.least_seconds / 5)
         turns |= {(who, getattr(shape, field)): steps[who] for who in (OURS, PLAIN)}
@@ -50,7 +50,7 @@ def generations(plan: Plan) -> Turns:
 def trainings(plan: Plan) -> Turns:
     """Tokenizers on shares of the text."""
     _, texts = texts_of(plan)
-    turns = {}
+    turns: dict[tuple[str, float], Callable[[], float]] = {}
     for share in plan.shares:
         part = first_part(texts, share)
         turns[OURS, sum(len(text.encode()) for text in part)] = partial(seconds_to_train, part, plan.vocab_size)

@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ Part = Callable[[int, int], float]
 """Called with i and n, does what the i-th of n threads is to do once, and returns how much that was."""
 
 
-def describe() -> dict[str, object]:
+def describe() -> dict[str, Any]:
     """Processor, cores, instruction sets, versions and load, for whoever reads the figures later."""
     return {
         "processor": processor(),
@@ -127,6 +128,11 @@ def measure_ceilings(repeat: int, size: int = 1024, touched: tuple[int, ...] = (
     return Ceilings(flops, copies), rows
 
 
+def several_times(work: Part, times: int, cores: int, i: int) -> float:
+    """The work of one thread, this many times over."""
+    return sum(work(i, cores) for _ in range(times))
+
+
 def speed(work: Part, cores: int, least_seconds: float) -> float:
     """Work done per second by this many threads, each alone: 1, 2, 4, … times until it takes long enough."""
     allowed = torch.get_num_threads()
@@ -136,7 +142,7 @@ def speed(work: Part, cores: int, least_seconds: float) -> float:
             times = 1
             while True:
                 timer = Timer()
-                done = sum(compute(lambda i, times=times: sum(work(i, cores) for _ in range(times)), range(cores)))
+                done = sum(compute(partial(several_times, work, times, cores), range(cores)))
                 if (seconds := timer.seconds) >= least_seconds:
                     return done / seconds
                 times *= 2

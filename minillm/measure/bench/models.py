@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
 from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,9 @@ def peak_of_steps(who: str, sizes: Sequence[int]) -> int:
     two_steps(who, Shape(n_layer=1, n_head=1, n_embd=16, n_ctx=16, rows=2, n_vocab=16))
     before = peak_bytes()
     two_steps(who, Shape(*sizes))
-    return peak_bytes() - before
+    after = peak_bytes()
+    assert before is not None and after is not None
+    return after - before
 
 
 def two_steps(who: str, shape: Shape) -> None:
@@ -144,7 +147,7 @@ def seconds_to_generate(model: GPT, prompts: Tensor, new_tokens: int) -> float:
 
 
 @torch.no_grad()
-def their_text(model: nn.Module, prompts: Tensor, new_tokens: int) -> Tensor:
+def their_text(model: Any, prompts: Tensor, new_tokens: int) -> Tensor:
     """Greedy continuations by `transformers`, with its cache: (B, T) -> (B, N)."""
     text = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=new_tokens, do_sample=False,
                           use_cache=True, pad_token_id=0)  # (B, T) -> (B, T + N)  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Shape:
         return f"{self.n_layer} x {self.n_embd}, {self.rows} x {self.n_ctx} tokens, vocabulary {self.n_vocab:,}"
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """Those of the model, as `GPTConfig` calls them."""
         return {name: getattr(self, name) for name in ("n_vocab", "n_ctx", "n_layer", "n_head", "n_embd")}
 

@@ -89,7 +89,7 @@ def take_turns(
         measure()
     values: dict[Name, list[float]] = {name: [] for name in contenders}
     for turn in range(repeat):
-        for name in list(contenders) if turn % 2 == 0 else reversed(contenders):
+        for name in list(contenders)[:: 1 if turn % 2 == 0 else -1]:
             values[name].append(contenders[name]())
     return values
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -59,7 +59,7 @@ def tokenizer_part(plan: Plan, ceilings: Ceilings) -> Iterator[Row]:
 
 def training_rows(case: str, texts: Sequence[str], tokenizer: Tokenizer, plan: Plan) -> Iterator[Row]:
     """Seconds from texts to merges."""
-    turns = {OURS: partial(seconds_to_train, texts, plan.vocab_size)}
+    turns: dict[str, Callable[[], float]] = {OURS: partial(seconds_to_train, texts, plan.vocab_size)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "texts.json"
         path.write_text(json.dumps(list(texts)), encoding="utf-8")
