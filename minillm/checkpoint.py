@@ -42,7 +42,7 @@ RUN_FILES = ("config.json", "report.json", "model.safetensors", "adapter.json", 
 
 
 def write_metrics(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write metrics.jsonl, a line a step."""
+    """Write metrics.jsonl, a line per step."""
     write_text(folder / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in history))
 
 
@@ -80,7 +80,7 @@ def newest(out: Path) -> Path | None:
 
 
 def partial_name(folder: Path) -> Path:
-    """Where a checkpoint stands while it is written or removed: what is killed then does not count."""
+    """Where a checkpoint is while it is written or removed: what is killed then does not count."""
     return folder.with_name(f".{folder.name}.partial")
 
 
@@ -93,7 +93,7 @@ def remove(folder: Path) -> None:
 
 
 def remove_helpers(out: Path) -> None:
-    """Remove what only training needs: checkpoints and tokens, and nothing else that may stand there."""
+    """Remove what only training needs: checkpoints and tokens, and nothing else that may be there."""
     for folder in checkpoints(out):
         remove(folder)
     for partial in (out / "checkpoints").glob(".step-*.partial"):

@@ -5,7 +5,7 @@ A run folder is what a stage leaves behind:
     model.safetensors  config.json  tokenizer/  metrics.jsonl  curves.png  report.json
 
 A LoRA run holds adapter.safetensors and adapter.json instead of the model: the adapter and where its
-base stands, with the base's hash.
+base is, with the base's hash.
 """
 
 import hashlib

@@ -75,7 +75,7 @@ def agree(one: Path, other: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_on_half_batches_equal_one_on_the_whole_batch(tmp_path):
-    two = pretrain(tmp_path, "two", 2)
+    two = pretrain(tmp_path, "two", 2, "--accumulate", "1")
     assert two.returncode == 0, two.stderr
     assert two.stdout.count("written to") == 1  # one process writes and speaks
     # the same halves, computed one after the other: the sums of two numbers are the same

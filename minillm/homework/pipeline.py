@@ -117,7 +117,7 @@ def can_train(part: Part, function: Callable) -> bool:
     """Whether gradients flow through what the function returns, where the pipeline needs them."""
     try:
         result = part.trial(function)
-    except Exception:  # whatever a student's function raises: it can not be used
+    except Exception:  # whatever a student's function raises: it cannot be used
         return False
     return result is None or (isinstance(result, Tensor) and result.requires_grad and result.dtype == torch.float32)
 
@@ -140,7 +140,7 @@ def choose(folder: Path, parts: Sequence[Part] = PARTS) -> Choice:
             if can_train(part, function):
                 used[part.exercise] = function
             else:
-                left[part.exercise] = "right, but gradients can not flow through it: use torch, in float32"
+                left[part.exercise] = "right, but gradients cannot flow through it: use torch, in float32"
     return Choice(used, left)
 
 
