@@ -173,8 +173,8 @@ def qkv(rng, b, h, t, s, d):
 def far_below(rng) -> tuple:
     """Scores of which the allowed ones are far below 0, in rows at very different heights: what is hidden must be
     lower still, and every row has its own maximum."""
-    q = torch.tensor([200.0, -90.0, 30.0])[:, None] * torch.ones(2, 2, 3, 1)
-    k = -200 - 10 * torch.from_numpy(rng.random((2, 2, 5, 1)).astype(np.float32))
+    q = torch.tensor([200.0, -90.0, 0.5])[:, None] * torch.ones(2, 2, 3, 1)
+    k = -200.0 - torch.from_numpy(rng.integers(0, 4, (2, 2, 5, 1)).astype(np.float32))  # whole: exact in float32
     return q, k, normal(rng, 2, 2, 5, 2)[..., :1], gpt.causal_mask(3, 5)
 
 

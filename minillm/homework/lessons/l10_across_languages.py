@@ -51,17 +51,18 @@ LANG = Exercise(
         Check("marks", 1, {"en": "Digits, punctuation and emoji belong to no language.", "zh": "数字、标点和表情符号不属于任何语言。"},
               lambda rng: [("3952",), ("Yushan。",), ("玉山 3952 8849 4810",), (f"🗻🗻🗻🗻🗻 {drawn(rng, EN, 1)}！",),
                            (f"🗻{rng.integers(9999)}，",),]),
-        Check("loan-words", 1, {"en": "A single foreign word in a sentence of the other language.", "zh": "一句话里夹一个另一种语言的词。"},
+        Check("loan-words", 2, {"en": "A single foreign word in a sentence of the other language. Words are runs of A to Z; letters of "
+                                      "other alphabets, apostrophes and digits end them. Chinese is U+4E00 to U+9FFF, nothing else.",
+                                "zh": "一句话里夹一个另一种语言的词。英文词是连续的 A 到 Z；别的字母、撇号和数字都会把它断开。"
+                                      "汉字只指 U+4E00 到 U+9FFF。"},
               lambda rng: [("连接Wifi",), ("Wifi 密码",), ("say 早 twice",), ("请连接自己家的Wifi",), ("Sure: connect to my own 网 Wifi.",),
-                           (drawn(rng, ZH, 6) + "Wifi" + drawn(rng, ZH, 6),), ("玉 " + drawn(rng, EN, 6),)]),
+                           (drawn(rng, ZH, 6) + "Wifi" + drawn(rng, ZH, 6),), ("玉 " + drawn(rng, EN, 6),),
+                           ("été",), ("Мир — мир",), ("「」、。",), ("かな カナ ㄅ",), ("㐀㐀㐀㐀 Wifi 豈〇々",), ("ＡＢＣ 山",),
+                           ("do 8it 9and 山山山山山 a1b",), ("ÉÉ Мир été 山山山山山",), ("don't 山山山山山山山",), ("a_b 山山山山",)]),
         Check("four-times", 1, {"en": "Exactly four times as many is enough.", "zh": "正好四倍就算。"},
               lambda rng: [("Wifi密码不对",), ("say 早 to my friend",), (drawn(rng, ZH, 8) + " my friend",),
-                           (drawn(rng, ZH, 4) + "a b c d",), ("\u9fa6\u9fd5\u9ffe\u9fff Wifi",), (drawn(rng, ZH, 3) + " Wifi",), (drawn(rng, ZH, 9) + " my friend",), ("玉 and " + drawn(rng, EN, 4),), ("say 早 to me",)]),
-        Check("other-letters", 1, {"en": "Letters of other alphabets, apostrophes and digits are no letters A to Z and end a word; "
-                                         "Chinese is U+4E00 to U+9FFF and nothing else.",
-                                   "zh": "别的字母、撇号和数字都不是 A 到 Z，会把单词断开；汉字只指 U+4E00 到 U+9FFF。"},
-              lambda rng: [("été",), ("Мир — мир",), ("「」、。",), ("かな カナ ㄅ",), ("㐀㐀㐀㐀 Wifi 豈〇々",), ("ＡＢＣ 山",), ("do 8it 9and 山山山山山 a1b",), ("ÉÉ Мир été 山山山山",),
-                           ("don't 山山山山山山山",), ("a_b 山山山山",)]),
+                           (drawn(rng, ZH, 4) + "a b c d",), ("\u9fa6\u9fd5\u9ffe\u9fff Wifi",), (drawn(rng, ZH, 3) + " Wifi",),
+                           (drawn(rng, ZH, 9) + " my friend",), ("玉 and " + drawn(rng, EN, 4),), ("say 早 to me",)]),
     ),
     (
         Misconception("letters-against-characters",
