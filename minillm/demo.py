@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from minillm import checkpoint
 from minillm.assistant import Assistant
 from minillm.chat import Message
 from minillm.checkpoint import Metrics
@@ -109,8 +110,13 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
             raise InputError(
                 f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or another --out"
             )
+        load_world(world_folder)  # a fault in the tables is found before anything is removed
         for name in ("report.json", "curves.png"):  # of an earlier one: they would not be about these models
             (out / name).unlink(missing_ok=True)
+        for folder in (out / name for name in RUNS if config.overwrite):  # nor would the models of later stages
+            if folder.is_dir():
+                with locked(folder):
+                    checkpoint.begin(folder, resume=False)
         return run_all(config, out, world_folder, bar)
 
 

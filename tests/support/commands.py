@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -19,6 +20,7 @@ import torch
 from minillm.__main__ import main
 from minillm.material.records import write_records
 from minillm.plumbing.files import write_text
+from minillm.plumbing.terminal import Progress
 
 SHAPE = "--n-ctx 32 --n-layer 1 --n-head 2 --n-embd 16 --vocab-size 256 --batch-size 2"
 TRAIN = "--steps 60 --checkpoint-every 5 --warmup 5 --device cpu"
@@ -74,6 +76,7 @@ def start(
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         torch.set_num_threads(1)
+        Progress.set_lock(threading.RLock())  # the parent's may be held by its thread for bars, or by a killed child
         if before is not None:
             before()
         try:
