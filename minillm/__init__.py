@@ -3,7 +3,7 @@
     import minillm
     minillm.load("runs/demo/sft").ask("台湾最高的山是哪座？")   # '玉山'
 
-The modules, in the order to read them: tokenizer, gpt_config, gpt, generate, lora, chat, batching, optim,
+The modules, in the order to read them: tokenizer, gpt_config, gpt, kv_cache, generate, lora, chat, batching, optim,
 training, session, finetune, stage1_pretrain, stage2_sft, stage3_preference, measure.
 
 A name is imported when it is first used: PyTorch takes seconds to load, and not everything needs it.

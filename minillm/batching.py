@@ -54,7 +54,7 @@ def epoch_order(n: int, epoch: int, seed: int) -> np.ndarray:
 
 
 def shuffled(n: int, size: int, step: int, seed: int) -> list[int]:
-    """The `step`-th `size` numbers of an endless shuffled walk over 0 … n-1, each epoch in a new order."""
+    """The numbers of step `step`, `size` at a time, of an endless walk over 0 … n-1, each epoch in a new order."""
     chosen: list[int] = []
     first, last = step * size, (step + 1) * size
     for epoch in range(first // n, (last - 1) // n + 1):
@@ -80,10 +80,11 @@ class TextRows:
     def batch(self, step: int, batch_size: int) -> Batch:
         """The rows of a training step; each epoch cuts the stream at other places."""
         starts = []
-        spare = len(self.tokens) - 1 - self.n_rows * self.width + 1
+        n_shifts = len(self.tokens) - self.n_rows * self.width  # the rows leave this many places to begin at
         for k, row in enumerate(shuffled(self.n_rows, batch_size, step, self.seed)):
             epoch = (step * batch_size + k) // self.n_rows
-            shift = int(np.random.default_rng([self.seed, epoch, 1]).integers(spare))
+            # [seed, epoch] orders the rows; the 1 makes this another stream of random numbers
+            shift = int(np.random.default_rng([self.seed, epoch, 1]).integers(n_shifts))
             starts.append(row * self.width + shift)
         return self._rows(starts)
 

@@ -1,6 +1,6 @@
 """What every tuning shares: its settings, a copy of the base, adapters, rehearsal, the loop, the report, saving.
 
-A stage gives what is its own: the examples, and the loss of those that are drawn in a step.
+A stage gives what is its own: the examples, and the loss on those drawn for one step.
 """
 
 import copy

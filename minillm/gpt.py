@@ -30,7 +30,9 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    reset_parameters = Linear.reset_parameters
+    """Draws none either."""
+
+    def reset_parameters(self) -> None: ...
 
 
 def rms_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
@@ -95,7 +97,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Ten
     """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # (B, H, T, D) @ (B, H, D, S) -> (B, H, T, S)
     if mask is not None:
-        # the lowest number, not -inf: a row that sees nothing (padding) has no NaN; a sum costs nothing backward
+        # the lowest number, not -inf: a row that sees nothing (padding) has no NaN; added, not filled in: a sum needs
+        # no work in the backward pass
         hidden = torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, torch.finfo(scores.dtype).min)
         scores = scores + hidden
     weights = scores.softmax(dim=-1)
@@ -245,14 +248,15 @@ class GPT(nn.Module):
             positions: (B, T) position of each token; counted on from the cache if unset.
             cache: keys and values of earlier tokens; extended by these.
             trace: a list that receives each layer's attention weights (B, H, T, S); not with `fused`.
-            fused: PyTorch's attention, or the lines above (faster on a CPU in bf16); by device if unset.
+            fused: PyTorch's attention, or `attention` written out (faster on a CPU in bf16); by device if unset.
             last_only: logits of the last position alone, (B, 1, V); all take 1.2 GiB at 2,048 x 152,000.
         """
         t = ids.shape[1]
         past, room = (cache.length, cache.room) if cache is not None else (0, self.config.n_ctx)
         if past + t > room:
             raise ValueError(f"{past + t} tokens do not fit into a context of {room}")
-        fused = ids.is_cuda and trace is None if fused is None else fused
+        if fused is None:
+            fused = ids.is_cuda and trace is None
         if mask is None and t > 1:
             mask = causal_mask(t, past + t, ids.device)
         if positions is None:

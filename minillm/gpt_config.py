@@ -80,7 +80,7 @@ class GPTConfig:
 
     @property
     def weights(self) -> int:
-        """Numbers in the matrices and in the table of positions: all but biases and gains."""
+        """Numbers in the matrices and in the positions' tables (learned ones, or cosines and sines): all but biases and gains."""
         attention = 2 * self.n_embd * (self.n_head + self.kv_heads) * self.head_dim
         mlp = (3 if self.activation == "swiglu" else 2) * self.n_embd * self.hidden
         positions = self.n_ctx * (self.n_embd if self.position == "learned" else self.head_dim)

@@ -27,7 +27,10 @@ class KVCache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Append (B, Hkv, T, D) keys and values; return all S of this layer, (B, Hkv, S, D)."""
+        """Append (B, Hkv, T, D) keys and values; return all S of this layer, (B, Hkv, S, D).
+
+        `length` stays: the model moves it on when all layers have appended theirs.
+        """
         end = self.length + k.shape[2]
         self.keys[layer, :, :, self.length : end] = k
         self.values[layer, :, :, self.length : end] = v

@@ -59,7 +59,7 @@ class Muon(Optimizer):
                     [self.direction(p, group["momentum"]) for p in matrices]
                 )  # N x (m, n) -> (N, m, n)
                 stacked = orthogonalise(stacked.to(self.dtype or stacked.dtype))
-                size = max(1.0, rows / columns) ** 0.5  # a tall matrix has more outputs to move
+                size = max(1.0, rows / columns) ** 0.5  # W is (out, in): a tall one has more outputs to move
                 for p, update in zip(matrices, stacked, strict=True):
                     p.add_(spread_like(update.to(p.dtype), p), alpha=-group["lr"] * size)
 

@@ -1,4 +1,7 @@
-"""One run of the training loop: where it begins, what is saved when, and how it ends."""
+"""The safety net around the training loop: going on from a checkpoint, saving, Ctrl-C, a loss that is no number.
+
+The mathematics is in `training`; this can be passed over on a first reading.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,18 +69,18 @@ class Session:
 
     def __enter__(self) -> "Session":
         with self.exits:  # closes what was opened if the rest fails
-            newest = self.begin()
+            found = self.begin()
             self.progress = self.exits.enter_context(Progress(initial=self.first, **self.bar))
             device = self.model.device
             self.exits.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
             torch.manual_seed(self.config.seed)
-            if newest is not None:
-                restore_random_state(newest)
+            if found is not None:
+                restore_random_state(found)
             self.random_state = get_random_state(device)
             self.exits.enter_context(self.interrupts)
             if distributed.world_size() > 1:  # one that stops within a step would leave the others waiting
                 self.exits.enter_context(self.interrupts.held())
-            self.exits = self.exits.pop_all()
+            self.exits = self.exits.pop_all()  # all went well: closed by __exit__ instead
         return self
 
     def begin(self) -> Path | None:
@@ -99,7 +102,7 @@ class Session:
         """The numbers of the steps still to do; what is due after a step is saved when the next is asked for."""
         every, last = self.config.checkpoint_every, self.config.steps
         for step in range(self.first, last):
-            yield step
+            yield step  # the rest runs when the loop asks for the next step
             # the last step is saved too: measuring and writing the result may be interrupted as well
             if step + 1 == last or (every and (step + 1) % every == 0):
                 if not all(whole(p.isfinite().all()) for p in self.model.parameters() if p.requires_grad):

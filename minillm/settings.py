@@ -1,4 +1,4 @@
-"""What a training run can be told: the settings of the loop."""
+"""TrainConfig: the hyperparameters and options of a run that all stages share."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ class TrainConfig:
     muon_lr: float | None = None
     """Learning rate of Muon for the matrices inside the blocks; AdamW does everything if unset."""
     warmup: int = 10
-    """Steps in which the learning rate rises from 0."""
+    """Steps in which the learning rate rises to its full value."""
     final_lr: float = 0.0
     """Share of the learning rate that is left at the last step."""
     weight_decay: float = 0.0
@@ -32,7 +32,7 @@ class TrainConfig:
     clip: float = 1.0
     """The gradient is shortened to this length where it is longer."""
     accumulate: int = 2
-    """Micro-batches that a batch is computed in: as many cores can work at a time, and more of them save memory."""
+    """Micro-batches that a batch is computed in, whose gradients add up: one for each core, or more to save memory."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the matrix products; auto takes bf16 where the processor is faster at it."""
     seed: int = 0

@@ -66,7 +66,7 @@ class PretrainConfig(TrainConfig):
         super().__post_init__()
         share(self, "validation")
         must_be("at least 256, the number of bytes", lambda v: v >= 256, self, "vocab_size")
-        self.model_config(n_vocab=259)  # fails early if the shape does not fit together
+        self.model_config(n_vocab=259)  # bytes and special tokens: fails early if the shape does not fit together
 
     def model_config(self, n_vocab: int) -> GPTConfig:
         """The GPT that these settings describe."""
@@ -102,8 +102,9 @@ def pretrain(
         if base is not None:
             tokenizer = base.tokenizer
         elif tokenizer is None:
+            own = Timer()
             tokenizer = train_tokenizer(documents, config.vocab_size, text.characters)
-        facts["tokenizer_seconds"] = timer.seconds
+            facts["tokenizer_seconds"] = own.seconds
         data = {"text": text.sha256, "tokenizer": tokenizer.sha256()}
         if base is not None:
             data["base"] = state_hash(base.gpt)

@@ -65,7 +65,8 @@ def add_gradients(micro_batches: Iterable[MicroBatch], parameters: Sequence[Tens
 
 
 def gradients_of(parameters: Sequence[Tensor], micro_batch: MicroBatch) -> tuple[Sequence[Tensor | None], Metrics]:
-    """The gradients of one micro-batch, None for parameters it does not depend on, and its figures."""
+    """The gradients of one micro-batch and its figures; None for parameters it does not depend on, and for all
+    under FSDP, which adds them up itself."""
     loss, facts = micro_batch()
     facts = {"loss": loss.item()} | facts
     if is_spread(parameters[0]):  # FSDP adds up what `backward` leaves at the parameters

@@ -88,7 +88,7 @@ class Pretrain(PretrainConfig):
     strict: bool = False
     """Refuse files with records that cannot be used, instead of leaving these out."""
     base: Path | None = None
-    """Run folder of a model to train further, with its tokenizer; from random weights without."""
+    """Run folder of a model to train further, with its tokenizer and its shape; from random weights without."""
 
     def run(self) -> None:
         if self.base is not None and self.tokenizer is not None:

@@ -1,6 +1,6 @@
 """Several processes train one model together: each computes a share of every batch.
 
-torchrun starts the processes; without it there is one, and nothing here does anything:
+torchrun starts the processes; without it there is one, and every function here does nothing:
 
     torchrun --standalone --nproc_per_node=2 -m minillm pretrain --text … --out …
 
