@@ -15,11 +15,12 @@ from minillm.chat import Dialogue, Message, turn
 from minillm.claims.marks import Answers, Marks, right, tally
 from minillm.demo import DemoConfig, fast_config
 from minillm.finetune import finetune
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
 from minillm.gpt import GPT
 from minillm.measure.evaluate import ANSWER
 from minillm.packing import packed_batch
 from minillm.run_folder import Run
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.tokenizer import Tokenizer

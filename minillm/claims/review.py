@@ -10,8 +10,8 @@ from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks, right, show, tally
 from minillm.claims.tasks import TASKS
-from minillm.generate import Sampling
 from minillm.run_folder import Run
+from minillm.sampling import Sampling
 from minillm.world.exam import Question
 
 SHARE = 0.3  # of review with each new task; LAMOL takes 0.2
