@@ -15,13 +15,13 @@ from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
 from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
 from minillm.claims.lab import Lab, Size
 from minillm.demo import fast_config
-from minillm.plumbing import plots
+from minillm.plumbing import course, plots
 from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import make_folder, read_json, write_json, write_text
 from minillm.plumbing.lock import locked
 from minillm.stage2_sft import SFTConfig
 
-LESSONS = Path(__file__).parents[2] / "lessons"
+LESSONS = course.shipped() / "lessons"
 FIRST_SEED = 201  # seeds of the report; settings were tuned on others (101, 102, …)
 
 
