@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for editors and type checkers
     from minillm.assistant import Assistant, load
     from minillm.chat import Message, Preference
-    from minillm.generate import Sampling
     from minillm.gpt import GPT
     from minillm.gpt_config import GPTConfig
     from minillm.lora import LoRAConfig
     from minillm.plumbing.files import InputError
+    from minillm.sampling import Sampling
     from minillm.stage1_pretrain import PretrainConfig, pretrain
     from minillm.stage2_sft import SFTConfig, sft
     from minillm.stage3_preference import PreferenceConfig, prefer
@@ -28,11 +28,11 @@ if TYPE_CHECKING:  # for editors and type checkers
 MODULES = {
     "assistant": ("Assistant", "load"),
     "chat": ("Message", "Preference"),
-    "generate": ("Sampling",),
     "gpt": ("GPT",),
     "gpt_config": ("GPTConfig",),
     "lora": ("LoRAConfig",),
     "plumbing.files": ("InputError",),
+    "sampling": ("Sampling",),
     "stage1_pretrain": ("PretrainConfig", "pretrain"),
     "stage2_sft": ("SFTConfig", "sft"),
     "stage3_preference": ("PreferenceConfig", "prefer"),

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from minillm.chat import Message, clean_answer, clean_stream, fit_prompt
-from minillm.generate import Sampling, continuations, stream
+from minillm.generate import continuations, stream
 from minillm.gpt import GPT
 from minillm.plumbing.devices import pick_device
 from minillm.run_folder import Run, load_run
+from minillm.sampling import Sampling
 from minillm.tokenizer import Tokenizer
 
 

@@ -12,7 +12,6 @@ from minillm import checkpoint
 from minillm.assistant import Assistant
 from minillm.chat import Message
 from minillm.checkpoint import Metrics
-from minillm.generate import Sampling
 from minillm.gpt import GPT, count_parameters
 from minillm.measure import evaluate
 from minillm.plumbing import plots
@@ -21,6 +20,7 @@ from minillm.plumbing.files import InputError, new_folder, write_json
 from minillm.plumbing.lock import locked
 from minillm.plumbing.terminal import note, percent, table
 from minillm.run_folder import Run
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer

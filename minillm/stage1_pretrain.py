@@ -14,7 +14,8 @@ from minillm import lora
 from minillm.batching import TextRows
 from minillm.checkpoint import Metrics
 from minillm.gpt import GPT, count_parameters
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.material.cleaning import tidy
 from minillm.material.corpus import (
     Documents,

@@ -7,9 +7,9 @@ import pytest
 from minillm.assistant import Assistant
 from minillm.chat import Message, answer_text, clean_answer, clean_stream, encode_dialogue, turn
 from minillm.claims.lab import Lab
-from minillm.generate import Sampling
 from minillm.measure import evaluate
 from minillm.run_folder import Run
+from minillm.sampling import Sampling
 from minillm.world.exam import Question
 
 TEXTS = ["hi", "台湾最高的山是哪座？", "Good morning 早安", "naïve café 🙂"]

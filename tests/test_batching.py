@@ -9,7 +9,7 @@ import torch
 from minillm.batching import Batch, TextRows, shuffled
 from minillm.chat import Dialogue, encode_dialogue, turn
 from minillm.gpt import token_losses
-from minillm.gpt_config import gpt2_config, llama_config
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.material.corpus import token_stream
 from minillm.packing import pack, packed_batch, padded_batch
 

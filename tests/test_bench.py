@@ -20,15 +20,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from minillm import training
 from minillm.__main__ import main
 from minillm.commands.bench import Bench
-from minillm.generate import Sampling, generate
+from minillm.generate import generate
 from minillm.gpt import GPT, token_losses
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.measure.bench import children, growth, machine, models, plain_gpt, rows, runner, steps, texts
 from minillm.measure.bench.machine import Ceilings, Work
 from minillm.measure.bench.plan import Plan, Shape, quick
 from minillm.measure.bench.rows import OURS, Row, compare, exponent, paired_ratio, show, show_table, take_turns
 from minillm.measure.bench.runner import PARTS, run_bench
 from minillm.measure.bench.steps import Unequal, check_equal, check_plain, contenders, random_batch, rough_gpt
+from minillm.sampling import Sampling
 from minillm.tokenizer import Tokenizer
 from tests.test_house import import_graph, modules
 

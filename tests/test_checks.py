@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.generate import Sampling
 from minillm.gpt_config import GPTConfig
 from minillm.lora import LoRAConfig
 from minillm.plumbing import checks
 from minillm.plumbing.files import InputError
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig
 from minillm.stage3_preference import PreferenceConfig

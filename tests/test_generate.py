@@ -8,21 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from minillm.generate import (
+from minillm.generate import continuations, generate, sample_steps, stream
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
+from minillm.kv_cache import KVCache
+from minillm.sampling import (
     Sampling,
-    continuations,
-    generate,
     generate_plain,
     keep_top_k,
     keep_top_p,
     penalise_repetition,
     probabilities,
-    sample_steps,
-    stream,
     window_start,
 )
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.kv_cache import KVCache
 
 INF = math.inf
 PAD = 0

@@ -20,7 +20,8 @@ from minillm.gpt import (
     rotate,
     token_losses,
 )
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.plumbing.files import InputError
 
 V, N_CTX = 23, 12

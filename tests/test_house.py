@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "minillm"
-CORE = ("tokenizer", "gpt_config", "gpt", "kv_cache", "generate", "lora", "chat")
+CORE = ("tokenizer", "gpt_config", "gpt", "sampling", "kv_cache", "generate", "gpt_families", "lora", "chat")
 EXTRAS = ("commands", "claims", "homework", "classroom", "base_cache", "demo")
 """What can be deleted without touching the rest."""
 

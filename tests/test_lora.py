@@ -9,7 +9,7 @@ from torch import nn
 
 from minillm import lora
 from minillm.gpt import GPT, count_parameters, token_losses
-from minillm.gpt_config import gpt2_config, llama_config
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.lora import LoRAConfig, LoRALinear
 from minillm.plumbing.files import InputError
 from minillm.plumbing.tensors import copy_into, write_tensors

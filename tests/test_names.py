@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.plumbing.files import InputError
 from minillm.weights.names import FAMILIES, to_ours, to_theirs
 

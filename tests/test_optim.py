@@ -10,8 +10,10 @@ from torch import nn
 from minillm import lora
 from minillm.checkpoint import load_optimizer_state, optimizer_state
 from minillm.gpt import GPT
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
-from minillm.optim import Muon, learning_rate_scale, make_optimizers, orthogonalise, set_learning_rate
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
+from minillm.muon import Muon, orthogonalise
+from minillm.optim import learning_rate_scale, make_optimizers, set_learning_rate
 from minillm.plumbing.files import InputError
 from minillm.plumbing.tensors import write_tensors
 

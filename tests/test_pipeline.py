@@ -15,9 +15,10 @@ import minillm
 from minillm import chat
 from minillm.__main__ import main
 from minillm.chat import Message, Preference, turn
-from minillm.generate import Sampling, generate
+from minillm.generate import generate
 from minillm.homework import pipeline
 from minillm.homework.lessons import all_lessons
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.stage3_preference import PreferenceConfig, prefer

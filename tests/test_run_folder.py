@@ -21,7 +21,8 @@ from minillm import checkpoint, lora, run_folder
 from minillm.chat import Message, Preference
 from minillm.checkpoint import write_metrics
 from minillm.gpt import GPT
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.stage1_pretrain import PretrainConfig, pretrain

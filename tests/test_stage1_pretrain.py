@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from minillm import stage1_pretrain
-from minillm.generate import Sampling, generate
+from minillm.generate import generate
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
 from minillm.material.corpus import split_validation, token_stream
 from minillm.measure.loss import text_loss
 from minillm.plumbing.files import InputError
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from minillm.tokenizer import Tokenizer
 

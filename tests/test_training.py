@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from minillm import checkpoint, lora
 from minillm.batching import Batch
 from minillm.gpt import GPT
-from minillm.gpt_config import GPTConfig, gpt2_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config
 from minillm.measure.drift import parameter_drift
 from minillm.plumbing.devices import pick_device, uses_bf16
 from minillm.plumbing.tensors import read_tensors

@@ -36,7 +36,8 @@ import torch
 from minillm.base_cache import world_base
 from minillm.classroom.lesson_tools import draw_matrix, label, say, show_figure, show_table
 from minillm.gpt import GPT, Norm, count_parameters, rms_norm, rotary_angles, rotate, token_losses
-from minillm.gpt_config import GPTConfig, gpt2_config, llama_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.plumbing import plots
 
 base = world_base()  # trained once, then read from a folder

@@ -36,17 +36,10 @@ import torch
 from minillm.base_cache import world_base
 from minillm.chat import encode_prompt
 from minillm.classroom.lesson_tools import label, say, show_figure, show_table
-from minillm.generate import (
-    Sampling,
-    continuations,
-    generate,
-    keep_top_k,
-    keep_top_p,
-    probabilities,
-    sample_steps,
-)
+from minillm.generate import continuations, generate, sample_steps
 from minillm.gpt import KVCache
 from minillm.plumbing import plots
+from minillm.sampling import Sampling, keep_top_k, keep_top_p, probabilities
 
 base = world_base()  # trained once, then read from a folder
 gpt, tokenizer = base.run.gpt, base.run.tokenizer

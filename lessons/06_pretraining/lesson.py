@@ -272,7 +272,7 @@ show_table(
 # weight_decay off the parameter itself and is not divided by √v̂.
 #
 # Our base uses AdamW for the embedding and the norms; the matrices in the blocks are updated by Muon
-# (`minillm/optim.py`).
+# (`minillm/muon.py`).
 #
 # ## The learning-rate schedule
 #
@@ -286,7 +286,7 @@ show_table(
 # 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。**权重衰减**（weight decay）是*解耦*的：
 # 直接从参数上减去 lr · weight_decay 倍，不除以 √v̂。
 #
-# 我们的基础模型对嵌入和归一化用 AdamW；block 里的矩阵由 Muon 来更新（`minillm/optim.py`）。
+# 我们的基础模型对嵌入和归一化用 AdamW；block 里的矩阵由 Muon 来更新（`minillm/muon.py`）。
 #
 # ## 学习率日程
 #
@@ -322,9 +322,10 @@ show_figure(figure)
 #
 # **运行之前先猜：** 第 1 步的损失是多少（2,051 个词元）？最后哪一次的*训练*损失更低？在两者都没读过的文本上，哪一次更低？
 # %%
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
 from minillm.gpt import GPT
 from minillm.measure.loss import text_loss
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.training import mean_loss, train
 

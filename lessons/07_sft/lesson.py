@@ -263,7 +263,8 @@ show_figure(figure)
 #
 # **运行之前先猜：** 如果没有 `USER:` 和 `AI:`，微调后的模型会怎样对待这个问题？它已经是助手了，所以回答？还是像基础模型那样接着写？
 # %%
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
+from minillm.sampling import Sampling
 
 raw = ["台湾最高的山是哪座？", "台湾最高的山是哪座？玉山"]
 prompts = [encode_prompt(raw[0], tokenizer), *([tokenizer.doc, *tokenizer.encode(t)] for t in raw)]

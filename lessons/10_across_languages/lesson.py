@@ -32,9 +32,10 @@ import numpy as np
 from minillm.base_cache import world_base
 from minillm.chat import turn
 from minillm.classroom.lesson_tools import label, say, show_claim, show_figure, show_table
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
 from minillm.measure.evaluate import answers
 from minillm.plumbing import plots
+from minillm.sampling import Sampling
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import strip
 from minillm.world.tables import LANGUAGES, RELATIONS, load_world, split_places

@@ -31,11 +31,12 @@ import numpy as np
 from minillm.base_cache import cached_base, world_base
 from minillm.chat import turn
 from minillm.classroom.lesson_tools import label, say, show_claim, show_figure, show_table, show_tokens
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
 from minillm.gpt import count_parameters
 from minillm.material.cleaning import deduplicate, jaccard, ngrams
 from minillm.measure.evaluate import answers, exact_match, sit
 from minillm.plumbing import plots
+from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig
 from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam, strip

@@ -189,7 +189,8 @@ show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(featur
 # **运行之前先猜：** 对 n = 1、2、4、……、64 画两条曲线：奖励，以及人们想要的答案的比例。
 # %%
 from minillm.chat import encode_prompt
-from minillm.generate import Sampling, continuations
+from minillm.generate import continuations
+from minillm.sampling import Sampling
 from minillm.world.exam import make_exam
 
 exam = make_exam(world, 0)

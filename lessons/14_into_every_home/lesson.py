@@ -95,7 +95,7 @@ show_table([say("name", "名字"), say("type", "类型"), say("shape", "形状")
 # `post_attention_layernorm` 分别是我们的哪一个？
 # %%
 from minillm.gpt import GPT
-from minillm.gpt_config import gpt2_config, llama_config
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.weights.names import LLAMA, to_ours
 
 small = llama_config(n_vocab=97, n_ctx=64, n_layer=2, n_head=4, n_kv_head=2, n_embd=32, n_hidden=80)
@@ -257,7 +257,7 @@ show_table([say("first question", "第一问"), say("follow-up", "追问"), *giv
 # %%
 from minillm.assistant import Assistant
 from minillm.chat import fit_prompt
-from minillm.generate import Sampling
+from minillm.sampling import Sampling
 
 assistant = Assistant(chatty)
 short = Sampling(max_new_tokens=24)

@@ -11,7 +11,6 @@ import tyro
 from minillm import chat, run_folder
 from minillm.assistant import Assistant, load
 from minillm.commands.common import no_effect, only
-from minillm.generate import Sampling, window_start
 from minillm.material import records
 from minillm.material.corpus import token_stream
 from minillm.material.text_files import TextFiles
@@ -21,6 +20,7 @@ from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
+from minillm.sampling import Sampling, window_start
 from minillm.stage2_sft import prepare
 from minillm.world import exam, tables
 

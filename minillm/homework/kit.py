@@ -119,7 +119,7 @@ def lay_out(folder: Path) -> tuple[int, int]:
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is not a folder: name another one")
-    files = {**shipped_files(COURSE), **tutor_rules()}
+    files: dict[str, Path | str] = {**shipped_files(COURSE), **tutor_rules()}
     new = {name: content for name, content in files.items() if not os.path.lexists(folder / name)}
     put(folder, new)
     return len(new), len(files) - len(new)
@@ -137,7 +137,7 @@ def release(folder: Path, solutions: bool = True) -> int:
     copied = shipped_files(KIT if solutions else DESK)
     if not solutions:
         copied = {n: f for n, f in copied.items() if n.split("/")[0] != "lessons" or f.name == "homework.py"}
-    files = {**copied, **tutor_rules()}
+    files: dict[str, Path | str] = {**copied, **tutor_rules()}
     files |= {".github/workflows/homework.yml": WORKFLOW} if solutions else {"README.md": NO_SOLUTIONS}
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minillm.generate import Sampling, probabilities
 from minillm.homework import gradebook
 from minillm.homework.grade import grade
 from minillm.homework.sandbox import Sandbox
 from minillm.lora import LoRALinear
+from minillm.sampling import Sampling, probabilities
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from minillm.assistant import Assistant
 from minillm.chat import Message
-from minillm.generate import Sampling
 from minillm.run_folder import Run
+from minillm.sampling import Sampling
 from minillm.world.exam import Exam
 from minillm.world.tables import LANGUAGES
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from minillm import lora
-from minillm.generate import Sampling, generate
+from minillm.generate import generate
 from minillm.gpt import GPT
-from minillm.gpt_config import gpt2_config, llama_config
+from minillm.gpt_families import gpt2_config, llama_config
+from minillm.sampling import Sampling
 from minillm.tokenizer import PATTERN, Tokenizer
 from minillm.weights import names
 

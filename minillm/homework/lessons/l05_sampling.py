@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minillm import generate as framework
+from minillm import sampling as framework
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 from minillm.homework.lessons.l05_loop import EXTEND_CACHE, GENERATE
 

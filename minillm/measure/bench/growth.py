@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from minillm.gpt_config import gpt2_config
+from minillm.gpt_families import gpt2_config
 from minillm.measure.bench.machine import Ceilings
 from minillm.measure.bench.models import seconds_to_generate
 from minillm.measure.bench.plan import Plan, Shape

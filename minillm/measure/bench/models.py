@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minillm.generate import Sampling, generate
+from minillm.generate import generate
 from minillm.gpt import GPT
-from minillm.gpt_config import GPTConfig, gpt2_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config
 from minillm.measure.bench.children import busy_processes, in_child, peak_bytes
 from minillm.measure.bench.machine import Ceilings, Work, package, usable_cores
 from minillm.measure.bench.plain_gpt import PlainGPT, plain_optimizer
@@ -35,6 +36,7 @@ from minillm.measure.bench.steps import (
     step_config,
 )
 from minillm.plumbing.devices import Timer
+from minillm.sampling import Sampling
 from minillm.weights import names
 
 NOTES = {OURS_OWN: "other options than GPT-2's: not the same outputs"}

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from minillm.batching import Batch
 from minillm.gpt import GPT
-from minillm.gpt_config import GPTConfig, gpt2_config
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import gpt2_config
 from minillm.measure.bench.machine import Ceilings, Work
 from minillm.measure.bench.plain_gpt import PlainGPT, plain_loss, plain_optimizer, plain_step, to_plain
 from minillm.measure.bench.plan import Shape
