@@ -81,7 +81,7 @@ def shipped_files(names: Sequence[str]) -> dict[str, Path]:
 
     Raises InputError if one is not there.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for name in names:
         root = course.PACKAGE.parent if name == "minillm" else course.shipped()
         path = root / name
