@@ -14,9 +14,10 @@ from minillm.claims.experiment import FIRST_SEED, VERDICTS, Check, Claim
 from minillm.claims.figures import WORDS, bars, choices, comparison, points, rehearsals, with_interval
 from minillm.claims.intervals import holm
 from minillm.claims.recipe import recipe
+from minillm.plumbing import course
 from minillm.plumbing.files import InputError, read_json, write_json, write_text
 
-LESSONS = Path(__file__).parents[2] / "lessons"
+LESSONS = course.shipped() / "lessons"
 EARLIER = {
     "en": "Measured with earlier code, on seeds {seeds}; not yet measured with today's.",
     "zh": "由较早的代码测得，种子 {seeds}；还没有用现在的代码重新测量。",
