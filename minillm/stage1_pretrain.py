@@ -17,13 +17,7 @@ from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.material.cleaning import tidy
-from minillm.material.corpus import (
-    Documents,
-    all_tokens,
-    split_validation,
-    survey,
-    train_tokenizer,
-)
+from minillm.material.corpus import Documents, all_tokens, split_validation, survey, train_tokenizer
 from minillm.measure.loss import text_loss
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import must_be, share
