@@ -192,20 +192,26 @@ CLAIM = Claim(
 )
 '''
     kept = 'import os  # a trailing comment stays\n@wraps\ndef measure():\n    return """kept"""'
-    assert measuring(source, ("CLAIM", "picture")) == kept
+    assert measuring(source) == kept
 
 
 @pytest.mark.parametrize("slug", claims.CLAIMS)
-def test_a_note_or_a_picture_does_not_make_an_observation_old(slug):
-    code = experiment(claims.CLAIMS[slug])
-    assert "def measure(" in code and "def picture(" not in code and "CLAIM = " not in code
+def test_a_recipe_has_all_that_measures_and_nothing_that_shows(slug):
+    parts = experiment(claims.CLAIMS[slug])
+    assert "def measure(" in parts[""] and "def picture(" not in parts[""] and "CLAIM = " not in parts[""]
+    assert {"gpt.py", "muon.py", "sampling.py", "training.py", "stage2_sft.py", "tokenizer.py", "world/pairs.py",
+            "places.csv", "claims/lab.py", "claims/marks.py", "material/corpus.py"} <= parts.keys()  # fmt: skip
+    assert not {"claims/figures.py", "claims/pages.py", "demo.py", "plumbing/plots.py"} & parts.keys()
+    assert ("stage3_preference/dpo.py" in parts) == (slug in ("preference-over-sft", "across-languages"))
 
 
-def test_other_code_of_the_engine_makes_an_observation_old(monkeypatch):
-    claim = claims.CLAIMS["roles"]
+def test_other_code_or_other_facts_are_another_recipe(monkeypatch):
+    claim, parts = claims.CLAIMS["roles"], experiment(claims.CLAIMS["roles"])
     today = recipe(claim)
-    monkeypatch.setattr("minillm.claims.recipe.engine", lambda: "another")
-    assert recipe(claim) != today
+    for name in ("gpt.py", "places.csv"):
+        other = parts | {name: parts[name].replace("0", "1", 1)}
+        monkeypatch.setattr("minillm.claims.recipe.experiment", lambda claim, other=other: other)
+        assert recipe(claim) != today
 
 
 def test_results_of_other_claims_stay(bare_lab, tmp_path):
