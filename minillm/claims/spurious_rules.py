@@ -115,7 +115,15 @@ CLAIM = Claim(
         Check(
             dict(en="8 places: a taught mountain, from the base", zh="8 个地方：答成教过的山，从基础模型"),
             lambda f: f["taught 8-base"],
-            at_most=0.3,
+            at_most=0.4,
+        ),
+        Check(
+            dict(
+                en="8 places: right answers, from the base above from random weights",
+                zh="8 个地方：答对，从基础模型高出从随机参数",
+            ),
+            lambda f: f["right 8-base"] - f["right 8-scratch"],
+            at_least=0.15,
         ),
         Check(
             dict(
@@ -123,7 +131,7 @@ CLAIM = Claim(
                 zh="4 个地方：答成教过的山，从随机参数高出从基础模型",
             ),
             lambda f: f["taught 4-scratch"] - f["taught 4-base"],
-            at_least=0.3,
+            at_least=0.15,
         ),
         Check(
             dict(
@@ -140,7 +148,10 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(en="Four tunings of 60 steps per seed.", zh="每个种子微调四次，每次 60 步。"),
-    notes=dict(en="NOTES", zh="NOTES"),
+    notes=dict(
+        en="Both starts rehearse nothing, take equal steps and fit all their pairs, random weights at the rates of stage 1, the base at those of SFT. Tried on seed 101: with one place's mountain among the pairs the base took the rule as well (70 to 92 %), so stage 1 helps only where the labels rule the shortcut out. In an earlier form mountains alone were taught with 最, of nine places, and heights and rivers were asked: a taught mountain came in 33 and 18 %, but the base also gave the place's own mountain for its height, which was not counted. Now heights and rivers are taught, and any mountain given for them counts. Seed 101 (quick): a taught mountain in 97 % from random weights and 53 % from the base with 4 places, in 95 and 27 % with 8; right answers with 8 places 0 and 38 %.",
+        zh="两个起点都不复习，步数相同，也都学会了自己的全部问答对；随机参数用第 1 阶段的学习率，基础模型用 SFT 的学习率。在种子 101 上试过：问答对里只有一个地方的山时，基础模型也会学到这条规则（70 至 92 %），所以只有当标注本身排除了捷径时，第 1 阶段才有帮助。较早的做法是只教九个地方的山，问的是高度和河：答成教过的山占 33 % 和 18 %，但基础模型还会把这个地方自己的山当作高度来答，那没有计入。现在高度和河也教，把它们答成任何一座山都计入。种子 101（快速版）：教 4 个地方时，答成教过的山，从随机参数占 97 %，从基础模型占 53 %；教 8 个地方时占 95 % 和 27 %，答对占 0 和 38 %。",
+    ),
     rehearsed={"": NOTHING},
     measure=measure,
     picture=partial(groups, kinds=KINDS, series=STARTS),
