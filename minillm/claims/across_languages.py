@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from minillm.chat import Dialogue, encode_dialogue, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
 from minillm.claims.figures import COLOURS, bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -159,6 +159,8 @@ CLAIM = Claim(
         en="The text given: the demo's base cannot copy from a passage (10 to 30 % of its own language after tuning), so these bases also read made-up passages that say everything twice, with four heads; tuned and asked in one language they then answer 90 to 100 %. Tuned in English and asked in Chinese, a model answers in English: next to nothing is right as written (2 %), 8 to 30 % if the English value counts (base of English: 1 %); both are among the figures. Where it has to choose among the values of the passage, as here, it did no better than before tuning (seed 101: 40 to 50 %; a third is chance). Tried there, none better: 40 instead of 160 steps, LoRA of rank 8 and 2, rehearsal, a base of made-up passages alone. From memory, English pairs alone give next to no right answer in Chinese (0.4 %); the Chinese pairs are repeated four times in the mixture.",
         zh="给出文章：演示的基础模型不会从文章里抄（微调后用同一种语言也只有 10 % 到 30 %），所以这里的基础模型还读过编造的、每件事都说两遍的文章，并有四个头；用一种语言微调、用同一种语言问，能答对 90 % 到 100 %。用英文微调、用中文问时，模型用英文回答：照字面几乎没有对的（2 %），如果英文的值也算则有 8 % 到 30 %（只读过英文的基础模型：1 %）；两者都在数字里。像这里一样让它在文章里的几个值中选时，并不比微调前好（种子 101：40 % 到 50 %；乱猜是三分之一）。在这个种子上试过、都没有更好的：40 步而不是 160 步，秩 8 和 2 的 LoRA，复习，只读编造文章的基础模型。凭记忆：只有英文问答对时，用中文几乎答不对（0.4 %）；混合时中文问答对重复四次。",
     ),
+    rehearsed={"before": UNTUNED, "": STAGE_1},
     measure=measure,
     picture=picture,
+    seeds=8,
 )

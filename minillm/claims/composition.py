@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from minillm.chat import turn
-from minillm.claims.experiment import Check, Claim, Observation, mean
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation, mean
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
@@ -75,6 +75,8 @@ CLAIM = Claim(
         en="The wish always names the language of the answer, in taught pairs too; there it is the passage's own for summaries, the other for translations. With 256 pairs of each task 3 % were right, and 52 % with the joint task taught as well; with 768 pairs of each, 25 % after 220 steps and 20 % after 440 (seed 101, quick). Where it fails, the model mostly summarises and does not translate. The base has read text that says everything twice.",
         zh="请求里总是说出回答用哪种语言，教的问答对里也是：摘要用文章自己的语言，翻译用另一种。每个任务 256 对时答对 3 %，同时教两样一起做时 52 %；每个任务 768 对时，220 步之后 25 %，440 步之后 20 %（种子 101，快速版）。出错时，模型多半只做摘要，没有翻译。基础模型读过把每件事说两遍的文本。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("summary", "translation", "apart", "in turn", "shown")),
+    seeds=8,
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -108,6 +108,7 @@ CLAIM = Claim(
         en="The student that does not imitate has as many pairs, about other places, in the short style. Style first meant a sentence about the asked place; that mixed facts in (29 % against the teacher's 88 %, seed 101): asked for the capital of Greece the student says \"The capital of Portugal is Lisbon.\" Now it means any sentence of the teacher's kind.",
         zh='不模仿的学生用同样多的问答对，问的是别的地方，回答简短。风格起初指关于所问地方的句子，那样掺进了事实（29 %，老师 88 %，种子 101）：问希腊的首都，学生说 "The capital of Portugal is Lisbon."。现在指老师那一类的任何句子。',
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -139,6 +139,7 @@ CLAIM = Claim(
         en="The family never taught is reading: a question about a passage. Its base has read text that says everything twice, so it can copy (tuned on reading it answers 90 to 100 %). On seed 101 (quick) 1, 2, 4, 8 families of 200 pairs each gave 26, 31, 23, 15 % of the unseen family, and with 1,600 pairs in all, however many families, 29, 36, 26, 12 %: a second family helps, more of them make the model take the passage for one of the tasks it knows (it begins a mail, or names the place). FLAN's authors saw the same below eight billion parameters. Requests, second turns and naming the place are taught, not examined.",
         zh="没教过的任务是阅读：就一段文章提问。它的基础模型读过把每件事说两遍的文本，所以会从文章里抄（用阅读题微调后答对 90 % 到 100 %）。在种子 101 上（快速版），1、2、4、8 类任务各 200 对，没教过的任务得 26、31、23、15 %；总共 1,600 对、不论几类时，得 29、36、26、12 %：第二类有帮助，更多的类让模型把文章当成它会的某个任务（开始写邮件，或说出地名）。FLAN 的作者在 80 亿参数以下看到的也是这样。请求、第二轮提问和说出地名只教不考。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=picture,
 )

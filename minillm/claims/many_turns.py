@@ -3,7 +3,7 @@
 from functools import partial
 
 from minillm.chat import turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks, right, show, tally
@@ -54,6 +54,7 @@ CLAIM = Claim(
         en="The earlier turn is given with its right answer. Nothing was tuned: on seed 102 (quick) the gain at turn 2 was 81 points and turn 1 lost 2.4, more than the threshold.",
         zh="提问时前一轮给出正确回答。没有调过设置：在种子 102 上（快速版）第 2 轮提高 81 点，第 1 轮损失 2.4 点，超过阈值。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("single-1", "several-1", "single-2", "several-2")),
 )

@@ -5,7 +5,7 @@ from collections import Counter
 from functools import partial
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import show
@@ -96,6 +96,7 @@ CLAIM = Claim(
         en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth. Nothing was tuned. A third of stage 1 makes a weak student (12 % with the human pairs, seed 101), and the filter then changes next to nothing.",
         zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。没有调过设置。只有三分之一第 1 阶段的学生很弱（用人写的问答对时 12 %，种子 101），这时过滤几乎不起作用。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("human", "own-unfiltered", "own", "teacher-unfiltered", "teacher", "teacher itself")),
 )
