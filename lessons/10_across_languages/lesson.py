@@ -299,7 +299,7 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiment, on three seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). *From
+# The full experiment, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). *From
 # memory*: the same four sets, in more steps, beside text of stage 1; in the mixture the 16 Chinese pairs are repeated.
 # *The text given*, as in the paper: a Chinese passage with made-up facts, a Chinese question about it, and the values
 # in the passage to choose from; the model is tuned on English passages or on Chinese ones, and its base has read both
@@ -310,7 +310,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。*凭记忆*：同样的四组数据，步数更多，同时复习第一阶段
+# 完整的实验：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。*凭记忆*：同样的四组数据，步数更多，同时复习第一阶段
 # 的文本；混合时 16 个中文问答对会重复。*给出文章*，与论文相同：一段中文，里面的事实是编造的，一个关于它的中文问题，从文
 # 中的几个值里选；模型用英文文章或中文文章微调，基础模型读过两种语言或只读过英
 # 文。自己测：`python -m minillm claims across-languages --quick`。

@@ -340,7 +340,7 @@ show_table(
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims specialists generalist composition review --quick`.
 #
@@ -351,7 +351,7 @@ show_table(
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
 # **专才。** 同样的三个任务；每个专才有三种训法：从基础模型开始，用全部问答对；从基础模型开始，用五分之一；从随机权重开

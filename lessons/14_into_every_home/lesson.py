@@ -440,7 +440,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiment, on three seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). Two
+# The full experiment, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). Two
 # models are tuned on equally many answers: one on single questions, one on dialogues of two turns. The exam asks about
 # held-out places, first turns and second ones (“And of Sweden?”, 它的货币呢？), these after a right first answer.
 # Measure it yourself: `python -m minillm claims many-turns --quick`.
@@ -450,7 +450,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。两个模型用同样多的回答来微调：一个用单个问题，一个用
+# 完整的实验：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。两个模型用同样多的回答来微调：一个用单个问题，一个用
 # 两轮对话。考试问没教过的地方，有第一轮，也有第二轮（“And of Sweden?”、“它的货币呢？”），问第二轮时前一轮给出正确回答。
 # 自己测：`python -m minillm claims many-turns --quick`。
 #
