@@ -207,7 +207,10 @@ CLAIM = Claim(
         en="One more base model, a third as large, with the same text and steps, and two tunings of it per seed.",
         zh="每个种子多训练一个三分之一大小的基础模型，文本和步数相同，再把它微调两次。",
     ),
-    notes=dict(en="NOTES", zh="NOTES"),
+    notes=dict(
+        en="The judge gives a point for each of four: right, in the asked language, stops by itself, nothing but an answer of the asked kind. Half of them are manners that an untuned model does not have in a dialogue, so they are shown apart. Only questions are asked whose sentence can end with the value, and completing it the large model is given that sentence's beginning and is cut at the full stop. Before, only dialogues and examples were counted, and the difference shown was the win rate minus its complement: wins of 90 and 91 %, right answers 48 % and none, while the large model completed 95 % of the sentences (seeds 201 to 203). Five other forms of a dialogue (without roles, a line each, Q and A, full sentences) gave no right answer either (seed 101). The small model is tuned on all dialogues of the demo, with rehearsal.",
+        zh="裁判对四项各给一分：正确、语言与提问一致、自己停下、除了所问那一类的回答之外没有别的。其中一半是没有微调的模型在对话里不会有的举止，所以分开列出。只问句子能以所问的值结尾的事实；补完时把这个句子的开头给大模型，并替它在句号处截断。此前只计对话和示例，显示的差是胜率减去它的补数：胜率 90 % 和 91 %，正确率 48 % 对 0，而大模型能补完 95 % 的句子（种子 201 到 203）。对话的另外五种写法（不标角色、每行一句、Q 与 A、完整句子）也一题都没有答对（种子 101）。小模型用演示的全部对话微调，有复习。",
+    ),
     rehearsed={
         "": dict(
             en=f"the small model: {STAGE_1['en']} (the tax without rehearsal: nothing); the large one is not tuned",
