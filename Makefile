@@ -12,7 +12,7 @@ test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
 lab: $(VENV)/lab
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=.
 
 notebooks: $(VENV)/lab # written anew from the lessons
 	$(BIN)/python -m minillm notebooks

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from minillm.chat import encode_dialogue
 from minillm.claims.adapter_kinds import add_bottlenecks, add_prefixes, add_rescaling
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
 from minillm.claims.figures import wrap
 from minillm.claims.lab import Lab
 from minillm.gpt import count_parameters
@@ -127,6 +127,7 @@ CLAIM = Claim(
         en="All adapters take the demo's steps for LoRA; the bottleneck's width was chosen for a share like that of rank 8. Rates were chosen on seed 101 (quick): bottleneck 87 % at 0.01 and 89 % at 0.02; prefixes 18 % at 0.01, 68 % at 0.1, 77 % at 0.3; IA³ 28 % at 0.01, 49 % at 0.1, 52 % at 0.3. 32 prefix positions gave as much as 64 at the lowest rate.",
         zh="所有适配器都用演示里 LoRA 的步数；瓶颈的宽度按与秩 8 相近的参数比例来选。学习率在种子 101 上选定（快速版）：瓶颈层 0.01 时 87 %，0.02 时 89 %；前缀 0.01 时 18 %，0.1 时 68 %，0.3 时 77 %；IA³ 0.01 时 28 %，0.1 时 49 %，0.3 时 52 %。在最低的学习率下，32 个前缀位置与 64 个一样。",
     ),
+    rehearsed={"base": UNTUNED, "": STAGE_1},
     measure=measure,
     picture=picture,
 )

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, STAGE_1, UNTUNED, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
@@ -55,6 +55,7 @@ CLAIM = Claim(
         en="With the base of `demo --fast` SFT reached 91 % (seed 101), where the base itself completed 95 % of the sentences: the base was the limit, so the whole demo's base is used (98 %, seed 102). A quick run uses the fast one.",
         zh="用 `demo --fast` 的基础模型，SFT 达到 91 %（种子 101），而这个基础模型自己能补完 95 % 的句子：限制在基础模型，所以改用完整演示的基础模型（98 %，种子 102）。快速版用小的。",
     ),
+    rehearsed={"scratch": NOTHING, "base": UNTUNED, "completes": UNTUNED, "": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("base", "completes", "sft", "scratch")),
 )

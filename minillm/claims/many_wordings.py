@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -78,6 +78,7 @@ CLAIM = Claim(
         zh="起初，唯一的说法也出现在三个事实、两种语言并列、名字混用的文档里，顺序并不固定：62.5 % 对 91.1 %（1.46 倍，种子 101）。"
         "现在所有事实都逐个地方来讲。文档数和步数相同。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("one", "many", "one-forward", "many-forward")),
 )

@@ -1,6 +1,7 @@
 """Preference tuning against SFT on the chosen answers: does seeing the worse answer help? (stage 3)"""
 
 from functools import partial
+from typing import Any
 
 from minillm.chat import Message
 from minillm.claims.experiment import Check, Claim, Observation
@@ -17,7 +18,7 @@ def measure(lab: Lab) -> Observation:
     pairs = preferences(lab.world, lab.seed)
     config = PreferenceConfig(steps=lab.steps(lab.config.preference_steps), rehearse_rows=8, seed=lab.seed)
     chosen = [[*pair.prompt, Message("assistant", pair.chosen)] for pair in pairs]
-    same = dict(
+    same: dict[str, Any] = dict(
         lr=config.lr,
         batch_size=config.batch_size,
         rehearse_rows=config.rehearse_rows,
@@ -92,6 +93,12 @@ CLAIM = Claim(
         en="Both begin with the same assistant and take equal steps, rates and rehearsal. On two seeds (101 and 102, quick) both reach the style alike (92 and 94 % full sentences on 101, no difference on 102) and keep the facts: at this size copying the better answers is enough. Other weights of DPO's terms were not tried.",
         zh="两者从同一个助手开始，步数、学习率、复习都相同。在种子 101 和 102 上（快速版），两者同样学到风格（101 上完整句子 92 % 和 94 %，102 上没有差别），事实都没有丢：在这个规模上，照抄较好的回答就够了。没有试过 DPO 各项的其他权重。",
     ),
+    rehearsed={
+        "": dict(
+            en="text that the base read: 4 rows per step before stage 3, 8 in it, DPO and SFT alike",
+            zh="基础模型读过的文本：第 3 阶段之前每步 4 行，第 3 阶段里每步 8 行，DPO 与 SFT 相同",
+        )
+    },
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
 )

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -85,6 +85,8 @@ CLAIM = Claim(
         en="Wrong answers are other pairs' answers, so that the form stays right. Equal steps for all sets. With 64 clean pairs instead of 128 the lead was clear on seed 101 but not on 102 (3 points [-4, 11], quick), where wrong answers in half of the pairs cost 40 points.",
         zh="错误的回答取自别的问答对，所以格式仍然正确。各组步数相同。用 64 个而不是 128 个干净的问答对时，种子 101 上领先清楚，102 上不清楚（3 点 [-4, 11]，快速版）；一半有错的代价在 102 上是 40 点。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=picture,
+    seeds=8,
 )

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks, right, show, tally
@@ -51,6 +51,7 @@ CLAIM = Claim(
         en="Both sets ask for the same facts as often, with as many pairs and steps; stage 1 has read the test's wordings as questions without answers. Nothing else was tried.",
         zh="两组问同样的事实，对数与步数相同；第 1 阶段读过测试用的问法，但没有答案。没有试过别的。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("template", "varied")),
 )

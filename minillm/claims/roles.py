@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from minillm.chat import Dialogue, Message, answer_text, encode_dialogue, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
@@ -103,6 +103,7 @@ CLAIM = Claim(
         en="Users ask half of the questions with a guess, which is to be confirmed; without that the roles would carry no information and would not be missed. Only right guesses occur. Nothing else was tried.",
         zh="用户有一半问题带着猜测，等待确认；不这样的话，角色不带任何信息，没有也不会缺什么。猜测都是对的。没有试过别的。",
     ),
+    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("roles-question", "roles-guess", "plain-question", "plain-guess", "mixed-question")),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Marks
@@ -103,6 +103,7 @@ CLAIM = Claim(
         en="Nothing was tuned. The score along the line between the two models rises early: at half of the way it is two thirds of the end's.",
         zh="没有调过任何设置。沿两个模型之间的连线，得分很早就上升：走到一半时已有终点的三分之二。",
     ),
+    rehearsed={"stage-1": UNTUNED, "": STAGE_1},
     measure=measure,
     picture=picture,
 )

@@ -8,7 +8,7 @@ from functools import partial
 from statistics import mean
 
 from minillm.chat import Message, encode_dialogue, turn
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, right, show, tally
@@ -106,7 +106,7 @@ def measure(lab: Lab) -> Observation:
     large = lab.base.run
     start = lab.pretrain(lab.base.documents, large.tokenizer, **SMALL)
     dialogues = sft_dialogues(lab.world, lab.seed)
-    small, careless = (lab.tune(dialogues, start, rehearse_rows=rows) for rows in (4, 0))
+    small, careless = lab.tune(dialogues, start), lab.tune(dialogues, start, rehearse=())
     items = [*lab.items(), *lab.some(request_items(lab, split_requests(lab.world, lab.seed)[1]), 80)]
     shots = with_examples(lab, items, large)
     given = {"small": lab.ask(small, items), "plain": lab.ask(large, items), "shots": lab.ask(large, shots)}
@@ -188,6 +188,13 @@ CLAIM = Claim(
         en="The judge compares points: right, in the asked language, stops by itself, nothing but an answer of the asked kind. The few-shot prompt is the most helpful one: as many dialogues of the same kind of question and language as fit; the claim is judged against whichever of the two ways gets more points. The large model has the knowledge (it completes 89 and 98 % of the sentences, seeds 101 and 102; the small one 84 and 79 %) and gives no right answer in either way: in stage 1 a question is followed by another question, and at this size a model does not learn from examples in its prompt. Five other forms of the prompt (without roles, a line each, Q and A, full sentences) gave none either (seed 101). Judged by right answers alone the small one leads by 50 and 43 points. Alignment tax: its loss on new documents rises from 0.79 to 0.90 nats a token, without rehearsal to 2.17 (seed 101).",
         zh="裁判比较得分：正确、语言与提问一致、自己停下、除了所问那一类的回答之外没有别的，各一分。少样本提示尽量帮忙：同类问题、同种语言的对话，放得下多少就放多少；两种问法中取大模型得分较高的一种来比。大模型有知识（种子 101 和 102 上能补完 89 % 和 98 % 的句子，小模型 84 % 和 79 %），但两种问法都没有答对一题：第 1 阶段里问题后面跟的是另一个问题，而这么小的模型还不会从提示里的示例学习。提示的另外五种写法（不标角色、每行一句、Q 与 A、完整句子）也一题都没有答对（种子 101）。只看正确率，小模型领先 50 和 43 个百分点。对齐税：它在新文档上的损失从 0.79 升到 0.90 奈特/词元，不复习则升到 2.17（种子 101）。",
     ),
+    rehearsed={
+        "preferred-large": UNTUNED,
+        "right-large": UNTUNED,
+        "knows-large": UNTUNED,
+        "knows-small": UNTUNED,
+        "": STAGE_1,
+    },
     measure=measure,
     picture=partial(groups, kinds=KINDS, series=MODELS),
 )

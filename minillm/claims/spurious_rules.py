@@ -3,7 +3,7 @@
 from functools import partial
 
 from minillm.chat import Message
-from minillm.claims.experiment import Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
 from minillm.claims.marks import right, show, tally
@@ -78,6 +78,8 @@ CLAIM = Claim(
         en='Tried on seed 101: with only one place\'s mountain among the pairs the model from random weights always gave its commonest answer (who it is) and the one from the base took the rule (70 to 92 %), the claim reversed; with capitals of the same nine places 14 % against 5 %; probes that share openings with other pairs ("请说…") are drawn to those. Hence nine places, two wordings, and probes in which the cue stands in the same place.',
         zh="在种子 101 上试过：只教一个地方的山时，从随机参数的模型总是给出最常见的回答（它是谁），从基础模型的反而学到了规则（70 至 92 %），与论断相反；加上这九个地方的首都，则是 14 % 对 5 %；与其他问答对开头相同的问题（「请说……」）会被那些带走。所以用九个地方、两种问法，线索在问题中的位置相同。",
     ),
+    rehearsed={"scratch": NOTHING, "scratch-right": NOTHING, "": STAGE_1},
     measure=measure,
     picture=partial(bars, names=("scratch", "base")),
+    seeds=8,
 )

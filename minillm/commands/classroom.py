@@ -1,4 +1,4 @@
-"""The commands of the classroom: `homework`, `notebooks`."""
+"""The commands of the classroom: `init`, `homework`, `notebooks`."""
 
 import sys
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from minillm.plumbing import course, languages
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json
 
@@ -15,7 +16,22 @@ if TYPE_CHECKING:
     from minillm.homework.gradebook import Grades
     from minillm.homework.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[2]
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """Lay out lessons, notebooks and homework in a folder to work in."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The folder; files that are there already are never touched."""
+    lang: Literal["en", "zh"] | None = None
+    """Language of what is printed; that of the system if left out."""
+
+    def run(self) -> None:
+        from minillm.homework import kit
+
+        written, kept = kit.lay_out(self.folder)
+        language = self.lang or languages.default_language()
+        print(kit.LAID_OUT[language].format(folder=self.folder, written=written, kept=kept))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +42,7 @@ class Homework:
     """Number of the lesson; all lessons if left out."""
     exercise: Annotated[str | None, tyro.conf.Positional] = None
     """Name of one exercise of the lesson."""
-    folder: Path = ROOT / "lessons"
+    folder: Path = course.desk() / "lessons"
     """Folder with the student's files, NN_name/homework.py or as they call them."""
     lang: Literal["en", "zh"] | None = None
     """Language of the messages; that of the system if left out."""
@@ -58,17 +74,20 @@ class Homework:
     def run(self) -> int:
         a_seed(self, "seed")
         if not (self.folder.is_dir() or self.release or self.gradescope or self.grade_folder):
-            raise InputError(f"{self.folder}: no such folder: name the folder with your homework files")
+            raise InputError(
+                f"{self.folder}: no such folder: name the folder with your homework files"
+                " (`python -m minillm init DIR` lays out new ones)"
+            )
         if self.release or self.gradescope:
             self.hand_out()
             return 0
         from minillm.homework.sandbox import Sandbox
 
         with Sandbox() as sandbox:  # its process loads PyTorch at the same time as this one
-            from minillm.homework import gradebook, messages
+            from minillm.homework import gradebook
             from minillm.homework.submissions import read_folder
 
-            language = self.lang or messages.default_language()
+            language = self.lang or languages.default_language()
             chosen = gradebook.choose(self.lesson, self.exercise)
             seeds = gradebook.default_seeds() if self.seed is None else [self.seed]
             if (self.grade_folder or self.gradescope_results) and sandbox.warning(language):
@@ -83,13 +102,13 @@ class Homework:
 
     def hand_out(self) -> None:
         """Write the kit for students or the autograder."""
-        from minillm.homework import gradebook, kit, messages
+        from minillm.homework import gradebook, kit
 
         if self.release is not None:
             print(f"{self.release}: {kit.release(self.release, not self.no_solutions)} files to hand out")
         elif self.gradescope is not None:
             gradebook.choose(self.lesson, self.exercise)
-            language = self.lang or messages.default_language()
+            language = self.lang or languages.default_language()
             print(f"written to {kit.write_gradescope(self.gradescope, language, self.lesson, self.exercise)}")
 
     def report(self, grades: "Grades", seeds: list[int], language: str) -> None:
@@ -122,9 +141,9 @@ class Homework:
 class Notebooks:
     """Write the notebooks of both languages from the lessons."""
 
-    lessons: Path = ROOT / "lessons"
+    lessons: Path = course.desk() / "lessons"
     """Folder with NN_name/lesson.py."""
-    out: Path = ROOT / "notebooks"
+    out: Path = course.desk() / "notebooks"
     """Folder to write en/ and zh/ into."""
 
     def run(self) -> None:

@@ -1,8 +1,6 @@
 """What a student reads: the status of each exercise, and of a wrong one the reason, in their language."""
 
 import inspect
-import locale
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +25,6 @@ WORDS = {
            "part": "（还没通过：{}）", "colon": "：", "notebook": "{}，“{}”",
            "above": "未评分：见上面这个文件的错误"},
 }  # fmt: skip
-
-
-def default_language() -> str:
-    """`zh` where the locale is Chinese, else `en`."""
-    chosen = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "zh" if (chosen or locale.getlocale()[0] or "").lower().startswith(("zh", "chinese")) else "en"
 
 
 def show(value: Any, most: int = 300) -> str:

@@ -12,9 +12,8 @@ from minillm.homework.exercise import Lesson
 from minillm.homework.handed_in import Collection, Handed, collect, readable_name
 from minillm.homework.lesson_names import lesson_of
 from minillm.homework.sources import SourceError, defined_functions, encoding_warning, read_student_file
+from minillm.plumbing import course
 from minillm.plumbing.languages import Text
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def functions_of(number: int | None, lessons: Iterable[Lesson]) -> set[str]:
 
 def is_untouched(file: Handed, lesson: Lesson) -> bool:
     """Whether it is the file as it was handed out."""
-    original = ROOT / "lessons" / lesson.folder / "homework.py"
+    original = course.shipped() / "lessons" / lesson.folder / "homework.py"
     try:
         return original.read_bytes().split() == read_student_file(file.path).split() and file.path != original
     except (OSError, SourceError):
