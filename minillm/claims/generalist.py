@@ -64,7 +64,7 @@ def held_out_kinds(lab: Lab) -> dict[str, Marks]:
     for k in range(ROTATIONS):
         first = (lab.seed * ROTATIONS + k) % len(ATTRIBUTES)
         turns.append([*ATTRIBUTES[first:], *ATTRIBUTES[:first]])
-    marks: dict[str, dict[str, Sequence[float]]] = {}
+    marks: dict[str, Marks] = {}
     for unseen, *others in turns:
         items = lab.some(questions(lab, worlds(lab)[1], unseen))
         few = PAIRS // len(others)
@@ -75,8 +75,8 @@ def held_out_kinds(lab: Lab) -> dict[str, Marks]:
         for name, (pairs, steps) in ways.items():
             run = lab.tune(pairs, base, steps, batch_size=BATCH, rehearse=())
             found = tally(items, right(items, lab.ask(run, items)))
-            marks.setdefault(name, {}).update({f"{entity}, {unseen}": m for entity, m in found.items()})
-    return dict(marks)
+            marks[name] = {**marks.get(name, {}), **{f"{entity}, {unseen}": m for entity, m in found.items()}}
+    return marks
 
 
 def words(rng: random.Random, count: int) -> list[str]:
@@ -108,7 +108,7 @@ def micro_kinds(lab: Lab) -> dict[str, Marks]:
     taught, unseen, others = nouns[:-128], nouns[-128:-64], nouns[-64:]
     items = lab.some(micro_questions(lab, lab.held_out, unseen, others, lab.seed + 1)[:200])
     marks = {}
-    for count in lab.pick(MICRO, MICRO[::2]):
+    for count in lab.pick(MICRO, MICRO[1::3]):
         dialogues = [
             turn(i.text, i.accepted[0]) for i in micro_questions(lab, lab.taught, taught[:count], others, lab.seed)
         ]
@@ -165,7 +165,7 @@ CLAIM = Claim(
         en="The more kinds of questions about a passage are taught, with as many pairs in all, the better a kind that was never taught.",
         zh="问答对总数相同时，就文章提的问题教过的种类越多，没教过的一种也答得越好。",
     ),
-    source="FLAN (2109.01652), T0 (2110.08207), 1.8K tasks (2210.11416); Raventós et al. (2306.15063)",
+    source="FLAN (2109.01652), T0 (2110.08207), 1.8K tasks (2210.11416)",
     conditions={
         **named(KIND, KINDS, "kinds-{}"),
         "exposure": dict(
@@ -220,8 +220,8 @@ CLAIM = Claim(
         zh="每个种子一个学过阅读的基础模型，微调十八次；六种问题里有两种轮流作为没教过的。",
     ),
     notes=dict(
-        en="NOTES",
-        zh="NOTES",
+        en="A kind of question is an attribute of a place, asked about a passage of three statements of made-up facts; two of six take their turn as the one never taught, so that three seeds use all six. All tunings have 500 pairs and 120 steps, but where each kind is to occur as often (1 kind with a fifth of both). Of attributes there are only six; made-up nouns (The bakomi of Japan is Oslo. What is the bakomi of Japan?) make as many kinds as one likes, after Raventós et al. (2306.15063). One more model is tuned on six tasks at once, mails and summaries among them, and examined in each. An earlier version held out reading as a whole and added unlike families (mails, refusals) in equal steps: 1, 2, 4, 8 families gave 41, 40, 38, 29 % (seeds 201 to 203): they make the model take the passage for another task, and leave less of the nearest. FLAN's authors saw a loss below eight billion parameters too.",
+        zh="一种问题指地方的一种属性，就三句编造的事实组成的文章来问；六种里有两种轮流作为没教过的，三个种子就用遍六种。每次微调都是 500 对、120 步，只有要让每种出现得一样多时例外（1 种，两者都是五分之一）。属性只有六种；编造的名词（The bakomi of Japan is Oslo. What is the bakomi of Japan?）则要多少种有多少种，仿 Raventós 等（2306.15063）。另有一个模型同时学六个任务，其中有邮件和摘要，每个都考。早先的版本把阅读整个留下不教，再用同样的步数加进不相干的任务（邮件、拒绝）：1、2、4、8 类得 41、40、38、29 %（种子 201 到 203）：它们让模型把文章当成别的任务，最接近的一类也学得更少。FLAN 的作者在 80 亿参数以下也看到变差。",
     ),
     measure=measure,
     picture=picture,
