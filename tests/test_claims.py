@@ -2,6 +2,8 @@
 
 import base64
 import json
+import multiprocessing
+import os
 import re
 import time
 from collections import Counter
@@ -244,6 +246,77 @@ def test_two_runs_of_the_same_claim_measure_it_once(bare_lab, tmp_path):
         one, other = (future.result() for future in [pool.submit(run), pool.submit(run)])
     assert calls == [301] and one == other
     assert not list(tmp_path.rglob("*.lock"))
+
+
+# -------------------------------------------------------------------------------- several processes
+
+
+def found(slug: str) -> Claim:
+    """Claims that other processes find by name: `fine-*` can be measured, `broken-*` fails on seed 302."""
+
+    def measure(lab: Lab) -> Observation:
+        if slug.startswith("broken") and lab.seed == 302:
+            raise ValueError(f"no {slug} here")
+        (lab.folder / f"{slug}-{lab.seed}-{os.getpid()}").touch()
+        return made_up([]).measure(lab)
+
+    return replace(made_up([], slug=slug), measure=measure)
+
+
+def test_a_part_that_fails_loses_no_other(bare_lab, tmp_path):
+    bases = tmp_path / "bases"
+    bases.mkdir()
+    claims_of = [found(slug) for slug in ("fine-a", "broken", "fine-b")]
+    said: list[str] = []
+    seen: list[str] = []
+    run = partial(runner.run_claims, claims_of, range(301, 305), tmp_path / "out", "smoke", folder=bases, jobs=2,
+                  find=found_without_a_base, say=said.append, on_result=lambda claim, _: seen.append(claim.slug))  # fmt: skip
+    with pytest.raises(runner.PartsFailed, match=r"(?s)1 of 12 parts failed.*broken, seed 302: Traceback.*no broken"):
+        run()
+    assert sorted(pages.read_results(tmp_path / "out" / "claims.json")) == ["fine-a", "fine-b"] == sorted(seen)
+    made = [path.name.rsplit("-", 1) for path in bases.iterdir()]
+    assert Counter(part for part, _ in made) == Counter(
+        f"{c.slug}-{seed}" for c in claims_of for seed in range(301, 305) if (c.slug, seed) != ("broken", 302)
+    )
+    assert os.getpid() not in {int(pid) for _, pid in made}
+    assert (
+        "12 parts" in said[0] and "about" in said[0] and any("failed: ValueError: no broken" in line for line in said)
+    )
+    with pytest.raises(ValueError, match="no broken here"):  # the one that is left is tried again, alone
+        run()
+    assert len(list(bases.iterdir())) == len(made)
+
+
+def killing(slug: str) -> Claim:
+    """A claim that kills a process which measures it for others."""
+
+    def measure(lab: Lab) -> Observation:
+        if lab.seed == 301 and multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return made_up([]).measure(lab)
+
+    return replace(found_without_a_base(slug), measure=measure)
+
+
+def test_a_process_that_is_killed_leaves_its_part_to_the_first(bare_lab, tmp_path):
+    results = runner.run_claims([killing("a"), killing("b")], [301, 302], tmp_path, "smoke", jobs=2, find=killing,
+                                say=lambda _: None)  # fmt: skip
+    assert {slug: result["seeds"] for slug, result in results.items()} == {"a": [301, 302], "b": [301, 302]}
+
+
+def test_a_claim_that_fails_in_this_process_loses_no_other(bare_lab, tmp_path):
+    def measure(lab: Lab) -> Observation:
+        raise ValueError("broken")
+
+    both = [replace(made_up([], slug="one"), measure=measure), made_up([], slug="two")]
+    with pytest.raises(runner.PartsFailed, match="2 of 4 parts failed"):
+        runner.run_claims(both, [301, 302], tmp_path, say=lambda _: None)
+    assert list(pages.read_results(tmp_path / "claims.json")) == ["two"]
+
+
+def found_without_a_base(slug: str) -> Claim:
+    Lab.base = None
+    return found(slug)
 
 
 def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):

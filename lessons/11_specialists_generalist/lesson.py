@@ -340,7 +340,7 @@ show_table(
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims specialists generalist composition review --quick`.
 #
@@ -352,7 +352,7 @@ show_table(
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
 # **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考编修的句子，以及错误所在的

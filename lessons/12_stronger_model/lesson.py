@@ -353,7 +353,7 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims real-over-template stronger-teacher false-promise --quick`.
 #
@@ -365,7 +365,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims real-over-template stronger-teacher false-promise --quick`。
 #
 # **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
