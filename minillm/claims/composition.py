@@ -88,4 +88,5 @@ CLAIM = Claim(
     measure=measure,
     picture=partial(bars, names=("summary", "translation", "apart", "in turn", "shown")),
     rehearsed={"": NOTHING},
+    seeds=8,
 )

@@ -107,7 +107,7 @@ def micro_kinds(lab: Lab) -> dict[str, Marks]:
     base, nouns = reader(lab), words(lab.random(), MICRO[-1] + 128)
     taught, unseen, others = nouns[:-128], nouns[-128:-64], nouns[-64:]
     items = lab.some(micro_questions(lab, lab.held_out, unseen, others, lab.seed + 1)[:200])
-    marks = {}
+    marks: dict[str, Marks] = {}
     for count in lab.pick(MICRO, MICRO[1::3]):
         dialogues = [
             turn(i.text, i.accepted[0]) for i in micro_questions(lab, lab.taught, taught[:count], others, lab.seed)

@@ -126,4 +126,5 @@ CLAIM = Claim(
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=WAYS),
     rehearsed={"": NOTHING},
+    seeds=8,
 )
