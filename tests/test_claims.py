@@ -2,6 +2,8 @@
 
 import base64
 import json
+import multiprocessing
+import os
 import re
 import time
 from collections import Counter
@@ -246,6 +248,77 @@ def test_two_runs_of_the_same_claim_measure_it_once(bare_lab, tmp_path):
     assert not list(tmp_path.rglob("*.lock"))
 
 
+# -------------------------------------------------------------------------------- several processes
+
+
+def found(slug: str) -> Claim:
+    """Claims that other processes find by name: `fine-*` can be measured, `broken-*` fails on seed 302."""
+
+    def measure(lab: Lab) -> Observation:
+        if slug.startswith("broken") and lab.seed == 302:
+            raise ValueError(f"no {slug} here")
+        (lab.folder / f"{slug}-{lab.seed}-{os.getpid()}").touch()
+        return made_up([]).measure(lab)
+
+    return replace(made_up([], slug=slug), measure=measure)
+
+
+def test_a_part_that_fails_loses_no_other(bare_lab, tmp_path):
+    bases = tmp_path / "bases"
+    bases.mkdir()
+    claims_of = [found(slug) for slug in ("fine-a", "broken", "fine-b")]
+    said: list[str] = []
+    seen: list[str] = []
+    run = partial(runner.run_claims, claims_of, range(301, 305), tmp_path / "out", "smoke", folder=bases, jobs=2,
+                  find=found_without_a_base, say=said.append, on_result=lambda claim, _: seen.append(claim.slug))  # fmt: skip
+    with pytest.raises(runner.PartsFailed, match=r"(?s)1 of 12 parts failed.*broken, seed 302: Traceback.*no broken"):
+        run()
+    assert sorted(pages.read_results(tmp_path / "out" / "claims.json")) == ["fine-a", "fine-b"] == sorted(seen)
+    made = [path.name.rsplit("-", 1) for path in bases.iterdir()]
+    assert Counter(part for part, _ in made) == Counter(
+        f"{c.slug}-{seed}" for c in claims_of for seed in range(301, 305) if (c.slug, seed) != ("broken", 302)
+    )
+    assert os.getpid() not in {int(pid) for _, pid in made}
+    assert (
+        "12 parts" in said[0] and "about" in said[0] and any("failed: ValueError: no broken" in line for line in said)
+    )
+    with pytest.raises(ValueError, match="no broken here"):  # the one that is left is tried again, alone
+        run()
+    assert len(list(bases.iterdir())) == len(made)
+
+
+def killing(slug: str) -> Claim:
+    """A claim that kills a process which measures it for others."""
+
+    def measure(lab: Lab) -> Observation:
+        if lab.seed == 301 and multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return made_up([]).measure(lab)
+
+    return replace(found_without_a_base(slug), measure=measure)
+
+
+def test_a_process_that_is_killed_leaves_its_part_to_the_first(bare_lab, tmp_path):
+    results = runner.run_claims([killing("a"), killing("b")], [301, 302], tmp_path, "smoke", jobs=2, find=killing,
+                                say=lambda _: None)  # fmt: skip
+    assert {slug: result["seeds"] for slug, result in results.items()} == {"a": [301, 302], "b": [301, 302]}
+
+
+def test_a_claim_that_fails_in_this_process_loses_no_other(bare_lab, tmp_path):
+    def measure(lab: Lab) -> Observation:
+        raise ValueError("broken")
+
+    both = [replace(made_up([], slug="one"), measure=measure), made_up([], slug="two")]
+    with pytest.raises(runner.PartsFailed, match="2 of 4 parts failed"):
+        runner.run_claims(both, [301, 302], tmp_path, say=lambda _: None)
+    assert list(pages.read_results(tmp_path / "claims.json")) == ["two"]
+
+
+def found_without_a_base(slug: str) -> Claim:
+    Lab.base = None
+    return found(slug)
+
+
 def test_published_pages_are_written_from_the_results(bare_lab, tmp_path):
     known = {slug: made_up([], gain, slug) for slug, gain in (("holds", 0.5), ("weak", 0.25), ("fails", 0.0))}
     results = runner.run_claims(list(known.values()), [301, 302], tmp_path / "out", say=lambda _: None)
@@ -325,17 +398,29 @@ def test_every_committed_interval_and_verdict_follows_from_the_committed_figures
     assert result["verdict"] == verdict([c["holds"] for c in result["checks"]], differences, result["interval"])
 
 
-@pytest.mark.parametrize(
-    "slug", [slug for slug, result in COMMITTED.items() if pages.is_current(claims.CLAIMS[slug], result)]
-)
+TODAY = [slug for slug, result in COMMITTED.items() if pages.is_current(claims.CLAIMS[slug], result)]
+
+
+@pytest.mark.parametrize("slug", TODAY)
 def test_every_figure_of_today_follows_from_the_committed_marks(slug):
     """From the marks of each seed and place alone: means, differences, checks, intervals and verdict."""
-    result, claim = COMMITTED[slug], claims.CLAIMS[slug]
-    figures = [{name: values[i] for name, values in result["figures"].items()} for i in range(len(result["seeds"]))]
+    assert_follows_from_its_marks(claims.CLAIMS[slug], COMMITTED[slug])
+
+
+def test_what_does_not_follow_from_the_marks_is_seen(bare_lab, tmp_path):
+    claim = made_up([])
+    result = json.loads(json.dumps(runner.run_claim(claim, [301, 302])))
+    assert_follows_from_its_marks(claim, result)
+    result["marks"][0]["sums"]["new"] = "2 1"  # instead of 2 2
+    with pytest.raises(AssertionError):
+        assert_follows_from_its_marks(claim, result)
+
+
+def assert_follows_from_its_marks(claim: Claim, result: dict) -> None:
     marks = unpack(result["marks"])
     observations = {
-        seed: Observation(marks[seed], chance, of_seed)
-        for seed, chance, of_seed in zip(result["seeds"], result["chances"], figures, strict=True)
+        seed: Observation(marks[seed], result["chances"][i], {name: v[i] for name, v in result["figures"].items()})
+        for i, seed in enumerate(result["seeds"])
     }
     again = conclude(claim, observations)
     for name in ("conditions", "difference", "interval", "p", "verdict", "checks", "chance"):
@@ -419,12 +504,40 @@ def test_every_claim_a_lesson_shows_is_there():
 # ------------------------------------------------------------------------------------------ the command
 
 
+def test_a_quick_run_takes_the_published_choice(published, bare_lab, monkeypatch):
+    claim = claims.CLAIMS["made-up"]
+    tried: list[int] = []
+
+    def choose(lab: Lab) -> dict:
+        tried.append(lab.seed)
+        return {"rate": {"low": 0.1, "high": 0.2}}
+
+    def measure(lab: Lab, picked) -> Observation:
+        return Observation({name: {"a": [len(picked["rate"]), 4]} for name in ("new", "old")})
+
+    claim = replace(claim, choose=choose, measure=measure)
+    assert runner.run_claim(claim, [301], "quick")["chosen"] == {"rate": "high"} and tried == [101, 102]
+    result = runner.run_claim(claim, [301, 302])
+    assert tried == [101, 102] * 2
+    result["chosen"] = {"rate": "low"}
+    (published / "claims.json").write_text(json.dumps({"made-up": result}))
+    tried.clear()
+    quick = runner.run_claim(claim, [301], "quick")
+    assert quick["chosen"] == {"rate": "low"} and quick["conditions"]["new"]["mean"] == 3 / 4 and not tried
+    (published / "claims.json").write_text(json.dumps({"made-up": result | {"recipe": "another"}}))
+    assert runner.run_claim(claim, [301], "quick")["chosen"] == {"rate": "high"} and tried == [101, 102]
+
+
 def test_the_list_names_every_claim_with_its_verdict(capsys, tmp_path):
-    (tmp_path / "claims.json").write_text(json.dumps({"roles": {"verdict": "partly"}}))
+    known = {"roles": {"verdict": "partly", "recipe": recipe(claims.CLAIMS["roles"]),
+                       "checks": [{"text": c.text["en"], "threshold": c.threshold()} for c in claims.CLAIMS["roles"].checks]},
+             "review": {"verdict": "reproduced", "recipe": "another", "checks": []}}  # fmt: skip
+    (tmp_path / "claims.json").write_text(json.dumps(known))
     assert main(["claims", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert all(f"{slug}  [" in shown and claim.source in shown for slug, claim in claims.CLAIMS.items())
     assert "roles  [partly]" in shown and "adapters  [not measured]" in shown
+    assert "review  [reproduced, measured with earlier code]" in shown
     assert main(["claims", "--lang", "zh", "--out", str(tmp_path)]) == 0
     assert "roles  [部分重现]" in capsys.readouterr().out
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 import tyro
 
 from minillm import claims
 from minillm.claims import pages, runner
-from minillm.claims.experiment import FIRST_SEED
-from minillm.claims.lab import Size
-from minillm.plumbing.checks import a_seed, at_least_1
+from minillm.claims.experiment import FIRST_SEED, Claim
+from minillm.plumbing.checks import a_seed, at_least_0, at_least_1
 from minillm.plumbing.files import InputError, make_folder
 
 
@@ -28,6 +28,8 @@ class Claims:
     """The first seed; those of the published run were never used to choose a setting."""
     quick: bool = False
     """Ask fewer questions, try fewer settings, tune in fewer steps."""
+    jobs: int = 0
+    """Processes, each with one thread, that measure at the same time; 0 for as many as there are cores."""
     lang: Literal["en", "zh"] = "en"
     """Language of text and pictures."""
     publish: bool = False
@@ -40,6 +42,7 @@ class Claims:
         if self.seeds is not None:
             at_least_1(self, "seeds")
         a_seed(self, "first_seed")
+        at_least_0(self, "jobs")
         if not self.slugs and self.publish:
             pages.write_pages(claims.CLAIMS)
             return
@@ -49,10 +52,14 @@ class Claims:
             return
         chosen = list(claims.CLAIMS.values()) if self.slugs == ("all",) else [claims.find(slug) for slug in self.slugs]
         make_folder(self.out)
-        size: Size = "quick" if self.quick else "full"
-        for claim in chosen:
-            count = claim.seeds if self.publish else self.seeds or 1
-            seeds = range(self.first_seed, self.first_seed + count)
-            results = runner.run_claims([claim], seeds, self.out, size, self.lang, bar=True)
+        counts = {claim.slug: claim.seeds if self.publish else self.seeds or 1 for claim in chosen}
+        seeds = {slug: range(self.first_seed, self.first_seed + count) for slug, count in counts.items()}
+
+        def on_result(claim: Claim, result: dict) -> None:
             if self.publish:
-                pages.publish(claims.CLAIMS, results)
+                pages.publish(claims.CLAIMS, {claim.slug: result})
+
+        runner.run_claims(
+            chosen, seeds, self.out, "quick" if self.quick else "full", self.lang, bar=True,
+            jobs=self.jobs or torch.get_num_threads(), find=claims.find, on_result=on_result,
+        )  # fmt: skip
