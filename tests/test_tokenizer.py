@@ -8,8 +8,9 @@ import pytest
 import regex
 import tiktoken
 
+from minillm.bpe import PATTERN, bpe_steps, train_bpe
 from minillm.plumbing.files import InputError
-from minillm.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, bpe_steps, train_bpe
+from minillm.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.support.work import steps_of
 
 # Few distinct characters make many ties; Chinese and emoji make characters that share their first bytes.

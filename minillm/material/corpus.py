@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from minillm.bpe import Merge, bpe_steps
 from minillm.material.findings import first_process
 from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
 from minillm.plumbing.files import HASH, InputError, file_hash, read_json, replace_file, write_json
 from minillm.plumbing.terminal import Progress
-from minillm.tokenizer import Merge, Tokenizer, bpe_steps
+from minillm.tokenizer import Tokenizer
 
 SAMPLE = 16 << 20  # characters a tokenizer is trained on: enough to know the frequent pairs
 RUN = 1 << 20  # characters encoded at a time
