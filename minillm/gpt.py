@@ -80,6 +80,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
+def at(positions: Tensor | slice, table: Tensor) -> Tensor:
+    """A table's rows: (B, T), (n_ctx, D) -> (B, T, D); a view of (T, D) for positions that all rows share."""
+    return table[positions] if isinstance(positions, slice) else F.embedding(positions, table)
+
+
 def causal_mask(t: int, s: int, device: torch.device | str = "cpu") -> Tensor:
     """(T, S), True where a query may look: the last T of S positions, each at itself and before."""
     return torch.ones(t, s, dtype=torch.bool, device=device).tril(s - t)
@@ -245,7 +250,8 @@ class GPT(nn.Module):
             positions: (B, T) position of each token; counted on from the cache if unset.
             cache: keys and values of earlier tokens; extended by these.
             trace: a list that receives each layer's attention weights (B, H, T, S); not with `fused`.
-            fused: PyTorch's attention, or `attention` written out (faster on a CPU in bf16); by device if unset.
+            fused: PyTorch's attention, or `attention` written out (faster on a CPU in bf16, a single position aside);
+                the faster one if unset.
             last_only: logits of the last position alone, (B, 1, V); all take 1.2 GiB at 2,048 x 152,000.
         """
         t = ids.shape[1]
@@ -253,17 +259,16 @@ class GPT(nn.Module):
         if past + t > room:
             raise ValueError(f"{past + t} tokens do not fit into a context of {room}")
         if fused is None:
-            fused = ids.is_cuda and trace is None
+            fused = trace is None and (ids.is_cuda or t == 1)
         if mask is None and t > 1:
             mask = causal_mask(t, past + t, ids.device)
-        if positions is None:
-            positions = torch.arange(past, past + t, device=ids.device)[None]  # (1, T)
 
+        where = slice(past, past + t) if positions is None else positions
         x, turn = self.tok_emb(ids), None  # (B, T) -> (B, T, C)
         if self.pos_emb is not None:
-            x = x + self.pos_emb(positions)  # (B, T) -> (B, T, C)
-        else:  # (B, T) -> 2 x (B, T, D/2) -> 2 x (B, 1, T, D/2)
-            cos, sin = (table[positions].unsqueeze(1).to(self.dtype) for table in (self.cos, self.sin))
+            x = x + at(where, self.pos_emb.weight)  # (B, T, C) + (B, T, C) or (T, C) -> (B, T, C)
+        else:  # (B, T, D/2) or (T, D/2) -> (B, 1, T, D/2) or (1, T, D/2)
+            cos, sin = (at(where, table).unsqueeze(-3).to(self.dtype) for table in (self.cos, self.sin))
             turn = cos, sin
         context = Context(mask, turn, cache, trace, fused)
         for context.layer, block in enumerate(self.blocks):

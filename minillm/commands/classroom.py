@@ -38,7 +38,7 @@ class Init:
 class Homework:
     """Grade homework: all of it, one lesson (homework 3) or one exercise (homework 3 attention)."""
 
-    lesson: Annotated[int | None, tyro.conf.Positional] = None
+    lesson: Annotated[str | None, tyro.conf.Positional] = None
     """Number of the lesson; all lessons if left out."""
     exercise: Annotated[str | None, tyro.conf.Positional] = None
     """Name of one exercise of the lesson."""
@@ -48,6 +48,8 @@ class Homework:
     """Language of the messages; that of the system if left out."""
     seed: int | None = None
     """Make the inputs from this seed; from seed 0 and one never seen before if left out."""
+    watch: bool = False
+    """Grade again whenever a file is saved, until Ctrl-C."""
     json: Path | None = None
     """Also write the results to this JSON file."""
     gradescope_results: Path | None = None
@@ -94,10 +96,16 @@ class Homework:
                 print(f"warning: {sandbox.warning(language)}", file=sys.stderr)
             if self.grade_folder is not None:
                 return self.grade_many(sandbox, chosen, seeds, language)
+            if self.watch:
+                return self.keep_grading(sandbox, chosen, seeds, language)
             with TemporaryDirectory() as work:
                 submission = read_folder(self.folder, work=Path(work))
                 grades = gradebook.grade_submission(sandbox, submission, chosen, seeds)
         self.report(grades, seeds, language)  # now that no process of the student's is left
+        if self.folder.resolve() == (course.desk() / "lessons").resolve():
+            from minillm.homework.progress import record
+
+            record(course.desk(), grades.results)
         return 0
 
     def hand_out(self) -> None:
@@ -110,6 +118,16 @@ class Homework:
             gradebook.choose(self.lesson, self.exercise)
             language = self.lang or languages.default_language()
             print(f"written to {kit.write_gradescope(self.gradescope, language, self.lesson, self.exercise)}")
+
+    def keep_grading(self, sandbox: "Sandbox", chosen: list, seeds: list[int], language: str) -> int:
+        """Grade what is saved, until Ctrl-C."""
+        from minillm.homework import messages, watch
+
+        print(watch.WATCHING[language].format(folder=self.folder))
+        for results in watch.rounds(sandbox, self.folder, chosen, seeds):
+            print("\n" + messages.overview(results, language, details=True))
+            print(watch.coming(results, chosen, language), flush=True)
+        return 0
 
     def report(self, grades: "Grades", seeds: list[int], language: str) -> None:
         """Show and write what one student reached."""

@@ -179,7 +179,7 @@ chmod -R go-rwx /autograder/source /autograder/results  # where the kernel has n
 """
 
 
-def write_gradescope(folder: Path, language: str, lesson: int | None = None, exercise: str | None = None) -> Path:
+def write_gradescope(folder: Path, language: str, lesson: str | None = None, exercise: str | None = None) -> Path:
     """A zip after Gradescope's autograder layout: setup.sh, run_autograder, and what they need."""
     path = folder / "autograder.zip"
     what = "".join(f"{word} " for word in (lesson, exercise) if word is not None)

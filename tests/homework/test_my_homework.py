@@ -20,7 +20,7 @@ def sandbox():
 
 
 @pytest.mark.parametrize(
-    ("lesson", "exercise"), CHOSEN, ids=[f"{lesson.number:02}-{exercise.name}" for lesson, exercise in CHOSEN]
+    ("lesson", "exercise"), CHOSEN, ids=[f"{lesson.code}-{exercise.name}" for lesson, exercise in CHOSEN]
 )
 def test_homework(sandbox, lesson, exercise):
     file = gradebook.find_file(LESSONS, lesson)
