@@ -45,7 +45,6 @@ from minillm.claims import (
     pages,
     preference_over_sft,
     quality_over_quantity,
-    real_over_template,
     review,
     roles,
     runner,
@@ -55,6 +54,7 @@ from minillm.claims import (
     specialists,
     spurious_rules,
     stronger_teacher,
+    varied_over_rigid,
 )
 from minillm.claims.experiment import FIRST_SEED, Claim
 from minillm.plumbing.files import InputError
@@ -74,7 +74,7 @@ CLAIMS: dict[str, Claim] = {
         less_is_more,
         quality_over_quantity,
         small_tuned_over_large,
-        real_over_template,
+        varied_over_rigid,
         across_languages,
         specialists,
         generalist,
