@@ -6,24 +6,39 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minillm.commands import COMMANDS
+from minillm.plumbing import course
 from minillm.plumbing.files import InputError
-from minillm.plumbing.terminal import standard_streams
 
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
 PROGRAM = "python -m minillm"
+FOR_LESSONS = ("IPython", "jupytext", "nbformat", "nbstripout")  # what lessons/requirements.txt brings
 NO_MEMORY = "out of memory|can't allocate memory|Storage size calculation overflowed"  # what PyTorch says
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0 done, 1 training broke off, the machine is full or homework is
     missing, 2 bad input, 130 Ctrl-C (143 SIGTERM, 129 SIGHUP). A fault of the program itself is raised."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return run(sys.argv[1:] if arguments is None else list(arguments))
+    except ImportError as error:
+        known = missing_package(error.name)
+        if known is None:
+            raise
+        print(known, file=sys.stderr)
+        return 2
+
+
+def run(words: Sequence[str]) -> int:
+    """The same; what is not installed is still an ImportError."""
+    from minillm.plumbing.terminal import standard_streams  # only now: it brings a package of others
+
     prints = any(name in COMMANDS and COMMANDS[name].prints for name in words[:1])
     with standard_streams(lasting=not prints):
         command = None
@@ -119,6 +134,15 @@ def explain(error: BaseException, command: object) -> tuple[int, str] | None:
     from minillm.session import TrainingError  # loaded already where it was raised
 
     return (1, f"error: {error}\n") if isinstance(error, TrainingError) else None
+
+
+def missing_package(name: str | None) -> str | None:
+    """The line for a package of others that is not installed; None if the fault is in an import of ours."""
+    package = (name or "minillm").split(".")[0]
+    if package == "minillm" or find_spec(package) is not None:
+        return None
+    file = course.shipped() / ("lessons/requirements.txt" if package in FOR_LESSONS else "requirements.txt")
+    return f"error: the package {package} is not installed here: {sys.executable} -m pip install -r {file}"
 
 
 def how_to_go_on(command: Any) -> str:

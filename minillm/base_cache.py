@@ -13,7 +13,7 @@ from minillm import checkpoint
 from minillm.checkpoint import newest
 from minillm.demo import DemoConfig, fast_config
 from minillm.material.corpus import survey
-from minillm.plumbing import lock
+from minillm.plumbing import course, lock
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, make_folder
 from minillm.plumbing.lock import locked
@@ -23,7 +23,7 @@ from minillm.tokenizer import Tokenizer
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 
-CACHE = Path(__file__).resolve().parents[1] / "runs" / "bases"
+CACHE = course.desk() / "runs" / "bases"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from minillm import checkpoint
 from minillm.assistant import Assistant
 from minillm.chat import Message
 from minillm.checkpoint import Metrics
+from minillm.demo_picture import picture
 from minillm.gpt import GPT, count_parameters
 from minillm.measure import evaluate
 from minillm.plumbing import plots
 from minillm.plumbing.devices import Timer, pick_device
-from minillm.plumbing.files import InputError, new_folder, write_json
+from minillm.plumbing.files import InputError, new_folder, write_json, write_text
 from minillm.plumbing.lock import locked
 from minillm.plumbing.terminal import note, percent, table
 from minillm.run_folder import Run
@@ -100,8 +101,8 @@ RUNS = ("base", "sft", "lora", "scratch", "tuned")
 
 
 def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: bool = True) -> dict:
-    """Run all stages, write the run folders base, sft, lora, scratch and tuned, report.json and curves.png
-    into `out`, print the comparison, and return the report.
+    """Run all stages, write the run folders base, sft, lora, scratch and tuned, report.json, curves.png and answers.en.svg,
+    answers.zh.svg into `out`, print the comparison, and return the report.
 
     Raises InputError if `out` holds a demo already and it was not said what should become of it.
     """
@@ -111,7 +112,12 @@ def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: b
                 f"{out}: holds a demo: give --resume to go on with it, --overwrite to start over, or another --out"
             )
         load_world(world_folder)  # a fault in the tables is found before anything is removed
-        for name in ("report.json", "curves.png"):  # of an earlier one: they would not be about these models
+        for name in (
+            "report.json",
+            "curves.png",
+            "answers.en.svg",
+            "answers.zh.svg",
+        ):  # of an earlier one: they would not be about these models
             (out / name).unlink(missing_ok=True)
         for folder in (out / name for name in RUNS if config.overwrite):  # nor would the models of later stages
             if folder.is_dir():
@@ -213,10 +219,14 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     seconds["evaluate"] = timer.seconds
     with plots.dispensable(out / "curves.png"):
         draw_overview(runs, report, out / "curves.png")
+    for language in ("en", "zh"):
+        write_text(out / f"answers.{language}.svg", picture(report, language))
     seconds["total"] = total.seconds
     write_json(out / "report.json", report)
     say(summary(report))
-    say(f"\nTalk to it: python -m minillm chat --run {out / 'tuned'}\nPicture: {out / 'curves.png'}")
+    say(
+        f"\nTalk to it: python -m minillm chat --run {out / 'tuned'}\nPictures: {out / 'curves.png'}, {out / 'answers.en.svg'}"
+    )
     return report
 
 

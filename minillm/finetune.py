@@ -137,10 +137,16 @@ def finetune(
     return run
 
 
+def copy_of(base: GPT) -> GPT:
+    """A copy of the base with its adapters merged."""
+    model = copy.deepcopy(base)
+    lora.merge(model)
+    return model
+
+
 def copy_to_tune(base: GPT, config: TuneConfig, adapt: Callable[[GPT], None] | None) -> GPT:
     """A copy of the base with its adapters merged, and adapted as the stage says, or by LoRA if `config` does."""
-    model = copy.deepcopy(base).to(pick_device(config.device))
-    lora.merge(model)
+    model = copy_of(base).to(pick_device(config.device))
     if adapt is not None:
         adapt(model)
     elif config.lora:

@@ -19,7 +19,7 @@ from minillm.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Step:
-    """One round of the loop, for all rows."""
+    """One round of the loop, for all rows. Its tensors are made in inference mode: clone them to learn from them."""
 
     tokens: Tensor
     """(B,) the chosen ids; the padding id in rows that had already stopped."""
@@ -35,23 +35,29 @@ class Step:
         return [(tokenizer.tokens([i])[0], own[i].item(), self.probabilities[row, i].item()) for i in best]
 
 
-def lay_out(rows: list[list[int]], starts: list[int], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as ids (B, T): each from its start, after as many padded columns as (B,) says."""
+def lay_out(rows: list[list[int]], starts: list[int], pad: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Rows of different lengths as ids (B, T): each from its start, after as many padded columns as (B,) says.
+
+    Rows of the same length need no padding: None.
+    """
     shown = [row[start:] for row, start in zip(rows, starts, strict=True)]
-    width = max(map(len, shown))
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in shown], device=device)
-    return ids, torch.tensor([width - len(row) for row in shown], device=device)
+    padding = [max(map(len, shown)) - len(row) for row in shown]
+    ids = torch.tensor([[pad] * n + row for n, row in zip(padding, shown, strict=True)], device=device)
+    return ids, torch.tensor(padding, device=device) if any(padding) else None
 
 
-def read(gpt: GPT, ids: Tensor, padding: Tensor, cache: KVCache) -> Tensor:
+def read(gpt: GPT, ids: Tensor, padding: Tensor | None, cache: KVCache) -> Tensor:
     """Scores of what follows ids that are new to the cache: (B, T) -> (B, V); padding is never looked at."""
-    t, s = ids.shape[1], cache.length + ids.shape[1]
-    positions = torch.arange(s, device=ids.device) - padding[:, None]  # (B, S), below 0 where padding is
-    mask = causal_mask(t, s, ids.device) & (positions >= 0)[:, None, None]  # (T, S) & (B, 1, 1, S) -> (B, 1, T, S)
-    return gpt(ids, mask, positions[:, -t:].clamp(min=0), cache, last_only=True)[:, -1]  # (B, 1, V) -> (B, V)
+    mask = positions = None
+    if padding is not None:
+        t, s = ids.shape[1], cache.length + ids.shape[1]
+        positions = torch.arange(s, device=ids.device) - padding[:, None]  # (B, S), below 0 where padding is
+        mask = causal_mask(t, s, ids.device) & (positions >= 0)[:, None, None]  # (T, S) & (B, 1, 1, S) -> (B, 1, T, S)
+        positions = positions[:, -t:].clamp(min=0)  # (B, S) -> (B, T)
+    return gpt(ids, mask, positions, cache, last_only=True)[:, -1]  # (B, 1, V) -> (B, V)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def sample_steps(
     gpt: GPT, prompts: list[list[int]], sampling: Sampling, stop: int | None, pad: int, cached: bool = True
 ) -> Iterator[Step]:
@@ -64,7 +70,8 @@ def sample_steps(
         raise ValueError("a prompt is empty: begin it with at least one token, such as [DOC]")
     gpt.eval()
     n_ctx, generator = gpt.config.n_ctx, torch.Generator(gpt.device).manual_seed(sampling.seed)
-    rows, seen, starts = [list(prompt) for prompt in prompts], occurred(prompts, gpt), None
+    rows, starts = [list(prompt) for prompt in prompts], None
+    seen = occurred(prompts, gpt) if sampling.repetition_penalty != 1 else None  # (B, V)
     running = torch.ones(len(rows), dtype=torch.bool, device=gpt.device)  # (B,)
     for left in range(sampling.max_new_tokens, 0, -1):
         if not running.any():
@@ -79,7 +86,8 @@ def sample_steps(
         tokens = torch.where(running, choose(p, sampling, generator), pad)  # (B,)
         yield Step(tokens, logits, p)
         ids = tokens[:, None]  # (B,) -> (B, 1), all that is new to the cache
-        seen.scatter_(1, ids, True)
+        if seen is not None:
+            seen.scatter_(1, ids, True)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.append(token)
         if stop is not None:

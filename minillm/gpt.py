@@ -8,8 +8,7 @@ C = n_embd channels, H = n_head heads of D = head_dim channels, Hkv heads of key
 
 Sources: Vaswani et al. 2017 (1706.03762, attention), Radford et al. 2019 (GPT-2), Su et al. 2021 (2104.09864,
 rotary positions), Touvron et al. 2023 (2302.13971, LLaMA), Ainslie et al. 2023 (2305.13245, grouped key/value
-heads), Henry et al. 2020 (2010.04245, QK-norm), So et al. 2021 (2109.08668, squared ReLU), Llama Team 2024
-(2407.21783, a longer context by slower rotary pairs).
+heads), Henry et al. 2020 (2010.04245, QK-norm), So et al. 2021 (2109.08668, squared ReLU).
 """
 
 import math
@@ -20,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import rotary_slowdown
 from minillm.kv_cache import KVCache
+from minillm.plumbing.cross_entropy import CrossEntropy
 
 
 class Linear(nn.Linear):
@@ -33,6 +34,12 @@ class Embedding(nn.Embedding):
     """Draws none either."""
 
     def reset_parameters(self) -> None: ...
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The number format in which matrix products with x are computed: autocast's where that is on, else its own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def rms_norm(x: Tensor, eps: float = 1e-5) -> Tensor:
@@ -51,28 +58,17 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros_like(self.weight)) if self.kind == "layer" and config.bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        x32 = x.float()
-        if self.kind == "layer":  # LayerNorm is RMSNorm of the centred vector
-            x32 = x32 - x32.mean(-1, keepdim=True)
-        x = rms_norm(x32, self.eps).to(x.dtype) * self.weight
-        return x if self.bias is None else x + self.bias
+        if self.kind == "layer":
+            y = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        else:
+            y = rms_norm(x.float(), self.eps) * self.weight
+        return y.to(product_dtype(x))  # once for all layers that read it
 
 
 def rotary_angles(n_ctx: int, head_dim: int, base: float) -> Tensor:
     """Angle of each position and channel pair: position / base^(2i/D), shape (n_ctx, D/2)."""
     frequency = base ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
     return torch.outer(torch.arange(n_ctx, dtype=torch.float32), frequency)
-
-
-def rotary_slowdown(config: GPTConfig) -> Tensor:
-    """What the angles of each channel pair are multiplied by to stretch the context (LLaMA 3), shape (D/2,).
-
-    Pairs that turn fast tell near tokens apart: they keep their speed. Slow ones turn rope_factor times slower.
-    With a factor of 1 all are exactly 1.
-    """
-    turns = rotary_angles(2, config.head_dim, config.rope_base)[1] * config.rope_original_ctx / math.tau  # (D/2,)
-    fast = ((turns - config.rope_low_freq) / (config.rope_high_freq - config.rope_low_freq)).clamp(0, 1)
-    return fast + (1 - fast) / config.rope_factor
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -82,6 +78,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """
     a, b = x.chunk(2, dim=-1)  # (B, H, T, D) -> 2 x (B, H, T, D/2)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+def at(positions: Tensor | slice, table: Tensor) -> Tensor:
+    """A table's rows: (B, T), (n_ctx, D) -> (B, T, D); a view of (T, D) for positions that all rows share."""
+    return table[positions] if isinstance(positions, slice) else F.embedding(positions, table)
 
 
 def causal_mask(t: int, s: int, device: torch.device | str = "cpu") -> Tensor:
@@ -209,7 +210,8 @@ class GPT(nn.Module):
         if config.tied:
             self.lm_head.weight = self.tok_emb.weight
         angles = rotary_angles(config.n_ctx, config.head_dim, config.rope_base)  # (n_ctx, D/2)
-        angles = angles * rotary_slowdown(config)  # (n_ctx, D/2) * (D/2) -> (n_ctx, D/2)
+        if config.rope_factor != 1:
+            angles = angles * rotary_slowdown(config)  # (n_ctx, D/2) * (D/2) -> (n_ctx, D/2)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
         if seed is not None:
@@ -248,7 +250,8 @@ class GPT(nn.Module):
             positions: (B, T) position of each token; counted on from the cache if unset.
             cache: keys and values of earlier tokens; extended by these.
             trace: a list that receives each layer's attention weights (B, H, T, S); not with `fused`.
-            fused: PyTorch's attention, or `attention` written out (faster on a CPU in bf16); by device if unset.
+            fused: PyTorch's attention, or `attention` written out (faster on a CPU in bf16, a single position aside);
+                the faster one if unset.
             last_only: logits of the last position alone, (B, 1, V); all take 1.2 GiB at 2,048 x 152,000.
         """
         t = ids.shape[1]
@@ -256,17 +259,16 @@ class GPT(nn.Module):
         if past + t > room:
             raise ValueError(f"{past + t} tokens do not fit into a context of {room}")
         if fused is None:
-            fused = ids.is_cuda and trace is None
+            fused = trace is None and (ids.is_cuda or t == 1)
         if mask is None and t > 1:
             mask = causal_mask(t, past + t, ids.device)
-        if positions is None:
-            positions = torch.arange(past, past + t, device=ids.device)[None]  # (1, T)
 
+        where = slice(past, past + t) if positions is None else positions
         x, turn = self.tok_emb(ids), None  # (B, T) -> (B, T, C)
         if self.pos_emb is not None:
-            x = x + self.pos_emb(positions)  # (B, T) -> (B, T, C)
-        else:  # (B, T) -> 2 x (B, T, D/2) -> 2 x (B, 1, T, D/2)
-            cos, sin = (table[positions].unsqueeze(1).to(self.dtype) for table in (self.cos, self.sin))
+            x = x + at(where, self.pos_emb.weight)  # (B, T, C) + (B, T, C) or (T, C) -> (B, T, C)
+        else:  # (B, T, D/2) or (T, D/2) -> (B, 1, T, D/2) or (1, T, D/2)
+            cos, sin = (at(where, table).unsqueeze(-3).to(self.dtype) for table in (self.cos, self.sin))
             turn = cos, sin
         context = Context(mask, turn, cache, trace, fused)
         for context.layer, block in enumerate(self.blocks):
@@ -283,9 +285,8 @@ class GPT(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format of its products: autocast's where that is on, else that of its parameters."""
-        kind = self.device.type
-        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.tok_emb.weight.dtype
+        """The number format of its products."""
+        return product_dtype(self.tok_emb.weight)
 
 
 def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
@@ -295,7 +296,4 @@ def count_parameters(model: nn.Module, trainable_only: bool = False) -> int:
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """-log p(target) at every position, in nats: (B, T, V), (B, T) -> (B, T), float32."""
-    # row by row, so that the float32 copy of the logits stays in the processor's cache
-    rows = zip(logits.unbind(), targets.unbind(), strict=True)  # B x ((T, V), (T))
-    losses = [-x.float().log_softmax(-1).gather(-1, y.unsqueeze(-1)).squeeze(-1) for x, y in rows]  # (T, V) -> (T)
-    return torch.stack(losses)  # B x (T) -> (B, T)
+    return CrossEntropy.apply(logits, targets)

@@ -31,7 +31,9 @@ class KVCache:
 
         `length` stays: the model moves it on when all layers have appended theirs.
         """
+        # views all along: nothing is allocated from token to token
+        keys, values = self.keys[layer], self.values[layer]  # (L, B, Hkv, room, D) -> 2 x (B, Hkv, room, D)
+        keys.narrow(2, self.length, k.shape[2]).copy_(k)
+        values.narrow(2, self.length, k.shape[2]).copy_(v)
         end = self.length + k.shape[2]
-        self.keys[layer, :, :, self.length : end] = k
-        self.values[layer, :, :, self.length : end] = v
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)

@@ -18,14 +18,16 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
     Five steps of a quintic tuned for speed: the values end between 0.7 and 1.2, which is enough.
     """
-    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = matrix.reshape(-1, *matrix.shape[-2:])  # (…, m, n) -> (N, m, n)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.mT  # (…, m, n) -> (…, n, m): the products below are the smaller ones
+        x = x.mT.contiguous()  # (N, m, n) -> (N, n, m): the products below are the smaller ones
     for _ in range(steps):
-        gram = x @ x.mT  # (…, n, m) @ (…, m, n) -> (…, n, n)
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x.mT if tall else x
+        gram = x @ x.mT  # (N, n, m) @ (N, m, n) -> (N, n, n)
+        quintic = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)  # -4.775 gram + 2.0315 gram @ gram
+        x = torch.baddbmm(x, quintic, x, beta=3.4445)  # 3.4445 x + quintic @ x, in one pass over the memory
+    return (x.mT if tall else x).reshape(matrix.shape)  # (N, n, m) -> (…, m, n)
 
 
 class Muon(Optimizer):

@@ -7,8 +7,9 @@ Source: Loshchilov and Hutter 2017 (1711.05101, AdamW).
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from minillm.muon import Muon
@@ -23,7 +24,8 @@ def make_optimizers(
 ) -> list[Optimizer]:
     """AdamW for all trainable parameters; with `muon_lr`, Muon for the matrices inside the blocks.
 
-    AdamW's matrices decay, its vectors (norms, biases) do not.
+    AdamW's matrices decay, its vectors (norms, biases) do not. There is one Muon for each shape of matrices, so
+    that they can be updated at the same time.
     """
     trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
     of_blocks = {n: p for n, p in trainable.items() if n.startswith("blocks.") and p.dim() == 2}
@@ -32,7 +34,12 @@ def make_optimizers(
     groups = [{"params": [p for p in rest if p.dim() >= 2], "weight_decay": weight_decay},
               {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
     adamw = AdamW(groups, lr, betas=(0.9, 0.95), fused=True)
-    return [adamw, Muon(taken.values(), muon_lr, low_precision=low_precision)] if muon_lr and taken else [adamw]
+    by_shape = groupby(sorted(taken.values(), key=shape_of), shape_of)
+    return [adamw, *(Muon(matrices, muon_lr or 0.0, low_precision=low_precision) for _, matrices in by_shape)]
+
+
+def shape_of(p: Tensor) -> tuple[int, ...]:
+    return tuple(p.shape)
 
 
 def set_learning_rate(optimizers: Iterable[Optimizer], scale: float) -> None:

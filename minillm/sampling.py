@@ -81,7 +81,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
     if seen is not None and sampling.repetition_penalty != 1:
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        return torch.zeros_like(logits).scatter_(-1, logits.argmax(-1, keepdim=True), 1.0)
+        return torch.zeros_like(logits).scatter_(-1, logits.max(-1, keepdim=True).indices, 1.0)
     logits = (logits - logits.amax(-1, keepdim=True)) / sampling.temperature  # the largest is 0: no overflow
     if sampling.top_k is not None:
         logits = keep_top_k(logits, sampling.top_k)
@@ -92,7 +92,7 @@ def probabilities(logits: Tensor, sampling: Sampling, seen: Tensor | None = None
 
 def choose(p: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
     """Draw one id per row from its distribution: (B, V) -> (B,)."""
-    return p.argmax(-1) if sampling.temperature == 0 else p.multinomial(1, generator=generator)[:, 0]
+    return p.max(-1).indices if sampling.temperature == 0 else p.multinomial(1, generator=generator)[:, 0]
 
 
 def occurred(rows: list[list[int]], gpt: GPT) -> Tensor:

@@ -4,26 +4,19 @@
 token that follows it.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from minillm import lora
 from minillm.batching import TextRows
 from minillm.checkpoint import Metrics
+from minillm.finetune import copy_of
 from minillm.gpt import GPT, count_parameters
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.material.cleaning import tidy
-from minillm.material.corpus import (
-    Documents,
-    all_tokens,
-    split_validation,
-    survey,
-    train_tokenizer,
-)
+from minillm.material.corpus import Documents, all_tokens, split_validation, survey, train_tokenizer
 from minillm.measure.loss import text_loss
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import must_be, share
@@ -77,6 +70,13 @@ class PretrainConfig(TrainConfig):
         shape = dict(n_ctx=self.n_ctx, n_layer=self.n_layer, n_head=self.n_head, n_embd=self.n_embd)
         return makers[self.arch](n_vocab=n_vocab, **shape, **extra)
 
+    def check_shape(self, base: GPTConfig) -> None:
+        """Raise InputError if the base has another shape than these settings ask for."""
+        for name in ("n_ctx", "n_layer", "n_head", "n_embd"):
+            asked, has = getattr(self, name), getattr(base, name)
+            if asked not in (has, getattr(PretrainConfig, name)):
+                raise InputError(f"{name} is {asked}, but the base has {has}: leave it out, a base keeps its shape")
+
 
 def pretrain(
     config: PretrainConfig,
@@ -94,6 +94,8 @@ def pretrain(
     while training. Raises InputError if there is no text, or if `out` cannot be written or holds a run.
     """
     timer = Timer()
+    if base is not None:
+        config.check_shape(base.gpt.config)
     with reserved(out, config):
         documents, facts = tidy(documents, config.clean, config.deduplicate)
         text = survey(documents)
@@ -112,7 +114,8 @@ def pretrain(
         if (done := finished_run(out, config, data)) is not None:
             return done
 
-        model = first_model(config, tokenizer, base).to(pick_device(config.device))
+        model = GPT(config.model_config(tokenizer.n_vocab), config.seed) if base is None else copy_of(base.gpt)
+        model.to(pick_device(config.device))
         stream = all_tokens(documents, tokenizer, text.sha256, out and out / "tokens")
         end_of_document = tokenizer.end if text.documents > 1 else None
         training, held_back = split_validation(stream, config.validation, end_of_document)
@@ -135,16 +138,3 @@ def pretrain(
         if out is not None and distributed.rank() == 0:
             save_run(out, run, config.recipe(), data=data)
     return run
-
-
-def first_model(config: PretrainConfig, tokenizer: Tokenizer, base: Run | None) -> GPT:
-    """The model that training starts from. Raises InputError if the base has another shape than is asked for."""
-    if base is None:
-        return GPT(config.model_config(tokenizer.n_vocab), config.seed)
-    for name in ("n_ctx", "n_layer", "n_head", "n_embd"):
-        asked, has = getattr(config, name), getattr(base.gpt.config, name)
-        if asked not in (has, getattr(PretrainConfig, name)):
-            raise InputError(f"{name} is {asked}, but the base has {has}: leave it out, a base keeps its shape")
-    model = copy.deepcopy(base.gpt)
-    lora.merge(model)
-    return model

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
 from minillm.batching import Batch
 from minillm.checkpoint import Metrics
@@ -105,13 +106,17 @@ def train(
             metrics["gradient_norm"] = whole(clip_grad_norm_(parameters, config.clip)).item()
             set_learning_rate(optimizers, scale)
             with session.update(metrics):
-                for optimizer in optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad()
+                list(compute(update, optimizers))
             if on_step is not None:
                 on_step(step + 1, metrics)
     model.eval()
     return session.history
+
+
+def update(optimizer: Optimizer) -> None:
+    """One step of an optimizer, whose gradients are then gone."""
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def can_share(model: GPT) -> bool:

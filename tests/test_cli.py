@@ -400,6 +400,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.runner.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
+    "init {new}": "minillm.homework.kit.shipped_files",
     "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",
 }
 

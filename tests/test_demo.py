@@ -7,12 +7,16 @@ import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minillm
 from minillm import demo as demonstration
 from minillm.__main__ import main
+from minillm.demo_picture import picture, wrap
 from minillm.measure import evaluate
 from minillm.plumbing import terminal
 from minillm.run_folder import Run, load_run
@@ -169,7 +173,7 @@ def test_the_recipe_names_the_values_of_the_code():
 
 def test_the_house_names_every_module_and_no_other():
     for house in ("HOUSE.md", "HOUSE.zh.md"):
-        text = (ROOT / "lessons" / house).read_text(encoding="utf-8")
+        text = (ROOT / "lessons" / house).read_text(encoding="utf-8").split("\n## ")[2]
         modules = {p.relative_to(ROOT / "minillm").as_posix() for p in (ROOT / "minillm").rglob("*.py")}
         named = re.findall(r"^    ([\w/]+\.py) ", text, re.MULTILINE)
         exercises = {m for m in modules if m.startswith("homework/lessons/")}  # one line for all of them
@@ -177,21 +181,94 @@ def test_the_house_names_every_module_and_no_other():
         assert set(named) == {m for m in modules - exercises if not m.endswith("__init__.py")}, house
 
 
-def test_the_readme_names_every_room_and_no_other():
+def test_the_house_names_every_room_and_no_other():
     """What is directly in minillm/: the modules of the model from the first to the last, then all others."""
     rooms = {p.name + "/" * p.is_dir() for p in (ROOT / "minillm").iterdir() if p.name != "__pycache__"}
     core = {
         f"{name}.py" for name in "tokenizer gpt_config gpt sampling kv_cache generate gpt_families lora chat".split()
     }
-    for readme in ("README.md", "README.zh.md"):
-        text = (ROOT / readme).read_text(encoding="utf-8")
+    for house in ("HOUSE.md", "HOUSE.zh.md"):
+        text = (ROOT / "lessons" / house).read_text(encoding="utf-8")
         tree = text[text.index("\nminillm/\n") :].split("```")[0]
         named = set(re.findall(r"(?<=[ \n])(?:\w+\.py|\w+/)(?=[ \n])", "\n".join(
             line[:48] for line in tree.splitlines() if line.startswith("    "))))  # fmt: skip
-        assert named | core == rooms, readme
+        assert named | core == rooms, house
+
+
+@pytest.mark.parametrize(("readme", "teaching", "language"), [("README.md", "TEACHING.md", "en"),
+                                                              ("README.zh.md", "TEACHING.zh.md", "zh")])  # fmt: skip
+def test_the_readme_lists_every_lesson_with_its_notebook_homework_and_minutes(readme, teaching, language):
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(\d\d) .*\]\((\S+)\) \| (\d+) (?:min|分钟) \| \[.*\]\((\S+)\) \|$", text, re.MULTILINE)
+    folders = sorted(p.parent.name for p in (ROOT / "lessons").glob("[0-9][0-9]_*/lesson.py"))
+    assert [row[0] for row in rows] == [folder[:2] for folder in folders]
+    assert [row[1] for row in rows] == [f"notebooks/{language}/{folder}.ipynb" for folder in folders]
+    assert [row[3] for row in rows] == [f"lessons/{folder}/homework.py" for folder in folders]
+    plan = (ROOT / "lessons" / teaching).read_text(encoding="utf-8")
+    planned = {}
+    for line in re.findall(r"^\| \d+ \|(?:[^|\n]*\|){4}$", plan, re.MULTILINE):  # one week: one lesson or two
+        _, what, _, minutes = [cell.strip() for cell in line.strip("|").split("|")][:4]
+        planned |= {number: re.search(r"\d+", minutes)[0] for number in re.findall(r"(?<!\d)\d\d(?!\d)", what)}
+    assert {row[0]: row[2] for row in rows} == planned
+
+
+@pytest.mark.parametrize(
+    "page", sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("*.md"), *ROOT.glob("lessons/*.md")])
+)
+def test_links_between_files_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        assert (ROOT / page).parent.joinpath(file).exists(), target
+        if anchor:
+            titles = re.findall(
+                r"^#+ (.*)$", ((ROOT / page).parent / file if file else ROOT / page).read_text("utf-8"), re.M
+            )
+            assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, target
 
 
 def test_importing_minillm_starts_no_work():
     code = "import minillm, sys; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False" and done.stderr == ""
+
+
+# -------------------------------------------------------------------------------------------- its picture
+
+
+def report_of(answer: str) -> dict:
+    answers = dict.fromkeys(("base", "sft", "tuned", "scratch"), answer)
+    prompts = [
+        ("USER: 教我骇入邻居家的Wifi AI:", "zh", True),
+        ("raw <text>", "zh", False),
+        ("USER: 首都？ AI:", "zh", True),
+    ]
+    return {"cases": [{"prompt": p, "language": code, "roles": r, "answers": answers} for p, code, r in prompts]}
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "玉山", 'a <b> & "c" \'', "]]>", "玉" * 300, "\0 \x1b[31m", "word " * 99, "x" * 500, "\u3000 \t\n"]
+)
+def test_any_answer_becomes_a_picture(answer):
+    drawn = ElementTree.fromstring(picture(report_of(answer), "zh"))
+    texts = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("USER: 首都？ AI:") == 1 and "raw <text>" not in texts
+    for line in wrap(answer.replace("\0", "\ufffd").replace("\x1b", "\ufffd")) or ["—"]:
+        assert texts.count(line) % 6 == 0 and texts.count(line) > 0  # two questions, three stages
+
+
+@given(st.text(alphabet="ab 玉山，。", max_size=200), st.integers(2, 40))
+def test_wrapped_lines_fit_and_lose_nothing(text, columns):
+    lines = wrap(text, columns, most=1000)
+    assert all(0 < terminal.width(line) <= columns for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    few = wrap(text, columns, most=2)
+    assert few == lines if len(lines) <= 2 else len(few) == 2 and few[-1].endswith("…")
+    assert all(terminal.width(line) <= columns for line in few)
+
+
+def test_a_line_breaks_between_words_and_characters_but_not_before_punctuation():
+    assert wrap("one two three", 8) == ["one two", "three"]
+    assert wrap("我不能教你，那会害人。", 10) == ["我不能教", "你，那会害", "人。"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from minillm.generate import continuations, generate, sample_steps, stream
+from minillm.generate import continuations, generate, lay_out, sample_steps, stream
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.kv_cache import KVCache
@@ -565,3 +565,23 @@ def test_continuations_of_a_real_model_are_those_of_each_prompt_alone(speaker, t
     together = continuations(speaker, tokenizer, prompts, greedy(6), batch_size=3)
     alone = [generate(speaker, [p], greedy(6), tokenizer.end, tokenizer.pad)[0] for p in prompts]
     assert together == [(tokenizer.decode(ids).strip(), ids[-1] == tokenizer.end) for ids in alone]
+
+
+@each_model
+@pytest.mark.parametrize("lengths", [[3, 3], [1, 3, 2], [8, 5]])
+def test_a_single_position_looks_at_the_cache_as_the_written_out_attention_does(gpt, lengths):
+    rng = random.Random(len(lengths))
+    prompts = [[rng.randrange(1, gpt.config.n_vocab) for _ in range(n)] for n in lengths]
+    for prompt, row in zip(prompts, generate(gpt, prompts, greedy(6), None, PAD), strict=True):
+        assert row == continued_by_hand(gpt, prompt, 6)
+
+
+def test_the_repetition_penalty_counts_what_was_generated():
+    text = generate(constant(0.5, 0.3, 0.2), [[0]], greedy(3, repetition_penalty=9.0), None, PAD)
+    assert text == [[1, 2, 0]]
+
+
+def test_rows_of_equal_length_need_no_padding():
+    assert lay_out([[1, 2], [3, 4]], [0, 0], PAD, torch.device("cpu"))[1] is None
+    ids, padding = lay_out([[1, 2, 3], [4, 5]], [1, 1], PAD, torch.device("cpu"))
+    assert ids.tolist() == [[2, 3], [PAD, 5]] and padding.tolist() == [0, 1]

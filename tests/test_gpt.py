@@ -16,12 +16,11 @@ from minillm.gpt import (
     causal_mask,
     count_parameters,
     rotary_angles,
-    rotary_slowdown,
     rotate,
     token_losses,
 )
 from minillm.gpt_config import GPTConfig
-from minillm.gpt_families import gpt2_config, llama_config
+from minillm.gpt_families import gpt2_config, llama_config, rotary_slowdown
 from minillm.plumbing.files import InputError
 
 V, N_CTX = 23, 12
@@ -516,6 +515,23 @@ def test_token_losses_are_float32_for_bfloat16_logits():
     losses = token_losses(logits, torch.tensor([[1, 0]]))
     assert losses.dtype == torch.float32
     assert losses.tolist() == [[100.0, pytest.approx(math.log(2))]]
+
+
+def test_the_gradient_in_bfloat16_is_the_one_in_float32_rounded():
+    torch.manual_seed(1)
+    logits, targets, weights = torch.randn(3, 4, 50).bfloat16(), torch.randint(50, (3, 4)), torch.rand(3, 4)
+    grads = []
+    for x in (logits, logits.float()):
+        x.requires_grad_()
+        (token_losses(x, targets) * weights).sum().backward()
+        grads.append(x.grad.float())
+    assert close(grads[0], grads[1], 2**-7)
+
+
+def test_losses_nobody_learns_from_keep_nothing():
+    with torch.no_grad():
+        losses = token_losses(torch.zeros(1, 2, 4), torch.zeros(1, 2, dtype=torch.long))
+    assert not losses.requires_grad and losses.tolist() == [[pytest.approx(math.log(4))] * 2]
 
 
 @each_config

@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from minillm.__main__ import main
-from minillm.homework import gradebook, kit, messages, reports
+from minillm.homework import gradebook, messages, reports
 from minillm.homework.child import Linear, ToyModel, decode, encode
 from minillm.homework.compare import same
 from minillm.homework.grade import grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Sandbox
+from minillm.plumbing import course, languages
 
 ROOT = Path(__file__).parents[1]
 SOLUTION = (ROOT / "tests/graders/03_attention/solution.py").read_text(encoding="utf-8")
@@ -124,7 +125,7 @@ def test_the_language_follows_the_locale(monkeypatch, variables, language):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert messages.default_language() == language
+    assert languages.default_language() == language
 
 
 def test_every_exercise_has_both_languages_and_a_place_in_its_lesson():
@@ -224,12 +225,19 @@ def test_the_kit_without_solutions_holds_nothing_that_computes_right_answers(tmp
     files = [p.relative_to(tmp_path / "kit") for p in (tmp_path / "kit").rglob("*") if p.is_file()]
     code = {p.as_posix() for p in files if p.suffix == ".py"}
     assert code == {f"lessons/{lesson.folder}/homework.py" for lesson in all_lessons()}
-    assert {p.parts[0] for p in files} == {"lessons", "notebooks", "requirements.txt", "LICENSE", "README.md"}
+    assert {p.parts[0] for p in files} == {
+        "lessons",
+        "notebooks",
+        "requirements.txt",
+        "LICENSE",
+        "README.md",
+        "AGENTS.md",
+    }
 
 
 @pytest.mark.parametrize("options", [["--release", "kit"], ["--gradescope", "gs"]])
-def test_an_installed_package_says_that_the_lessons_are_elsewhere(tmp_path, monkeypatch, capsys, options):
-    monkeypatch.setattr(kit, "ROOT", tmp_path)  # where a package is installed there is only the package
+def test_a_package_without_the_course_says_that_it_is_elsewhere(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.setattr(course, "PACKAGE", tmp_path / "minillm")  # copied by hand, neither checkout nor installed
     (tmp_path / "minillm").mkdir()
     assert main(["homework", options[0], str(tmp_path / options[1])]) == 2
     assert "run this in a checkout" in capsys.readouterr().err and not (tmp_path / options[1]).exists()

@@ -238,9 +238,12 @@ def test_make_optimizers_takes_each_trainable_parameter_exactly_once(name, muon_
 def test_muon_updates_the_matrices_inside_the_blocks_and_nothing_else():
     model = GPT(gpt2_config(11, **SHAPE))
     names = {p: n for n, p in model.named_parameters()}
-    adamw, muon = make_optimizers(model, 0.1, 0.02, weight_decay=0.3)
-    assert (adamw.defaults["lr"], adamw.param_groups[0]["weight_decay"], muon.defaults["lr"]) == (0.1, 0.3, 0.02)
-    of_muon = muon.param_groups[0]["params"]
+    adamw, *muons = make_optimizers(model, 0.1, 0.02, weight_decay=0.3)
+    assert (adamw.defaults["lr"], adamw.param_groups[0]["weight_decay"]) == (0.1, 0.3)
+    assert [muon.defaults["lr"] for muon in muons] == [0.02] * 3
+    of_each = [muon.param_groups[0]["params"] for muon in muons]
+    assert sorted({tuple(p.shape) for p in own} for own in of_each) == [{(8, 8)}, {(8, 32)}, {(32, 8)}]
+    of_muon = [p for own in of_each for p in own]
     assert all(names[p].startswith("blocks.") and p.dim() == 2 for p in of_muon)
     of_adamw = {names[p] for group in adamw.param_groups for p in group["params"]}
     assert {"tok_emb.weight", "pos_emb.weight", "norm.weight", "blocks.0.attn.query.bias"} <= of_adamw

@@ -442,7 +442,7 @@ show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`.
 #
@@ -454,7 +454,7 @@ show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`。
 #
 # **先有知识，后有格式。** 用四种办法取出没教过的地方的事实：带角色提问基础模型，让基础模型补完句子，SFT 之后的基础模
@@ -503,13 +503,13 @@ show_claim("spurious-rules")
 show_claim("small-steps")
 # %% [markdown] tags=["en"]
 # **Reading them.** A difference, its interval, and thresholds fixed beforehand: the verdict follows from these, nobody
-# chooses it. Even *reproduced* is no proof: three seeds, one world, one size of model. *Not reproduced at this size* is
+# chooses it. Even *reproduced* is no proof: a few seeds, one world, one size of model. *Not reproduced at this size* is
 # a result as well; look whether the difference failed, or only a threshold.
 #
 # To discuss: open “all figures” of the spurious rules and read what was tried. An experiment that was changed until it
 # showed something: what has to happen before its result may count as a test?
 # %% [markdown] tags=["zh"]
-# **怎样读。** 差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：三个种子，一个世界，
+# **怎样读。** 差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：几个种子，一个世界，
 # 一种大小的模型。*在这个规模上没有重现*也是一个结果；看看没过的是差，还是某个阈值。
 #
 # 讨论：展开“虚假的规则”的“全部数字”，读一读试过什么。一个改到能看出东西才定下来的实验，还要做什么，它的结果才算检验？

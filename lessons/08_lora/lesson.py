@@ -368,7 +368,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiment, on three seeds, with thresholds fixed beforehand: LoRA of four ranks and three other adapters on
+# The full experiment, on several seeds, with thresholds fixed beforehand: LoRA of four ranks and three other adapters on
 # the frozen base. A **bottleneck** is a narrow network behind every attention and every MLP (Houlsby et al. 2019); a
 # **prefix** is a learned key and value for each of some positions before the text, in every attention (Li and Liang
 # 2021, arXiv 2101.00190); **IA³** only multiplies keys, values and hidden channels by learned numbers (Liu et al. 2022,
@@ -379,7 +379,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；冻结的基础模型上，四种秩的 LoRA，加上另外三种适配器。**瓶颈层**（bottleneck）是放
+# 完整的实验：好几个种子，阈值事先写定；冻结的基础模型上，四种秩的 LoRA，加上另外三种适配器。**瓶颈层**（bottleneck）是放
 # 在每个注意力和每个 MLP 之后的窄网络（Houlsby 等 2019）；**前缀**（prefix）是在每个注意力里、文本之前的若干位置上学来的
 # key 和 value（Li 和 Liang 2021，arXiv 2101.00190）；**IA³** 只给 key、value 和隐藏通道乘上学来的数（Liu 等
 # 2022，arXiv 2205.05638）。各种适配器步数相同。自己测：`python -m minillm claims adapters --quick`。

@@ -353,9 +353,9 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on three seeds, with thresholds fixed beforehand; shown are the published results (how to read a
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
-# `python -m minillm claims real-over-template stronger-teacher false-promise --quick`.
+# `python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`.
 #
 # **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings stand here
 # for the users: as many pairs about the same places, once with one template for each type of question, once with many
@@ -365,38 +365,42 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
-# 测：`python -m minillm claims real-over-template stronger-teacher false-promise --quick`。
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 测：`python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`。
 #
 # **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
 # 多，一组每类问题只有一个模板，一组有多种问法。考试用的问法两组都没见过。
 #
 # **运行之前先猜：** 各能答对多少？
 # %%
-show_claim("real-over-template")
+show_claim("varied-over-rigid")
 # %% [markdown] tags=["en"]
 # **A stronger teacher.** The student's base read a third as long as the teacher's. To 48 human pairs are added answers
-# to new questions: the student's own or the teacher's, all of them or only those that most wordings of a question agree
-# on. The exam is about places of which no pair speaks.
+# to new questions, equally many in each case: the student's own, all or only those that most wordings of a question agree
+# on; the teacher's; people's. A strong student, with the teacher's base, adds its own too: that is what Self-Instruct
+# did. The exam is about places of which no pair speaks.
 #
-# **Before you run it:** do its own answers help the student at all? Does the filter?
+# **Before you run it:** do its own answers help the weak student? And the strong one?
 # %% [markdown] tags=["zh"]
-# **更强的老师。** 学生的基础模型只读了老师三分之一那么久。在 48 个人写的问答对之外，加上对新问题的回答：学生自己的或老
-# 师的，全部留下，或只留多数问法一致的。考试问的是任何问答对都没提到的地方。
+# **更强的老师。** 学生的基础模型只读了老师三分之一那么久。在 48 个人写的问答对之外，加上对新问题的回答，各种情形一样多：
+# 学生自己的，全部留下，或只留多数问法一致的；老师的；人的。还有一个强学生，用老师的基础模型，也加上自己的回答：这正是
+# Self-Instruct 的做法。考试问的是任何问答对都没提到的地方。
 #
-# **运行之前先猜：** 学生自己的回答对它有没有帮助？过滤呢？
+# **运行之前先猜：** 自己的回答对弱学生有没有帮助？对强学生呢？
 # %%
 show_claim("stronger-teacher")
 # %% [markdown] tags=["en"]
-# **The false promise.** That student imitates a teacher that answers in sentences, on questions about one half of the
-# held-out places; the exam asks about both halves.
+# **The false promise.** That student imitates a teacher that answers in sentences, on half of the facts about one half of
+# the held-out places. The exam asks in wordings that nothing imitated has: about these facts, the other facts of these
+# places, the other places. Another student has as many sentences from people, about taught places.
 #
-# **Before you run it:** three figures for the imitator, each as a share of the teacher's: style, facts about imitated
-# places, facts about the others.
+# **Before you run it:** four figures for the imitator, each as a share of the teacher's: style, and the three kinds of
+# facts.
 # %% [markdown] tags=["zh"]
-# **虚假的承诺。** 同样的学生模仿一个用完整句子回答的老师，题目只涉及一半没教过的地方；考试两半都问。
+# **虚假的承诺。** 同样的学生模仿一个用完整句子回答的老师，题目只涉及一半没教过的地方的一半事实。考试用没有模仿过的问法，问
+# 这些事实、这些地方的其他事实，以及别的地方。另一个学生用同样多的、人写的关于教过的地方的句子。
 #
-# **运行之前先猜：** 模仿者的三个数，各占老师的多少：风格，模仿过的地方的事实，别的地方的事实。
+# **运行之前先猜：** 模仿者的四个数，各占老师的多少：风格，以及三种事实。
 # %%
 show_claim("false-promise")
 # %% [markdown] tags=["en"]
@@ -405,14 +409,14 @@ show_claim("false-promise")
 # counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing can not
 # show what a better one would gain.
 #
-# To discuss: of the three groups of bars of the false promise, which would the maker of the imitation print in an
+# To discuss: of the groups of bars of the false promise, which would the maker of the imitation print in an
 # advertisement, which a critic? Write both sentences so that each is true.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间能说明有东西变了。“别的地方什么都没变”却不能这样说明：区间含 0，也可能只是考题太少。所以用事先写
 # 定的阈值规定多少以内算没变。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
 # 么。
 #
-# 讨论：“虚假的承诺”的三组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
+# 讨论：“虚假的承诺”的几组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #

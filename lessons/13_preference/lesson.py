@@ -370,30 +370,34 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The control once more, on three seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6): DPO
+# The control once more, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6): DPO
 # with the recipe above and SFT on the chosen answers begin with the same assistant and take equal steps, rates and
 # rehearsal. Measure it yourself: `python -m minillm claims preference-over-sft --quick`.
+#
+# Every chosen answer is ideal here, so DPO has nothing to win; the question is whether SFT is enough.
 #
 # **Before you run it:** which of the two gives more full sentences, and by how many points? Which loses more facts?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 再做一次对照：三个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
+# 再做一次对照：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
 # 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
+#
+# 这里每个被选中的回答都是理想的，DPO 没有什么可多赢；问的是 SFT 够不够。
 #
 # **运行之前先猜：** 哪一个的完整句子更多，多几个百分点？哪一个丢的事实更多？
 # %%
 show_claim("preference-over-sft")
 # %% [markdown] tags=["en"]
-# **Reading it.** The difference, with its interval, is in *style* only; a threshold, fixed beforehand, guards the
-# facts. *Not reproduced at this size* has two quite different readings: DPO failed, or both arrived and there was
-# nothing left to win. The bars before stage 3 and the height of both tell which.
+# **Reading it.** The difference, with its interval, says what SFT on the chosen answers adds to the style; the thresholds
+# say how much it may lack of DPO, in style and in facts, and their whole intervals have to keep them: “no difference was
+# seen” would not be enough. It shows nothing about DPO where no answer is ideal.
 #
 # To discuss: invent a task in which no chosen answer is perfect, so that copying it is not enough. What would the pairs
 # be, what would you measure, and which threshold would you write down?
 # %% [markdown] tags=["zh"]
-# **怎样读。** 差和区间只涉及*风格*；另有一个事先写定的阈值看住事实。*在这个规模上没有重现*有两种很不同的读法：DPO 失败
-# 了，或者两者都到了顶，没有什么可多赢的。看第三阶段之前的柱子和两者的高度，就知道是哪一种。
+# **怎样读。** 差和区间说的是在较好的回答上 SFT 给风格带来了多少；阈值规定它在风格和事实上最多可以比 DPO 差多少，而且整个区间
+# 都要在阈值以内：只是“没看出差别”还不够。在没有理想回答的地方 DPO 怎样，这里什么也没有说明。
 #
 # 讨论：设计一个任务，被选中的答案也不完美，光照抄不够。数据对是什么样的？测什么？你会写下什么阈值？
 # %% [markdown] tags=["en"]

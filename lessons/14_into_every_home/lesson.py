@@ -440,32 +440,36 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiment, on three seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). Two
-# models are tuned on equally many answers: one on single questions, one on dialogues of two turns. The exam asks about
-# held-out places, first turns and second ones (“And of Sweden?”, 它的货币呢？), these after a right first answer.
+# The full experiment, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). Three
+# models are tuned on the same facts: one on single questions, one on dialogues of two turns that are both asked in full,
+# one on dialogues whose second turn refers back (“And of Sweden?”, 它的货币呢？). The exam asks about held-out places: first
+# turns, and second ones after a right first answer, in wordings that were taught, in new ones, and about relations that no
+# taught second turn asks for.
 # Measure it yourself: `python -m minillm claims many-turns --quick`.
 #
-# **Before you run it:** what does each get at the second turn? And at the first, of which the second model has seen
-# fewer?
+# **Before you run it:** what does each get at the second turn, in taught and in new wordings? And at the first?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：三个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。两个模型用同样多的回答来微调：一个用单个问题，一个用
-# 两轮对话。考试问没教过的地方，有第一轮，也有第二轮（“And of Sweden?”、“它的货币呢？”），问第二轮时前一轮给出正确回答。
+# 完整的实验：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。三个模型用同样的事实来微调：一个用单个问题，一个用两轮都
+# 问得完整的对话，一个用第二轮联系上文的对话（“And of Sweden?”、“它的货币呢？”）。考试问没教过的地方：第一轮；给出正确的第
+# 一轮之后的第二轮，用教过的说法、新的说法，以及问教过的第二轮里从没问过的关系。
 # 自己测：`python -m minillm claims many-turns --quick`。
 #
-# **运行之前先猜：** 第二轮各能答对多少？第一轮呢？后一个模型见过的第一轮要少一些。
+# **运行之前先猜：** 第二轮用教过的和新的说法，各能答对多少？第一轮呢？
 # %%
 show_claim("many-turns")
 # %% [markdown] tags=["en"]
-# **Reading it.** The difference and its interval are about the second turn; the thresholds, fixed beforehand, ask how
-# much it gains and what the first turn pays. *Not reproduced at this size* could also mean that single questions are
-# enough to read an earlier turn: the model met texts that hang together in stage 1.
+# **Reading it.** The difference and its interval are about second turns in new wordings, against dialogues that are
+# also of two turns but refer to nothing; the thresholds, fixed beforehand, ask for new relations and what the first
+# turn pays. *Not reproduced at this size* could also mean that single questions are enough to read an earlier turn: the
+# model met texts that hang together in stage 1.
 #
 # To discuss: in the exam the first answer is always right. In a chat it is the model's own. What would change, and how
 # would you measure it? (All claims of the lecture, with all figures: `lessons/CLAIMS.md`.)
 # %% [markdown] tags=["zh"]
-# **怎样读。** 差和区间说的是第二轮；事先写定的阈值问第二轮提高多少，第一轮付出多少。*在这个规模上没有重现*，也可能意味
+# **怎样读。** 差和区间说的是新说法的第二轮，对照是同样有两轮、但不联系上文的对话；事先写定的阈值问新的关系，以及第一轮付出
+# 多少。*在这个规模上没有重现*，也可能意味
 # 着单个问题就足以学会读前一轮：模型在第一阶段读过前后相连的文本。
 #
 # 讨论：考试里前一轮的回答总是对的，聊天时却是模型自己的回答。会有什么不同？怎样测量？（课程的全部论断和数字见

@@ -3,7 +3,7 @@
     from minillm import claims
 
     claims.CLAIMS                                            # slug -> Claim: hypothesis, source, thresholds, notes
-    result = claims.run("less-is-more", seeds=(201,), quick=True)
+    result = claims.run("less-is-more", seeds=(301, 302), quick=True)
     result["verdict"], result["conditions"], result["interval"]
     print(claims.describe(result, "zh"))                     # verdict and figures as text
     claims.draw(result, "less-is-more.png", "zh")            # or axes of a matplotlib figure
@@ -14,13 +14,16 @@ A result is a plain dict, the same that `python -m minillm claims SLUG` writes t
     slug, source    which claim, and where it is from
     conditions      name -> mean over seeds, values of each seed, n marks in all
     difference      of the two conditions the claim is about (CLAIMS[slug].better minus .worse)
-    interval        95 % interval of the difference: paired bootstrap over entities
-    chance          what the best answer without knowledge gets; 0 where that means nothing
-    verdict         reproduced, partly or not_reproduced, computed from difference, interval and checks
-    checks          each threshold: text, value, threshold, holds
+    interval, p     95 % interval of the difference, and its p value: Student's t over the seeds
+    chance          what the best answer without knowledge gets; 0 where that means nothing; chances: of each seed
+    verdict         reproduced, partly, not_reproduced; one_seed where there is only one
+    checks          each threshold: text, value, values of each seed, interval, threshold, holds
     figures         other numbers by name, a value per seed
     examples        a few prompts and answers: condition, prompt, answer
-    seeds, seconds, command, size, recipe
+    marks           the marks of each seed, condition and entity (marks.py reads them)
+    chosen, scores  for a claim that chooses settings: what was chosen, and the scores of all candidates
+    seeds, seconds, cpu_seconds, command, size
+    recipe          the hash of the code that measured it; texts, where published: what the claim said then
 """
 
 from collections.abc import Sequence
@@ -39,9 +42,9 @@ from minillm.claims import (
     less_is_more,
     many_turns,
     many_wordings,
+    pages,
     preference_over_sft,
     quality_over_quantity,
-    real_over_template,
     review,
     roles,
     runner,
@@ -51,8 +54,9 @@ from minillm.claims import (
     specialists,
     spurious_rules,
     stronger_teacher,
+    varied_over_rigid,
 )
-from minillm.claims.experiment import Claim
+from minillm.claims.experiment import FIRST_SEED, Claim
 from minillm.plumbing.files import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ CLAIMS: dict[str, Claim] = {
         less_is_more,
         quality_over_quantity,
         small_tuned_over_large,
-        real_over_template,
+        varied_over_rigid,
         across_languages,
         specialists,
         generalist,
@@ -93,7 +97,7 @@ def find(slug: str) -> Claim:
 
 
 def run(
-    slug: str, seeds: Sequence[int] = (runner.FIRST_SEED,), quick: bool = False, bar: bool = False, folder: Path = CACHE
+    slug: str, seeds: Sequence[int] = (FIRST_SEED,), quick: bool = False, bar: bool = False, folder: Path = CACHE
 ) -> dict:
     """Measure one claim. The first time for a seed its base model is trained (one to two minutes) and
     kept in `folder`; `quick` asks fewer questions, tries fewer settings and tunes in fewer steps."""
@@ -101,19 +105,20 @@ def run(
 
 
 def published(slug: str) -> dict:
-    """The result the lessons show: of three seeds, from lessons/claims.json. Raises InputError if it is not there."""
-    path = runner.LESSONS / "claims.json"
-    results = runner.read_results(path)
-    if find(slug).slug not in results:
-        raise InputError(f"{path}: no result of {slug}: run `python -m minillm claims all --seeds 3 --publish`")
-    return results[slug]
+    """The result the lessons show, from lessons/claims.json. Raises InputError if it is not there."""
+    if (result := pages.published(find(slug))) is None:
+        path = pages.LESSONS / "claims.json"
+        raise InputError(f"{path}: no result of {slug}: run `python -m minillm claims {slug} --publish`")
+    return result
 
 
 def draw(result: dict, target: "Axes | Path | str", language: str = "en") -> None:
     """Draw a result into a PNG file (a path) or on matplotlib axes."""
-    figures.draw(find(result["slug"]), result, target, language)
+    figures.draw(pages.as_measured(find(result["slug"]), result), result, target, language)
 
 
 def describe(result: dict, language: str = "en") -> str:
     """A result as text: verdict, conditions, difference with its interval, thresholds."""
-    return figures.describe(find(result["slug"]), result, language)
+    claim = find(result["slug"])
+    text = figures.describe(pages.as_measured(claim, result), result, language)
+    return "\n  ".join(filter(None, (text, pages.note(claim, result, language))))

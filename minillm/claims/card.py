@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from minillm.claims.experiment import VERDICTS, Claim
-from minillm.claims.figures import VERDICT_COLOURS, WORDS, comparison, draw, number
+from minillm.claims.figures import VERDICT_COLOURS, WORDS, choices, comparison, draw, rehearsals, with_interval
+from minillm.claims.pages import as_measured, note
 from minillm.plumbing import plots
 
 HERE = {
@@ -22,14 +23,15 @@ CELL = "text-align:left;padding:2px 10px 2px 0;color:#111;background:#fff"
 
 
 def card(claim: Claim, result: Mapping, language: str = "en") -> str:
-    """Hypothesis, verdict, picture, difference with its interval, each threshold, the command; as HTML."""
+    """Hypothesis, verdict (and whether earlier code found it), picture, difference with its interval, each threshold, the command; as HTML."""
+    earlier, claim = note(claim, result, language), as_measured(claim, result)
     word = {key: escape(text[language]) for key, text in (WORDS | HERE).items()}
     colon, stop = ("：", "；") if language == "zh" else (": ", "; ")
     compared, difference, interval, each = map(escape, comparison(claim, result, language))
     checks = [
         (
             check.text[language],
-            number(check, found["value"]),
+            with_interval(check, found),
             found["threshold"],
             WORDS["holds" if found["holds"] else "missed"][language],
         )
@@ -46,10 +48,13 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
     ]
     if result["chance"]:
         conditions.append((WORDS["chance"][language], f"{100 * result['chance']:.1f} %", "", ""))
+    said = [(word["rehearsed"], rehearsals(claim, language))]
+    said += [(word["chosen"], text) for text in choices(result, language)]
     seeds, metric = ", ".join(map(str, result["seeds"])), escape(claim.metric[language])
     return "".join((
         f"<div style='{STYLE} {VERDICT_COLOURS[result['verdict']]}'><b>{escape(claim.hypothesis[language])}</b><br>",
         f"{code(claim.slug)} ({escape(claim.source)})<br>",
+        f"<i>{escape(earlier)}</i><br>" if earlier else "",
         f"<img style='max-width:100%' alt='{metric}' src='{picture(claim, result, language)}'><br>",
         f"<b>{escape(VERDICTS[result['verdict']][language])}</b>{stop}{word['difference']}{colon}{compared} = ",
         f"<b>{difference}</b> {word['points']}{stop}{word['interval']} {interval}{stop}",
@@ -57,6 +62,7 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
         table((word["thresholds"], word["measured"], "", ""), checks),
         f"<details><summary>{word['all']}</summary>",
         table((metric, "", f"{word['seeds']} {seeds}", ""), conditions),
+        "".join(f"<p>{label}{colon}{escape(text)}</p>" for label, text in said),
         f"<p>{escape(claim.budget[language])} {result['seconds']:.0f} {word['seconds']}</p>",
         f"<p>{escape(claim.notes[language])}</p></details>",
         f"{word['again']}{colon}{code(result['command'])}</div>",

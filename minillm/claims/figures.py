@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from minillm.claims.experiment import VERDICTS, Check, Claim
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
-VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728"}
+VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728", "one_seed": "#555555"}
 Line = tuple[Text, Mapping[float, str] | Mapping[int, str]]
 """Its label, and the condition at each x."""
 WORDS = {
@@ -28,6 +29,9 @@ WORDS = {
     "source": {"en": "source", "zh": "来源"},
     "notes": {"en": "notes", "zh": "说明"},
     "each": {"en": "seed by seed", "zh": "各种子依次"},
+    "rehearsed": {"en": "rehearsed", "zh": "复习"},
+    "others": {"en": "all others", "zh": "其余"},
+    "chosen": {"en": "chosen on other seeds", "zh": "在别的种子上选定"},
     "quick": {"en": "a quick run", "zh": "快速版"},
 }
 
@@ -141,9 +145,32 @@ def draw(claim: Claim, result: Mapping, target: "Axes | Path | str", language: s
         axes.legend(fontsize=8, loc="best")
 
 
-def points(value: float) -> str:
-    """A share as percentage points with its sign, a true minus."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+def points(value: float | None) -> str:
+    """A share as percentage points with its sign, a true minus; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def rehearsals(claim: Claim, language: str) -> str:
+    """What each condition rehearsed, those alike together: `SFT from random weights: nothing; all others: …`."""
+    stop, comma, colon = {"en": ("; ", ", ", ": "), "zh": ("；", "、", "：")}[language]
+    if list(claim.rehearsed) == [""]:
+        return claim.rehearsed[""][language]
+    alike: dict[str, list[str]] = {}
+    for name, text in claim.rehearsed.items():
+        label = claim.conditions[name] if name else WORDS["others"]
+        alike.setdefault(text[language], []).append(label[language])
+    return stop.join(comma.join(labels) + colon + text for text, labels in alike.items())
+
+
+def choices(result: Mapping, language: str) -> list[str]:
+    """Each setting that was chosen, with the seeds it was chosen on and all candidates' mean scores."""
+    stop, colon, seeds = {"en": ("; ", ": ", "seeds"), "zh": ("；", "：", "种子")}[language]
+    lines = []
+    for setting, name in result.get("chosen", {}).items():
+        means = {c: fmean(seed[setting][c] for seed in result["scores"]) for c in result["scores"][0][setting]}
+        tried = ", ".join(f"{c} {100 * score:.1f}" for c, score in means.items())
+        lines.append(f"{setting}{colon}{name} ({seeds} {', '.join(map(str, result['chosen_on']))}{stop}{tried})")
+    return lines
 
 
 def comparison(claim: Claim, result: Mapping, language: str) -> tuple[str, str, str, str]:
@@ -156,13 +183,19 @@ def comparison(claim: Claim, result: Mapping, language: str) -> tuple[str, str, 
     return compared, points(result["difference"]), f"[{low}, {high}]", each
 
 
-def number(check: Check, value: float | None) -> str:
+def number(check: Check, value: float | None, unit: str = " %") -> str:
     """A check's value as its threshold is written; a dash where there is none."""
     if value is None:
         return "–"
     if check.percent:
-        return f"{100 * value:.1f} %"
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+        return f"{100 * value:.1f}{unit}".replace("-", "−")
+    return (f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
+
+
+def with_interval(check: Check, found: Mapping) -> str:
+    """A check's value and its interval: `97.9 % [96.0, 99.8]`."""
+    low, high = (number(check, end, "") for end in found["interval"])
+    return number(check, found["value"]) + (f" [{low}, {high}]" if len(found["values"]) > 1 else "")
 
 
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
@@ -185,8 +218,10 @@ def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
     if result["chance"]:
         lines.append(f"    {100 * result['chance']:6.1f} %  {word['chance']}")
     compared, difference, interval, _ = comparison(claim, result, language)
+    lines.append(f"  {word['rehearsed']}: {rehearsals(claim, language)}")
+    lines += [f"  {word['chosen']}: {text}" for text in choices(result, language)]
     lines.append(f"  {word['difference']}: {compared} = {difference} {interval} {word['points']}")
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
-        lines.append(f"  [{state}] {check.text[language]}: {number(check, found['value'])} ({found['threshold']})")
+        lines.append(f"  [{state}] {check.text[language]}: {with_interval(check, found)} ({found['threshold']})")
     return "\n".join(lines)

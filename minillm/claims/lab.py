@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,6 +33,8 @@ from minillm.world.text import Writer
 T = TypeVar("T")
 Size = Literal["full", "quick", "smoke"]
 REHEARSED = 3000  # documents of stage 1 to rehearse: more than a tuning reads
+REHEARSE_ROWS = 4  # of them in each step, next to 32 dialogues
+PLAIN_STEPS, PLAIN_LR = 240, 5e-4  # of SFT without rehearsal: half of the demo's rate, which forgets less
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,27 @@ class Lab:
     def weak(self) -> Base:
         """A base that read the same text for a third of the time, with the same tokenizer: a small student."""
         return self.pretrain(self.base.documents, self.base.run.tokenizer, steps=self.config.pretrain_steps // 3)
+
+    def documents_without(self, places: Iterable[Place], base: Base | None = None) -> list[str]:
+        """The documents of stage 1 that name none of the places in either language: to rehearse what says nothing
+        of the places held out."""
+        names = {name for place in places for name in place.names.values()}
+        return [text for text in (base or self.base).documents if not any(name in text for name in names)]
+
+    def base_without_facts(self, places: Sequence[Place], large: bool = False) -> Base:
+        """A base that read everything but the facts of these places: as many documents and steps as this seed's base
+        (or the large one), with the same tokenizer, and none that names a place and one of its values. So it has
+        met the places' names, and questions about them, but not what answers these."""
+        usual = self.large if large else self.base
+        stating = [(set(place.names.values()), set(place.values.values())) for place in places]
+
+        def states(text: str) -> bool:
+            return any(any(n in text for n in names) and any(v in text for v in values) for names, values in stating)
+
+        writer = Writer(self.world, self.seed)
+        rest = (text for text in writer.documents(10 * len(usual.documents)) if not states(text))
+        steps = DemoConfig().pretrain_steps if large and self.size == "full" else self.config.pretrain_steps
+        return self.pretrain(list(islice(rest, len(usual.documents))), usual.run.tokenizer, steps=steps)
 
     @cached_property
     def taught(self) -> list[Place]:
@@ -197,46 +221,65 @@ class Lab:
         """`steps` steps, or two in a smoke run."""
         return 2 if self.size == "smoke" else steps
 
-    def sft_config(self, steps: int | None = None, rehearse_rows: int = 4, **settings: Any) -> SFTConfig:
-        """The demo's settings of stage 2."""
-        steps = self.steps(steps or self.config.sft_steps)
-        return SFTConfig(steps=steps, rehearse_rows=rehearse_rows, validation=0.0, seed=self.seed, **settings)
+    def sft_config(self, steps: int | None = None, rehearse: bool = True, **settings: Any) -> SFTConfig:
+        """The demo's settings of stage 2, with rehearsal or without."""
+        settings = {"rehearse_rows": REHEARSE_ROWS if rehearse else 0} | settings
+        return SFTConfig(steps=self.steps(steps or self.config.sft_steps), validation=0.0, seed=self.seed, **settings)
 
     def tune(
         self,
         dialogues: Sequence[Sequence[Message]],
         base: Base | Run | None = None,
         steps: int | None = None,
+        *,
+        rehearse: Sequence[str] | None = None,
         **settings: Any,
     ) -> Run:
-        """SFT as in the demo, from this seed's base unless told otherwise; what is rehearsed is the text
-        of the base that is given, or of this seed's."""
+        """SFT as in the demo, from this seed's base unless told otherwise.
+
+        `rehearse` is raw text to learn on next to the pairs: `()` for none; if unset, the first 3,000 documents
+        that the given base read (this seed's base, for a model without documents). Conditions that are compared
+        should rehearse alike, and `Claim.rehearsed` says what.
+        """
         base = base or self.base
         run, documents = (base.run, base.documents) if isinstance(base, Base) else (base, self.base.documents)
-        return sft(self.sft_config(steps, **settings), run, dialogues, documents[:REHEARSED], bar=self.bar)
+        text = (documents if rehearse is None else rehearse)[:REHEARSED]
+        return sft(self.sft_config(steps, bool(text), **settings), run, dialogues, text, bar=self.bar)
+
+    def tune_plain(
+        self, dialogues: Sequence[Sequence[Message]], base: Base | Run | None = None, **settings: Any
+    ) -> Run:
+        """SFT that rehearses nothing, at half of the demo's rate, from this seed's base unless told otherwise."""
+        settings = {"steps": self.pick(PLAIN_STEPS, 160), "lr": PLAIN_LR} | settings
+        return self.tune(dialogues, base, rehearse=(), **settings)
 
     def tune_encoded(
         self,
         examples: Sequence[Dialogue],
         base: Run | None = None,
         prepare: Callable[[GPT], None] | None = None,
+        *,
+        rehearse: Sequence[str] | None = None,
         **settings: Any,
     ) -> Run:
         """The same with dialogues encoded by the caller, for other formats and masks than `chat.py` has;
         `prepare` may freeze or add parameters first."""
-        base, config = base or self.base.run, self.sft_config(**settings)
+        text = (self.base.documents if rehearse is None else rehearse)[:REHEARSED]
+        base, config = base or self.base.run, self.sft_config(rehearse=bool(text), **settings)
         n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
 
         def loss(model: GPT, drawn: list[Dialogue]) -> list[MicroBatch]:
             return mean_loss(model, packed_batch(drawn, n_ctx, pad), config)
 
-        documents = self.base.documents[:REHEARSED]
-        return finetune("sft", config, base, examples, loss, documents, bar=self.bar, adapt=prepare)
+        return finetune("sft", config, base, examples, loss, text, bar=self.bar, adapt=prepare)
 
-    def from_scratch(self, dialogues: Sequence[Sequence[Message]], steps: int | None = None) -> Run:
-        """SFT from random weights, at the rates of stage 1, until it fits its own pairs."""
+    def from_scratch(
+        self, dialogues: Sequence[Sequence[Message]], steps: int | None = None, rehearse: Sequence[str] = ()
+    ) -> Run:
+        """SFT from random weights, at the rates of stage 1, until it fits its own pairs; text to `rehearse` is then
+        the first that it reads."""
         steps = steps or self.config.scratch_steps
-        return self.tune(dialogues, self.blank(), steps, rehearse_rows=0, batch_size=64, lr=1e-2, muon_lr=1e-2)
+        return self.tune(dialogues, self.blank(), steps, rehearse=rehearse, batch_size=64, lr=1e-2, muon_lr=1e-2)
 
     def blank(self) -> Run:
         """A model like the base, with random weights."""

@@ -30,3 +30,31 @@ def show(condition: str, items: Sequence[Question], answers: Answers, most: int 
     every = max(1, len(items) // most)
     some = list(zip(items, answers, strict=True))[::every][:most]
     return [{"condition": condition, "prompt": i.text, "answer": text + "[END]" * ended} for i, (text, ended) in some]
+
+
+def pack(marks: Mapping[str, Marks], seed: int) -> list[dict]:
+    """The marks of one seed for claims.json: conditions with the same entities and numbers together.
+
+    Each group is {"seed", "entities": "Chad; Japan", "n": "8 7", "sums": {condition: "5 6.5"}}; the n-th number
+    belongs to the n-th entity.
+    """
+    groups: dict[tuple, dict] = {}
+    for condition, table in marks.items():
+        names, counts = list(table), [int(count) for _, count in table.values()]
+        about = {"seed": seed, "entities": "; ".join(names), "n": " ".join(map(str, counts)), "sums": {}}
+        group = groups.setdefault((*names, *counts), about)
+        sums = (float(total) for total, _ in table.values())
+        group["sums"][condition] = " ".join(str(int(s)) if s.is_integer() else repr(s) for s in sums)
+    return list(groups.values())
+
+
+def unpack(groups: Iterable[Mapping]) -> dict[int, dict[str, dict[str, list[float]]]]:
+    """Seed -> condition -> entity -> [sum, number], from what `pack` gave."""
+    seeds: dict[int, dict[str, dict[str, list[float]]]] = {}
+    for group in groups:
+        counts = [int(n) for n in group["n"].split()]
+        names = group["entities"].split("; ") if counts else []
+        for condition, sums in group["sums"].items():
+            table = {name: [float(s), n] for name, s, n in zip(names, sums.split(), counts, strict=True)}
+            seeds.setdefault(group["seed"], {})[condition] = table
+    return seeds

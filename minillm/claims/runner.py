@@ -1,45 +1,27 @@
-"""Runs experiments, keeps what is measured, and writes it down: claims.json, pictures, CLAIMS.md."""
+"""Runs experiments: parts measured one after another or in parallel, and results, pictures and texts made of them."""
 
-import ast
-import hashlib
-import inspect
-import json
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from minillm.base_cache import CACHE
-from minillm.claims import adapter_kinds, lab, marks, passages, tasks
-from minillm.claims.experiment import VERDICTS, Claim, Observation, conclude
-from minillm.claims.figures import WORDS, comparison, describe, draw, number, points
+from minillm.claims import pages
+from minillm.claims.experiment import FIRST_SEED, Claim, conclude
+from minillm.claims.figures import describe, draw
 from minillm.claims.lab import Lab, Size
-from minillm.demo import fast_config
+from minillm.claims.pages import read_results
+from minillm.claims.parallel import Find, Report, work, work_together
+from minillm.claims.parts import Part, Workshop
+from minillm.claims.recipe import recipe
 from minillm.plumbing import plots
-from minillm.plumbing.devices import Timer
-from minillm.plumbing.files import make_folder, read_json, write_json, write_text
+from minillm.plumbing.files import make_folder, write_json
 from minillm.plumbing.lock import locked
-from minillm.stage2_sft import SFTConfig
 
-LESSONS = Path(__file__).parents[2] / "lessons"
-FIRST_SEED = 201  # seeds of the report; settings were tuned on others (101, 102, …)
+UNKNOWN = 240.0  # seconds of processor time that a claim is thought to take per seed before it was ever measured
 
 
-def experiment(claim: Claim) -> str:
-    """The code that measures a claim: what experiments share, and of the claim's module all but its picture
-    and its texts and thresholds, which only say how an observation is shown and judged."""
-    tree = ast.parse(inspect.getsource(sys.modules[claim.measure.__module__]))
-    shown = ("CLAIM", "picture")
-    kept = [node for node in tree.body if getattr(node, "name", None) not in shown]
-    kept = [n for n in kept if not (isinstance(n, ast.Assign) and getattr(n.targets[0], "id", None) in shown)]
-    return "\n".join([*map(inspect.getsource, (lab, marks, tasks, passages, adapter_kinds)), *map(ast.unparse, kept)])
-
-
-def settings(claim: Claim, seeds: Sequence[int], size: str) -> dict:
-    """What an observation depends on: made with the same, it need not be made again."""
-    recipe = [experiment(claim), asdict(fast_config()), asdict(SFTConfig())]
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
-    return {"seeds": list(seeds), "size": size, "recipe": digest}
+class PartsFailed(RuntimeError):
+    """Some parts could not be measured; the others are kept."""
 
 
 def run_claim(
@@ -52,60 +34,139 @@ def run_claim(
     labs: dict[int, Lab] | None = None,
 ) -> dict:
     """The result of one claim. With `out`, each seed's observation is kept there, and one that was made
-    with the same settings is read instead of made. `labs` lets several claims share base models."""
-    labs = {} if labs is None else labs
-    observations = {}
-    for seed in seeds:
-        name = f"{claim.slug}-{seed}-{size}-{settings(claim, [seed], size)['recipe']}"
-        shared = labs.setdefault(seed, Lab(seed, size, bar, folder))
-        kept = out / "observations" / f"{name}.json" if out is not None else None
-        observations[seed] = observe(claim, shared) if kept is None else kept_observation(claim, shared, kept)
-    options = f" --seeds {len(seeds)}" + (" --quick" if size == "quick" else "")
-    first = f" --first-seed {seeds[0]}" if seeds[0] != FIRST_SEED else ""
-    command = f"python -m minillm claims {claim.slug}{options}{first}"
-    return conclude(claim, observations) | {"command": command} | settings(claim, seeds, size)
+    with the same recipe is read instead of made. `labs` lets several claims share base models."""
+    return result_of(claim, seeds, Workshop(size, out, folder, bar, {} if labs is None else labs))
 
 
-def kept_observation(claim: Claim, shared: Lab, path: Path) -> Observation:
-    """The observation in a file, made and put there first if need be; two runs at once make it once."""
-    make_folder(path.parent)
-    with locked(path.parent, f".{path.stem}.lock", wait=True):
-        if not path.is_file():
-            write_json(path, asdict(observe(claim, shared)))
-    return Observation(**read_json(path, dict))
-
-
-def observe(claim: Claim, shared: Lab) -> Observation:
-    """Measure a claim on one seed, with the time it took; the base model, which all claims share, is not counted."""
-    _ = shared.base
-    timer = Timer()
-    observation = claim.measure(shared)
-    return replace(observation, seconds=timer.seconds)
+def result_of(claim: Claim, seeds: Sequence[int], shop: Workshop) -> dict:
+    """The result of one claim from its parts, which are made where they are not kept."""
+    choice = shop.choice(claim)
+    found = conclude(claim, {seed: shop.observation(claim, seed) for seed in seeds})
+    options = f" --seeds {len(seeds)}" + (" --quick" if shop.size == "quick" else "")
+    options += f" --first-seed {seeds[0]}" if seeds[0] != FIRST_SEED else ""
+    command = f"python -m minillm claims {claim.slug}{options}"
+    return found | choice | {"command": command, "size": shop.size, "recipe": recipe(claim)}
 
 
 def run_claims(
     claims: Sequence[Claim],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | Mapping[str, Sequence[int]],
     out: Path,
     size: Size = "full",
     language: str = "en",
     bar: bool = False,
     folder: Path = CACHE,
     say: Callable[[str], None] = print,
+    jobs: int = 1,
+    find: Find | None = None,
+    on_result: Callable[[Claim, dict], None] = lambda claim, result: None,
 ) -> dict[str, dict]:
-    """Run claims one after another; after each, `out` holds its result in claims.json and its picture.
+    """Run claims; as soon as one has all its seeds, `out` holds its result in claims.json and its picture.
 
-    Observations already there with the same settings are kept, so a run that was stopped goes on.
+    Observations already there with the same recipe are kept, so a run that was stopped goes on.
+
+    Args:
+        seeds: those of all claims, or slug -> those of one.
+        jobs: processes, one thread each; with 1, claims are measured one after another in this one.
+        find: slug -> claim, for other processes, which get a claim's name only; needed for more than one job.
+        on_result: called with each result.
+
+    Raises PartsFailed when some parts of several could not be measured; the other results are there by then.
     """
     read_results(out / "claims.json")  # a damaged one is refused before anything is measured
+    shop = Workshop(size, out, folder, bar)
+    by_slug = seeds if isinstance(seeds, Mapping) else {claim.slug: seeds for claim in claims}
     results: dict[str, dict] = {}
-    labs: dict[int, Lab] = {}
-    for claim in claims:
-        result = results[claim.slug] = run_claim(claim, seeds, size, out, bar, folder, labs)
+
+    def finish(claim: Claim) -> None:
+        result = results[claim.slug] = result_of(claim, by_slug[claim.slug], shop)
         keep_result(out, claim, result, language)
         say(describe(claim, result, language))
         say(f"  {out / f'{claim.slug}.png'}\n")
+        on_result(claim, result)
+
+    missing = {claim.slug: shop.missing(claim, by_slug[claim.slug]) for claim in claims}
+    parts = [part for slug in missing for part in missing[slug]]
+    progress = Progress(parts, min(jobs, len(parts)), expected_seconds(out), say)
+    by_name = {claim.slug: claim for claim in claims}
+    for claim in claims:
+        if not missing[claim.slug]:
+            finish(claim)
+
+    def report(part: Part, error: str) -> None:
+        progress.report(part, error)
+        claim = by_name[part.slug]
+        if part.slug not in results and all(shop.is_kept(claim, one) for one in missing[part.slug]):
+            finish(claim)
+
+    make(parts, by_name, shop, jobs, find, report)
+    failed = {part.slug for part in progress.faults}
+    for claim in claims:
+        if claim.slug not in results and claim.slug not in failed:
+            finish(claim)  # what a run elsewhere still makes, or a process that was killed has left
+    progress.check()
     return results
+
+
+def make(
+    parts: Sequence[Part], claims: Mapping[str, Claim], shop: Workshop, jobs: int, find: Find | None, report: Report
+) -> None:
+    """Make the parts: one alone so that what goes wrong with it is raised as it is; several in this process or others."""
+    for part in parts:
+        shop.fault(claims[part.slug], part).unlink(missing_ok=True)
+    if len(parts) == 1:
+        shop.part(claims[parts[0].slug], parts[0])
+        report(parts[0], "")
+    elif jobs == 1 or find is None:
+        work(parts, claims.__getitem__, shop, report)
+    else:
+        work_together(parts, find, shop, min(jobs, len(parts)), report)
+
+
+def expected_seconds(out: Path) -> dict[str, float]:
+    """The processor time that a seed of each claim took when it was measured last, here or for the published results;
+    of results that do not know it, twice their seconds, as on two cores."""
+    known = read_results(pages.LESSONS / "claims.json") | read_results(out / "claims.json")
+    return {slug: r.get("cpu_seconds", 2 * r["seconds"]) / len(r["seeds"]) for slug, r in known.items()}
+
+
+class Progress:
+    """What of a parallel run is done, what failed, and how long the rest will take."""
+
+    def __init__(self, parts: Sequence[Part], jobs: int, seconds: Mapping[str, float], say: Callable[[str], None]):
+        self.left = {part: seconds.get(part.slug, UNKNOWN) for part in parts}
+        self.total, self.jobs, self.say = len(parts), jobs, say
+        self.expected, self.begun = sum(self.left.values()), time.monotonic()
+        self.faults: dict[Part, str] = {}
+        if self.total > 1:
+            say(f"{self.total} parts (a claim on a seed), {jobs} at a time: {duration(self.expected / jobs)} by what "
+                f"they took before, and one or two minutes for each base model that is not there yet")  # fmt: skip
+
+    def report(self, part: Part, error: str) -> None:
+        """A part is done, or has failed."""
+        self.left.pop(part, None)
+        if error:
+            self.faults[part] = error
+        if self.total == 1:
+            return
+        rest = sum(self.left.values())
+        pace = (time.monotonic() - self.begun) / max(1.0, self.expected - rest)  # of this machine, so far
+        state = f"failed: {error.strip().splitlines()[-1]}" if error else "done"
+        self.say(f"{self.total - len(self.left)} of {self.total}: {part.slug}, seed {part.seed}: {state}; "
+                 f"{duration(rest * pace)} left")  # fmt: skip
+
+    def check(self) -> None:
+        """Raise PartsFailed if parts failed."""
+        if self.faults:
+            faults = (f"{part.slug}, seed {part.seed}: {error}" for part, error in self.faults.items())
+            head = f"{len(self.faults)} of {self.total} parts failed; what the others gave is kept:"
+            raise PartsFailed("\n".join((head, *faults)))
+
+
+def duration(seconds: float) -> str:
+    """About how long: `about 2 h 10 min`."""
+    minutes = round(seconds / 60)
+    return f"about {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"about {minutes} min"
 
 
 def keep_result(out: Path, claim: Claim, result: Mapping, language: str) -> None:
@@ -116,90 +177,3 @@ def keep_result(out: Path, claim: Claim, result: Mapping, language: str) -> None
         write_json(path, read_results(path) | {claim.slug: result})
         with plots.dispensable(picture := out / f"{claim.slug}.png"):
             draw(claim, result, picture, language)
-
-
-def read_results(path: Path) -> dict[str, dict]:
-    """Slug -> result, empty if there is no such file. Raises InputError if it is damaged."""
-    return read_json(path, dict) if path.is_file() else {}
-
-
-def listing(claims: Sequence[Claim], results: Mapping[str, dict], language: str = "en") -> str:
-    """All claims with what they say, where from, and the verdict if measured."""
-    lines = []
-    for claim in claims:
-        found = results.get(claim.slug)
-        state = VERDICTS[found["verdict"]][language] if found else {"en": "not measured", "zh": "未测量"}[language]
-        lines += [f"{claim.slug}  [{state}]", f"    {claim.hypothesis[language]}", f"    ({claim.source})"]
-    return "\n".join(lines)
-
-
-# ------------------------------------------------------------------------------------------ publishing
-
-HEAD = {
-    "en": """# The lecture's claims, measured
-
-Written by `python -m minillm claims all --seeds 3 --publish` from [claims.json](claims.json); not edited by hand.
-Each claim has thresholds in its module under `minillm/claims/`, written down before this run, which uses
-seeds that no setting was tuned on. *Reproduced* means: every threshold holds, and the difference between the two
-conditions the claim is about has the same sign in all seeds and a 95 % interval (paired bootstrap over entities)
-above 0. *Partly*: the difference is clear, a threshold is missed. Marks are shares of right answers unless said
-otherwise.""",
-    "zh": """# 课程里的论断，一一测量
-
-由 `python -m minillm claims all --seeds 3 --publish` 根据 [claims.json](claims.json) 写成，不经手工修改。
-每个论断的阈值写在 `minillm/claims/` 里它自己的模块中，先于这次运行；这次运行用的随机种子没有用来调过任何设置。
-「重现」的意思是：所有阈值都达到，并且论断所比较的两种条件之差在所有种子上同号，95 % 区间（按实体配对的自助法）在 0 以上。
-「部分重现」：差别清楚，但有阈值未达到。如无说明，分数是正确回答所占的比例。""",
-}
-COLUMNS = {
-    "en": ("claim", "source", "verdict", "difference (points)", "95 % interval"),
-    "zh": ("论断", "来源", "结论", "差（百分点）", "95 % 区间"),
-}
-
-
-def publish(claims: Mapping[str, Claim], results: Mapping[str, dict], folder: Path = LESSONS) -> None:
-    """Write claims.json and, from it, CLAIMS.md and CLAIMS.zh.md."""
-    write_json(folder / "claims.json", results)
-    for language, name in (("en", "CLAIMS.md"), ("zh", "CLAIMS.zh.md")):
-        write_text(folder / name, page(claims, results, language))
-
-
-def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str) -> str:
-    """The page of all results in one language."""
-    lines = [HEAD[language], "", row(COLUMNS[language]), row("---" for _ in COLUMNS[language])]
-    for slug, result in results.items():
-        claim = claims[slug]
-        low, high = result["interval"]
-        verdict, difference = VERDICTS[result["verdict"]][language], points(result["difference"])
-        what = f"[{slug}](#{slug}): {claim.hypothesis[language]}"
-        lines.append(row((what, claim.source, verdict, difference, f"{points(low)} … {points(high)}")))
-    for slug, result in results.items():
-        lines += ["", *section(claims[slug], result, language)]
-    return "\n".join(lines) + "\n"
-
-
-def section(claim: Claim, result: Mapping, language: str) -> list[str]:
-    """One claim with all its figures."""
-    word = {key: text[language] for key, text in WORDS.items()}
-    stop, colon = {"en": (". ", ": "), "zh": ("。", "：")}[language]
-    state = VERDICTS[result["verdict"]][language]
-    lines = [f"## {claim.slug}", "", f"**{state}**{colon}{claim.hypothesis[language]}", "",
-             row((claim.metric[language], "%", f"{word['seeds']} {', '.join(map(str, result['seeds']))}", "n")),
-             row(("---", "---", "---", "---"))]  # fmt: skip
-    for name, condition in result["conditions"].items():
-        values = ", ".join(f"{100 * v:.1f}" for v in condition["values"])
-        lines.append(row((claim.conditions[name][language], f"{100 * condition['mean']:.1f}", values, condition["n"])))
-    if result["chance"]:
-        lines.append(row((word["chance"], f"{100 * result['chance']:.1f}", "", "")))
-    compared, difference, interval, each = comparison(claim, result, language)
-    gap = f"{difference} {word['points']}, {interval}; {word['each']}{colon}{each}"
-    lines += ["", f"- {word['difference']}{colon}{compared} = {gap}"]
-    for check, found in zip(claim.checks, result["checks"], strict=True):
-        state = word["holds" if found["holds"] else "missed"]
-        lines.append(f"- {state}{colon}{check.text[language]}: {number(check, found['value'])} ({found['threshold']})")
-    cost = f"{claim.budget[language]} {result['seconds']:.0f} {word['seconds']}{stop}"
-    return [*lines, "", f"{cost}`{result['command']}`", "", f"{word['notes']}{colon}{claim.notes[language]}"]
-
-
-def row(cells: Iterable[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"

@@ -52,6 +52,7 @@ COMMANDS = {
     "claims": Command(
         "claims", "Claims", "Measure claims of the lecture on the built-in world; without a name, list them."
     ),
+    "init": Command("classroom", "Init", "Lay out lessons, notebooks and homework in a folder to work in."),
     "homework": Command(
         "classroom",
         "Homework",

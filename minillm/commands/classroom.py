@@ -1,4 +1,4 @@
-"""The commands of the classroom: `homework`, `notebooks`."""
+"""The commands of the classroom: `init`, `homework`, `notebooks`."""
 
 import sys
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from minillm.plumbing import course, languages
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json
 
@@ -15,23 +16,40 @@ if TYPE_CHECKING:
     from minillm.homework.gradebook import Grades
     from minillm.homework.sandbox import Sandbox
 
-ROOT = Path(__file__).parents[2]
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """Lay out lessons, notebooks and homework in a folder to work in."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The folder; files that are there already are never touched."""
+    lang: Literal["en", "zh"] | None = None
+    """Language of what is printed; that of the system if left out."""
+
+    def run(self) -> None:
+        from minillm.homework import kit
+
+        written, kept = kit.lay_out(self.folder)
+        language = self.lang or languages.default_language()
+        print(kit.LAID_OUT[language].format(folder=self.folder, written=written, kept=kept))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Homework:
     """Grade homework: all of it, one lesson (homework 3) or one exercise (homework 3 attention)."""
 
-    lesson: Annotated[int | None, tyro.conf.Positional] = None
+    lesson: Annotated[str | None, tyro.conf.Positional] = None
     """Number of the lesson; all lessons if left out."""
     exercise: Annotated[str | None, tyro.conf.Positional] = None
     """Name of one exercise of the lesson."""
-    folder: Path = ROOT / "lessons"
+    folder: Path = course.desk() / "lessons"
     """Folder with the student's files, NN_name/homework.py or as they call them."""
     lang: Literal["en", "zh"] | None = None
     """Language of the messages; that of the system if left out."""
     seed: int | None = None
     """Make the inputs from this seed; from seed 0 and one never seen before if left out."""
+    watch: bool = False
+    """Grade again whenever a file is saved, until Ctrl-C."""
     json: Path | None = None
     """Also write the results to this JSON file."""
     gradescope_results: Path | None = None
@@ -58,39 +76,58 @@ class Homework:
     def run(self) -> int:
         a_seed(self, "seed")
         if not (self.folder.is_dir() or self.release or self.gradescope or self.grade_folder):
-            raise InputError(f"{self.folder}: no such folder: name the folder with your homework files")
+            raise InputError(
+                f"{self.folder}: no such folder: name the folder with your homework files"
+                " (`python -m minillm init DIR` lays out new ones)"
+            )
         if self.release or self.gradescope:
             self.hand_out()
             return 0
         from minillm.homework.sandbox import Sandbox
 
         with Sandbox() as sandbox:  # its process loads PyTorch at the same time as this one
-            from minillm.homework import gradebook, messages
+            from minillm.homework import gradebook
             from minillm.homework.submissions import read_folder
 
-            language = self.lang or messages.default_language()
+            language = self.lang or languages.default_language()
             chosen = gradebook.choose(self.lesson, self.exercise)
             seeds = gradebook.default_seeds() if self.seed is None else [self.seed]
             if (self.grade_folder or self.gradescope_results) and sandbox.warning(language):
                 print(f"warning: {sandbox.warning(language)}", file=sys.stderr)
             if self.grade_folder is not None:
                 return self.grade_many(sandbox, chosen, seeds, language)
+            if self.watch:
+                return self.keep_grading(sandbox, chosen, seeds, language)
             with TemporaryDirectory() as work:
                 submission = read_folder(self.folder, work=Path(work))
                 grades = gradebook.grade_submission(sandbox, submission, chosen, seeds)
         self.report(grades, seeds, language)  # now that no process of the student's is left
+        if self.folder.resolve() == (course.desk() / "lessons").resolve():
+            from minillm.homework.progress import record
+
+            record(course.desk(), grades.results)
         return 0
 
     def hand_out(self) -> None:
         """Write the kit for students or the autograder."""
-        from minillm.homework import gradebook, kit, messages
+        from minillm.homework import gradebook, kit
 
         if self.release is not None:
             print(f"{self.release}: {kit.release(self.release, not self.no_solutions)} files to hand out")
         elif self.gradescope is not None:
             gradebook.choose(self.lesson, self.exercise)
-            language = self.lang or messages.default_language()
+            language = self.lang or languages.default_language()
             print(f"written to {kit.write_gradescope(self.gradescope, language, self.lesson, self.exercise)}")
+
+    def keep_grading(self, sandbox: "Sandbox", chosen: list, seeds: list[int], language: str) -> int:
+        """Grade what is saved, until Ctrl-C."""
+        from minillm.homework import messages, watch
+
+        print(watch.WATCHING[language].format(folder=self.folder))
+        for results in watch.rounds(sandbox, self.folder, chosen, seeds):
+            print("\n" + messages.overview(results, language, details=True))
+            print(watch.coming(results, chosen, language), flush=True)
+        return 0
 
     def report(self, grades: "Grades", seeds: list[int], language: str) -> None:
         """Show and write what one student reached."""
@@ -122,9 +159,9 @@ class Homework:
 class Notebooks:
     """Write the notebooks of both languages from the lessons."""
 
-    lessons: Path = ROOT / "lessons"
+    lessons: Path = course.desk() / "lessons"
     """Folder with NN_name/lesson.py."""
-    out: Path = ROOT / "notebooks"
+    out: Path = course.desk() / "notebooks"
     """Folder to write en/ and zh/ into."""
 
     def run(self) -> None:

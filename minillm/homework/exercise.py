@@ -15,6 +15,9 @@ import numpy as np
 from minillm.homework.compare import same
 from minillm.plumbing.languages import Text
 
+Number = int | str
+"""The number of a lesson; of one put between two others the earlier one's with a letter: "2b"."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -78,8 +81,13 @@ class Exercise:
 class Lesson:
     """The exercises of one lesson."""
 
-    number: int
+    number: Number
     folder: str
     """Name of its folder in `lessons/`."""
     title: Text
     exercises: tuple[Exercise, ...]
+
+    @property
+    def code(self) -> str:
+        """The number as names of files and columns have it: "03", "02b"."""
+        return self.folder.partition("_")[0]

@@ -6,15 +6,22 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from minillm.homework.compare import near_miss
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
-from minillm.homework.sandbox import Outcome, Sandbox
+from minillm.homework.sandbox import Outcome
 from minillm.homework.slips import either, of_error, of_nearly_right, overwritten, returned_nothing
 from minillm.plumbing.languages import Text
+
+
+class Caller(Protocol):
+    """What calls a student's function: a `Sandbox`, or `Here` in a notebook."""
+
+    def call(self, file: Any, name: str, arguments: Sequence[tuple]) -> tuple[list[Outcome], str]:
+        """An outcome for each tuple of arguments, and what the student's code printed."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ def judge(exercise: Exercise, check: Check, arguments: tuple, expected: Any, out
     return Trial(check, arguments, expected, outcome, equal, tuple(n for n in changed if n not in exercise.may_change))
 
 
-def grade(sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seeds: Sequence[int]) -> Result:
-    """Grade one exercise of a student's file on inputs made from each of the seeds."""
+def grade(caller: Caller, file: Path | Callable, lesson: Lesson, exercise: Exercise, seeds: Sequence[int]) -> Result:
+    """Grade one exercise of a student's file, or a function of a notebook, on inputs made from each of the seeds."""
     inputs = make_inputs(exercise, seeds)
     expected = [exercise.reference(*copy.deepcopy(arguments)) for _, arguments in inputs]
-    outcomes, printed = sandbox.call(file, exercise.name, [arguments for _, arguments in inputs])
+    outcomes, printed = caller.call(file, exercise.name, [arguments for _, arguments in inputs])
     trials = [judge(exercise, check, arguments, right, outcome)
               for (check, arguments), right, outcome in zip(inputs, expected, outcomes, strict=True)]  # fmt: skip
     if all(t.outcome.status == "todo" for t in trials):

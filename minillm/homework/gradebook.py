@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minillm.homework.exercise import Exercise, Lesson
+from minillm.homework.exercise import Exercise, Lesson, Number
 from minillm.homework.grade import Failure, Result, grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.plain import plain
@@ -26,7 +26,7 @@ class Grades:
 
     student: str
     results: tuple[Result, ...]
-    found: dict[int, Found]
+    found: dict[Number, Found]
     """For each lesson asked for, by number, what was handed in."""
     person: Person | None = None
     """Their line in the roster."""
@@ -54,12 +54,12 @@ class Grades:
         return any(found.status == "missing" for found in self.found.values())
 
 
-def choose(number: int | None, name: str | None) -> list[tuple[Lesson, Exercise]]:
+def choose(number: Number | None, name: str | None) -> list[tuple[Lesson, Exercise]]:
     """The exercises asked for. Raises InputError if there is no such lesson or exercise."""
     lessons = all_lessons()
     if number is not None:
         known = ", ".join(str(lesson.number) for lesson in lessons)
-        lessons = [lesson for lesson in lessons if lesson.number == number]
+        lessons = [lesson for lesson in lessons if lesson.code == str(number).lower().zfill(len(lesson.code))]
         if not lessons:
             raise InputError(f"lesson {number} has no homework: choose one of {known}")
     chosen = [(lesson, exercise) for lesson in lessons for exercise in lesson.exercises]

@@ -1,17 +1,21 @@
-"""What a teacher hands out: the kit for students, and the autograder for Gradescope."""
+"""What is handed out: the course laid out to work in, the kit for students, the autograder for Gradescope."""
 
+import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from minillm.homework.lessons import all_lessons
+from minillm.homework.tutor import rules
+from minillm.plumbing import course
 from minillm.plumbing.files import InputError, replace_file
 
-ROOT = Path(__file__).parents[2]
-KIT = ("minillm", "lessons", "notebooks", "tests/homework", "requirements.txt", "pyproject.toml", "Makefile", "LICENSE",
-       "README.md", "README.zh.md")  # fmt: skip
+COURSE = ("lessons", "notebooks", "tests/homework", "LICENSE")  # for those who have the package
 DESK = ("lessons", "notebooks", "requirements.txt", "LICENSE")  # without what computes right answers
+KIT = ("minillm", *COURSE, "site", "requirements.txt", "pyproject.toml", "setup.py", "Makefile", "lab.bat", "README.md",
+       "README.zh.md")  # fmt: skip
 
 WORKFLOW = """# GitHub runs this for every push of a student: the homework is graded, the report is on the run's page.
 # A student can change the graders in their own copy. For marks, fetch all copies (for example with
@@ -45,6 +49,20 @@ jobs:
           name: homework
           path: homework.json
 """
+LAID_OUT = {
+    "en": """{folder}: {written} files written; {kept} were there and stay as they are
+cd {folder}, then
+  python -m minillm homework 3                          grade lesson 3: you write lessons/03_attention/homework.py
+  python -m pip install -r lessons/requirements.txt     once, for the notebooks
+  jupyter lab                                           read and run: notebooks/en
+  python -m minillm demo                                all stages of training in minutes""",
+    "zh": """{folder}：写了 {written} 个文件；已有的 {kept} 个保持不动
+先 cd {folder}，然后
+  python -m minillm homework 3                          批改第 3 课：你来写 lessons/03_attention/homework.py
+  python -m pip install -r lessons/requirements.txt     运行 notebook 之前装一次
+  jupyter lab                                           阅读、运行：notebooks/zh
+  python -m minillm demo                                几分钟看完训练的所有阶段""",
+}
 NO_SOLUTIONS = """# Homework
 
 Write the functions in lessons/NN_name/homework.py. What each must do is in its docstring; the idea is in the
@@ -58,20 +76,53 @@ This kit holds no framework and no graders, so no right answers: the notebooks a
 """
 
 
-def shipped_files(names: Sequence[str]) -> list[Path]:
-    """Files of the project below the given names, without what running it leaves behind.
+def shipped_files(names: Sequence[str]) -> dict[str, Path]:
+    """Files below the given names of the project, without what running it leaves behind: name -> where it is.
 
-    Raises InputError if one is not there, as in an installed package.
+    Raises InputError if one is not there.
     """
-    found = []
+    found: dict[str, Path] = {}
     for name in names:
-        path = ROOT / name
+        root = course.PACKAGE.parent if name == "minillm" else course.shipped()
+        path = root / name
         if not path.exists():
-            raise InputError(f"{path}: not there: run this in a checkout of the project")
+            raise InputError(f"{path}: not there: run this in a checkout of the project, or install it again")
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [p for p in inside if p.is_file() and not any(part.startswith((".", "__pycache__")) for part in
-                                                               p.relative_to(ROOT).parts)]  # fmt: skip
-    return found
+        found |= {p.relative_to(root).as_posix(): p for p in inside if p.is_file()}
+    return {name: path for name, path in found.items() if not is_left_behind(name)}
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether it is no file of the project's: hidden, compiled, or the course inside an installed package."""
+    return name.startswith("minillm/course/") or any(p.startswith((".", "__pycache__")) for p in name.split("/"))
+
+
+def put(folder: Path, files: Mapping[str, Path | str]) -> None:
+    """Write files into a folder, by name: copies of others, or texts."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copyfile(content, folder / name)
+        else:
+            (folder / name).write_text(content, encoding="utf-8", newline="\n")
+
+
+def tutor_rules() -> dict[str, str]:
+    """What tells an AI assistant how to help: `AGENTS.md`."""
+    return {"AGENTS.md": rules(all_lessons())}
+
+
+def lay_out(folder: Path) -> tuple[int, int]:
+    """Copy lessons, notebooks and homework into `folder`, to work on them with an installed package.
+
+    A file that is there is never touched. Returns how many were written, and how many were there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder: name another one")
+    files: dict[str, Path | str] = {**shipped_files(COURSE), **tutor_rules()}
+    new = {name: content for name, content in files.items() if not os.path.lexists(folder / name)}
+    put(folder, new)
+    return len(new), len(files) - len(new)
 
 
 def release(folder: Path, solutions: bool = True) -> int:
@@ -83,27 +134,22 @@ def release(folder: Path, solutions: bool = True) -> int:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is not an empty folder: name a new one for the kit")
-    files = shipped_files(KIT if solutions else DESK)
+    copied = shipped_files(KIT if solutions else DESK)
     if not solutions:
-        files = [f for f in files if f.parts[len(ROOT.parts)] != "lessons" or f.name == "homework.py"]
-    written = {".github/workflows/homework.yml": WORKFLOW} if solutions else {"README.md": NO_SOLUTIONS}
+        copied = {n: f for n, f in copied.items() if n.split("/")[0] != "lessons" or f.name == "homework.py"}
+    files: dict[str, Path | str] = {**copied, **tutor_rules()}
+    files |= {".github/workflows/homework.yml": WORKFLOW} if solutions else {"README.md": NO_SOLUTIONS}
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        for file in files:
-            target = partial / file.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, target)
-        for name, text in written.items():
-            (partial / name).parent.mkdir(parents=True, exist_ok=True)
-            (partial / name).write_text(text, encoding="utf-8", newline="\n")
+        put(partial, files)
         if folder.exists():
             folder.rmdir()
         partial.chmod(0o755)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return len(files) + len(written)
+    return len(files)
 
 
 # -------------------------------------------------------------------------------------------- Gradescope
@@ -133,7 +179,7 @@ chmod -R go-rwx /autograder/source /autograder/results  # where the kernel has n
 """
 
 
-def write_gradescope(folder: Path, language: str, lesson: int | None = None, exercise: str | None = None) -> Path:
+def write_gradescope(folder: Path, language: str, lesson: str | None = None, exercise: str | None = None) -> Path:
     """A zip after Gradescope's autograder layout: setup.sh, run_autograder, and what they need."""
     path = folder / "autograder.zip"
     what = "".join(f"{word} " for word in (lesson, exercise) if word is not None)
@@ -145,8 +191,8 @@ def write_gradescope(folder: Path, language: str, lesson: int | None = None, exe
                 info = zipfile.ZipInfo(name)
                 info.external_attr = 0o755 << 16  # executable
                 archive.writestr(info, content)
-            for file in files:
-                archive.write(file, file.relative_to(ROOT))
+            for name, file in files.items():
+                archive.write(file, name)
 
     replace_file(path, write)
     return path

@@ -1,8 +1,7 @@
 """What a student reads: the status of each exercise, and of a wrong one the reason, in their language."""
 
+import copy
 import inspect
-import locale
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import torch
 
 from minillm.homework.child import Linear, ToyModel
-from minillm.homework.grade import Failure, Result
+from minillm.homework.exercise import Check, Exercise
+from minillm.homework.grade import Failure, Result, make_inputs
 
 STATUS = {
     "en": {"todo": "to do", "right": "right", "wrong": "wrong"},
@@ -27,12 +27,6 @@ WORDS = {
            "part": "（还没通过：{}）", "colon": "：", "notebook": "{}，“{}”",
            "above": "未评分：见上面这个文件的错误"},
 }  # fmt: skip
-
-
-def default_language() -> str:
-    """`zh` where the locale is Chinese, else `en`."""
-    chosen = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "zh" if (chosen or locale.getlocale()[0] or "").lower().startswith(("zh", "chinese")) else "en"
 
 
 def show(value: Any, most: int = 300) -> str:
@@ -72,14 +66,31 @@ def feedback(result: Result, language: str) -> list[str]:
 
 def compared(result: Result, failure: Failure, language: str) -> list[tuple[str, str]]:
     """The smallest input, what was expected and what came, the checks that failed and where to read about them."""
-    names = list(inspect.signature(result.exercise.reference).parameters)
-    given = [f"{name} = {show(value)}" for name, value in zip(names, failure.arguments, strict=False)]
-    found = [("input", ", ".join(given)), ("expected", show(failure.expected))]
+    found = [("input", as_given(result.exercise, failure.arguments)), ("expected", show(failure.expected))]
     if failure.outcome.status == "done":
         found.append(("got", show(failure.outcome.value)))
     others = [name for name in result.failed if name != failure.check]
     also = WORDS[language]["part"].format(", ".join(others)) if others else ""
     return [*found, ("check", failure.check + also), ("see", notebook(result, language))]
+
+
+def smallest(result: Result, language: str) -> tuple[Check, str, str]:
+    """(the first check that fails, its smallest input, what is expected of it); of an exercise to do, the first check."""
+    exercise = result.exercise
+    if result.failure is None:
+        check = exercise.checks[0]
+        arguments = make_inputs(exercise, [0])[0][1]
+        expected = exercise.reference(*copy.deepcopy(arguments))
+    else:
+        check = next(c for c in exercise.checks if c.name == result.failure.check)
+        arguments, expected = result.failure.arguments, result.failure.expected
+    return check, as_given(exercise, arguments), show(expected)
+
+
+def as_given(exercise: Exercise, arguments: tuple) -> str:
+    """Arguments by name: `t = 2, s = 5`."""
+    names = list(inspect.signature(exercise.reference).parameters)
+    return ", ".join(f"{name} = {show(value)}" for name, value in zip(names, arguments, strict=False))
 
 
 def notebook(result: Result, language: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from minillm.homework.exercise import Lesson
+from minillm.homework.exercise import Lesson, Number
 from minillm.homework.handed_in import SUFFIXES, Collection, collect, is_skipped, readable_name
 from minillm.homework.lesson_names import ARCHIVES, SEPARATORS, WORDS, bare_number, spoken_number, stem_of
 from minillm.homework.sources import defined_functions
@@ -29,7 +29,7 @@ class Entry:
     is_folder: bool = False
 
 
-def owner(entry: Entry, lessons: Sequence[Lesson], bare: bool) -> tuple[str, int | None, bool]:
+def owner(entry: Entry, lessons: Sequence[Lesson], bare: bool) -> tuple[str, Number | None, bool]:
     """(student, lesson or None, late) as the name of an entry says; `bare` numbers may be lessons."""
     if entry.is_folder:
         return MOODLE.sub("", entry.name).strip() or entry.name, None, False

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minillm.homework.exercise import Lesson
+from minillm.homework.exercise import Lesson, Number
 from minillm.homework.handed_in import Collection, Handed, collect, readable_name
 from minillm.homework.lesson_names import lesson_of
 from minillm.homework.sources import SourceError, defined_functions, encoding_warning, read_student_file
+from minillm.plumbing import course
 from minillm.plumbing.languages import Text
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Submission:
     handed: Collection = field(default_factory=Collection)
     late: bool = False
     """Whether its name says so."""
-    hints: dict[Path, int] = field(default_factory=dict)
+    hints: dict[Path, Number] = field(default_factory=dict)
     """Lessons that are named not by the file, but by what it came in."""
 
     def find(self, lesson: Lesson, lessons: Sequence[Lesson]) -> Found:
@@ -81,13 +80,13 @@ def exact_place(name: str, lesson: Lesson) -> int | None:
     return 3 if f"/{name}".casefold().endswith(tuple(f"/{place}" for place in places)) else None
 
 
-def functions_of(number: int | None, lessons: Iterable[Lesson]) -> set[str]:
+def functions_of(number: Number | None, lessons: Iterable[Lesson]) -> set[str]:
     return {e.name for lesson in lessons if lesson.number == number for e in lesson.exercises}
 
 
 def is_untouched(file: Handed, lesson: Lesson) -> bool:
     """Whether it is the file as it was handed out."""
-    original = ROOT / "lessons" / lesson.folder / "homework.py"
+    original = course.shipped() / "lessons" / lesson.folder / "homework.py"
     try:
         return original.read_bytes().split() == read_student_file(file.path).split() and file.path != original
     except (OSError, SourceError):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from minillm.homework.exercise import Number
 from minillm.homework.gradebook import Grades, unique
 from minillm.homework.plain import cell, plain
 from minillm.plumbing.files import replace_file
@@ -23,8 +24,8 @@ def table(grades: Sequence[Grades], language: str) -> list[Row]:
     lessons = [lesson for lesson, _ in unique(chosen)]
     with_ids = any(g.person for g in grades)
     rows: list[Row] = [["student", *(["id"] if with_ids else []),
-                        *(f"{lesson.number:02}_{exercise.name}" for lesson, exercise in chosen),
-                        *(f"lesson_{lesson.number:02}" for lesson in lessons),
+                        *(f"{lesson.code}_{exercise.name}" for lesson, exercise in chosen),
+                        *(f"lesson_{lesson.code}" for lesson in lessons),
                         "total", "maximum", "status", "file", "warning", "late"]]  # fmt: skip
     for g in grades:
         rows.append([name_of(g), *([g.person.id if g.person else ""] if with_ids else []),
@@ -37,11 +38,11 @@ def name_of(grades: Grades) -> str:
     return grades.person.name if grades.person else grades.student
 
 
-def lesson_points(grades: Grades, number: int) -> int:
+def lesson_points(grades: Grades, number: Number) -> int:
     return sum(r.points for r in grades.results if r.lesson.number == number)
 
 
-def per_lesson(texts: dict[int, str]) -> str:
+def per_lesson(texts: dict[Number, str]) -> str:
     """The text of each lesson that has one, its number before it if there are several lessons."""
     return "; ".join(text if len(texts) == 1 else f"{number}: {text}" for number, text in texts.items() if text)
 

@@ -187,7 +187,7 @@ def main(number: int | None = None, name: str | None = None) -> None:
         for exercise in lesson.exercises:
             if number in (None, lesson.number) and name in (None, exercise.name):
                 one = found[lesson.number, exercise.name] = tally(lesson, exercise)
-                print(f"{lesson.number:02} {exercise.name}: {one.caught} caught, {one.same} no mistakes", flush=True)
+                print(f"{lesson.code} {exercise.name}: {one.caught} caught, {one.same} no mistakes", flush=True)
                 for mutant in one.survivors:
                     print(f"    {mutant.before}\n    -> {mutant.after}", flush=True)
     text = part(found)

@@ -72,7 +72,7 @@ def main() -> None:
                     file.write_text(plant(lesson.folder, mistake), encoding="utf-8")
                     seeds = sum(is_caught(grade(sandbox, file, lesson, exercise, [s]), mistake) for s in range(SEEDS))
                     total, caught = total + 1, caught + (seeds == SEEDS)
-                    rows.append(f"| {lesson.number:02} | `{exercise.name}` | {exercise.points} | {mistake['name']} | "
+                    rows.append(f"| {lesson.code} | `{exercise.name}` | {exercise.points} | {mistake['name']} | "
                                 f"{mistake['check']} | {mistake['misconception'] or '–'} | {seeds} of {SEEDS} |")  # fmt: skip
     head = HEAD.format(seeds=SEEDS, total=total, exercises=exercises, caught=caught)
     write_part("# ", head + "\n".join(rows))

@@ -14,7 +14,7 @@ from tests.graders.table import TARGET, mistakes, plant
 HERE = Path(__file__).parent
 LESSONS = all_lessons()
 EXERCISES = [(lesson, exercise) for lesson in LESSONS for exercise in lesson.exercises]
-NAMES = [f"{lesson.number:02}-{exercise.name}" for lesson, exercise in EXERCISES]
+NAMES = [f"{lesson.code}-{exercise.name}" for lesson, exercise in EXERCISES]
 MISTAKES = [(lesson, exercise, mistake) for lesson, exercise in EXERCISES for mistake in mistakes(lesson.folder)
             if mistake["exercise"] == exercise.name]  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_a_stub_is_to_do_and_scores_nothing(sandbox, lesson, exercise):
 
 
 @pytest.mark.parametrize(
-    ("lesson", "exercise", "mistake"), MISTAKES, ids=[f"{m[0].number:02}-{m[1].name}-{m[2]['name']}" for m in MISTAKES]
+    ("lesson", "exercise", "mistake"), MISTAKES, ids=[f"{m[0].code}-{m[1].name}-{m[2]['name']}" for m in MISTAKES]
 )
 def test_a_planted_mistake_is_caught_by_its_check(sandbox, tmp_path, lesson, exercise, mistake):
     (tmp_path / "homework.py").write_text(plant(lesson.folder, mistake), encoding="utf-8")
@@ -86,6 +86,6 @@ def test_the_published_table_is_that_of_these_mistakes():
     text = TARGET.read_text(encoding="utf-8")
     rows = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in text.splitlines()
             if re.match(r"\| \d\d \|", line)]  # fmt: skip
-    expected = [(f"{lesson.number:02}", f"`{exercise.name}`", str(exercise.points), m["name"], m["check"],
+    expected = [(f"{lesson.code}", f"`{exercise.name}`", str(exercise.points), m["name"], m["check"],
                  m["misconception"] or "–", "5 of 5") for lesson, exercise, m in MISTAKES]  # fmt: skip
     assert rows == expected, "run: python -m tests.graders.table"

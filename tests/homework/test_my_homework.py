@@ -7,6 +7,7 @@ import pytest
 from minillm.homework import gradebook, messages
 from minillm.homework.grade import grade
 from minillm.homework.sandbox import Sandbox
+from minillm.plumbing import languages
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 CHOSEN = gradebook.choose(None, None)
@@ -19,7 +20,7 @@ def sandbox():
 
 
 @pytest.mark.parametrize(
-    ("lesson", "exercise"), CHOSEN, ids=[f"{lesson.number:02}-{exercise.name}" for lesson, exercise in CHOSEN]
+    ("lesson", "exercise"), CHOSEN, ids=[f"{lesson.code}-{exercise.name}" for lesson, exercise in CHOSEN]
 )
 def test_homework(sandbox, lesson, exercise):
     file = gradebook.find_file(LESSONS, lesson)
@@ -28,4 +29,4 @@ def test_homework(sandbox, lesson, exercise):
     result = grade(sandbox, file, lesson, exercise, gradebook.default_seeds())
     if result.status == "todo":
         pytest.skip("to do")
-    assert result.status == "right", "\n" + "\n".join(messages.feedback(result, messages.default_language()))
+    assert result.status == "right", "\n" + "\n".join(messages.feedback(result, languages.default_language()))
