@@ -385,17 +385,18 @@ show_claim("quality-over-quantity")
 show_claim("small-tuned-over-large")
 # %% [markdown] tags=["en"]
 # **Reading them.** You know how to draw questions anew. That interval takes the seed for fixed; with seeds that scatter
-# by 8 points it holds the truth in 6 to 7 of 10 experiments instead of 95 of 100. These intervals come from the scatter of
-# the seeds (end of lesson 6), so they are wider, and some small differences are no longer clear. A threshold such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not
-# reproduced at this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can
-# do.
+# by 8 points it holds the truth in 6 to 7 of 10 experiments instead of 95 of 100. The cards' intervals come from the
+# scatter of the seeds (end of lesson 6), so they are wider, and some small differences are no longer clear. A threshold
+# such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not reproduced at
+# this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can do.
 #
 # To discuss: which result would have made you say that “less is more” is false here? Write the threshold down, then
 # compare it with the card's.
 # %% [markdown] tags=["zh"]
-# **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，它在 10 个实验里只有 6 到
-# 7 个包含真值，而不是 100 个里有 95 个。这里的区间由各种子的分散程度算出（见第 6 课末尾），所以更宽，有些小的差别也就不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后
-# 谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，多少对才算“少”，取决于基础模型会什么。
+# **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，10 个实验里只有 6 到
+# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第 6 课末尾），所以更宽，有些小的差别也就
+# 不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，
+# 多少对才算“少”，取决于基础模型会什么。
 #
 # 讨论：出现什么样的结果，你会说“少即是多”在这里不成立？先写下你的阈值，再和卡片上的比较。
 # %% [markdown] tags=["en"]
