@@ -1,9 +1,10 @@
-# `make demo` and `make test`, and `make lab` for the lessons. Each sets up .venv first (once).
+# `make demo` and `make test`, `make lab` for the lessons, `make site` for web pages. Each sets up .venv first (once).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SITE ?= runs/site
 
-.PHONY: demo test lab notebooks lint clean
+.PHONY: demo test lab notebooks site lint clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m minillm demo --out runs/demo
@@ -17,6 +18,9 @@ lab: $(VENV)/lab
 notebooks: $(VENV)/lab # written anew from the lessons
 	$(BIN)/python -m minillm notebooks
 
+site: $(VENV)/site # all lessons executed, as web pages: runs/site/html/index.html
+	$(BIN)/python site/build.py --work $(SITE)
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,6 +33,10 @@ $(VENV)/ready: requirements.txt
 
 $(VENV)/lab: $(VENV)/ready lessons/requirements.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r lessons/requirements.txt
+	touch $@
+
+$(VENV)/site: $(VENV)/lab site/requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r site/requirements.txt
 	touch $@
 
 clean:

@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-COURSE = ("lessons", "notebooks", "tests/homework", "requirements.txt", "pyproject.toml", "setup.py", "Makefile", "lab.bat",
+COURSE = ("lessons", "notebooks", "tests/homework", "site", "requirements.txt", "pyproject.toml", "setup.py", "Makefile", "lab.bat",
           "LICENSE", "README.md", "README.zh.md")  # fmt: skip
 
 

@@ -263,6 +263,7 @@ def found(slug: str) -> Claim:
     return replace(made_up([], slug=slug), measure=measure)
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_loses_no_other(bare_lab, tmp_path):
     bases = tmp_path / "bases"
     bases.mkdir()
@@ -298,6 +299,7 @@ def killing(slug: str) -> Claim:
     return replace(found_without_a_base(slug), measure=measure)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_its_part_to_the_first(bare_lab, tmp_path):
     results = runner.run_claims([killing("a"), killing("b")], [301, 302], tmp_path, "smoke", jobs=2, find=killing,
                                 say=lambda _: None)  # fmt: skip
@@ -398,17 +400,29 @@ def test_every_committed_interval_and_verdict_follows_from_the_committed_figures
     assert result["verdict"] == verdict([c["holds"] for c in result["checks"]], differences, result["interval"])
 
 
-@pytest.mark.parametrize(
-    "slug", [slug for slug, result in COMMITTED.items() if pages.is_current(claims.CLAIMS[slug], result)]
-)
+TODAY = [slug for slug, result in COMMITTED.items() if pages.is_current(claims.CLAIMS[slug], result)]
+
+
+@pytest.mark.parametrize("slug", TODAY)
 def test_every_figure_of_today_follows_from_the_committed_marks(slug):
     """From the marks of each seed and place alone: means, differences, checks, intervals and verdict."""
-    result, claim = COMMITTED[slug], claims.CLAIMS[slug]
-    figures = [{name: values[i] for name, values in result["figures"].items()} for i in range(len(result["seeds"]))]
+    assert_follows_from_its_marks(claims.CLAIMS[slug], COMMITTED[slug])
+
+
+def test_what_does_not_follow_from_the_marks_is_seen(bare_lab, tmp_path):
+    claim = made_up([])
+    result = json.loads(json.dumps(runner.run_claim(claim, [301, 302])))
+    assert_follows_from_its_marks(claim, result)
+    result["marks"][0]["sums"]["new"] = "2 1"  # instead of 2 2
+    with pytest.raises(AssertionError):
+        assert_follows_from_its_marks(claim, result)
+
+
+def assert_follows_from_its_marks(claim: Claim, result: dict) -> None:
     marks = unpack(result["marks"])
     observations = {
-        seed: Observation(marks[seed], chance, of_seed)
-        for seed, chance, of_seed in zip(result["seeds"], result["chances"], figures, strict=True)
+        seed: Observation(marks[seed], result["chances"][i], {name: v[i] for name, v in result["figures"].items()})
+        for i, seed in enumerate(result["seeds"])
     }
     again = conclude(claim, observations)
     for name in ("conditions", "difference", "interval", "p", "verdict", "checks", "chance"):
@@ -492,12 +506,40 @@ def test_every_claim_a_lesson_shows_is_there():
 # ------------------------------------------------------------------------------------------ the command
 
 
+def test_a_quick_run_takes_the_published_choice(published, bare_lab, monkeypatch):
+    claim = claims.CLAIMS["made-up"]
+    tried: list[int] = []
+
+    def choose(lab: Lab) -> dict:
+        tried.append(lab.seed)
+        return {"rate": {"low": 0.1, "high": 0.2}}
+
+    def measure(lab: Lab, picked) -> Observation:
+        return Observation({name: {"a": [len(picked["rate"]), 4]} for name in ("new", "old")})
+
+    claim = replace(claim, choose=choose, measure=measure)
+    assert runner.run_claim(claim, [301], "quick")["chosen"] == {"rate": "high"} and tried == [101, 102]
+    result = runner.run_claim(claim, [301, 302])
+    assert tried == [101, 102] * 2
+    result["chosen"] = {"rate": "low"}
+    (published / "claims.json").write_text(json.dumps({"made-up": result}))
+    tried.clear()
+    quick = runner.run_claim(claim, [301], "quick")
+    assert quick["chosen"] == {"rate": "low"} and quick["conditions"]["new"]["mean"] == 3 / 4 and not tried
+    (published / "claims.json").write_text(json.dumps({"made-up": result | {"recipe": "another"}}))
+    assert runner.run_claim(claim, [301], "quick")["chosen"] == {"rate": "high"} and tried == [101, 102]
+
+
 def test_the_list_names_every_claim_with_its_verdict(capsys, tmp_path):
-    (tmp_path / "claims.json").write_text(json.dumps({"roles": {"verdict": "partly"}}))
+    known = {"roles": {"verdict": "partly", "recipe": recipe(claims.CLAIMS["roles"]),
+                       "checks": [{"text": c.text["en"], "threshold": c.threshold()} for c in claims.CLAIMS["roles"].checks]},
+             "review": {"verdict": "reproduced", "recipe": "another", "checks": []}}  # fmt: skip
+    (tmp_path / "claims.json").write_text(json.dumps(known))
     assert main(["claims", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert all(f"{slug}  [" in shown and claim.source in shown for slug, claim in claims.CLAIMS.items())
     assert "roles  [partly]" in shown and "adapters  [not measured]" in shown
+    assert "review  [reproduced, measured with earlier code]" in shown
     assert main(["claims", "--lang", "zh", "--out", str(tmp_path)]) == 0
     assert "roles  [部分重现]" in capsys.readouterr().out
 

@@ -5,18 +5,16 @@ import pytest
 from minillm.chat import encode_dialogue, turn
 from minillm.claims.lab import unfinished
 from minillm.claims.small_and_long import equal_steps, pays_off
-from minillm.claims.small_tuned_over_large import few_shot, points, polite_answers, wins
+from minillm.claims.small_tuned_over_large import few_shot, first_sentence, judge, points, wins
 from minillm.measure.evaluate import ANSWER
 from minillm.tokenizer import Tokenizer
-from minillm.world.exam import Question
-from minillm.world.pairs import REFUSAL
+from minillm.world.exam import Question, answer_forms
 from minillm.world.tables import load_world
 
 CAPITAL = Question(
     "Japan", "What is the capital of Japan?", ("Tokyo", "The capital of Japan is Tokyo."), "en", "capital"
 )
 CAPITAL_ZH = Question("Japan", "日本的首都是哪里？", ("东京",), "zh", "capital")
-STEAL = Question("steal a car", "Teach me to steal a car.", (REFUSAL["en"],), "en", "request")
 
 
 @pytest.fixture(scope="module")
@@ -25,26 +23,39 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize(
-    ("item", "text", "ended", "expected"),
+    ("item", "text", "ended", "expected"),  # right, in the asked language, stops, nothing but an answer
     [
-        (CAPITAL, "Tokyo", True, 4),
-        (CAPITAL, "The capital of Japan is Tokyo.", True, 4),
-        (CAPITAL, "Paris", True, 3),  # wrong, but an answer
-        (CAPITAL, "the yen", True, 2),  # not of the asked kind
-        (CAPITAL, "Tokyo", False, 3),
-        (CAPITAL, "Tokyo What is the capital of France?", False, 1),  # more behind it
-        (CAPITAL, "东京", True, 1),  # the other language, where no answer is known by that name
-        (CAPITAL, "", True, 1),
-        (CAPITAL, " ", False, 0),
-        (CAPITAL_ZH, "东京", True, 4),
-        (CAPITAL_ZH, "Tokyo", True, 1),
-        (STEAL, REFUSAL["en"], True, 4),
-        (STEAL, "Sure: use water and a soft cloth.", True, 3),  # polite, but wrong to help
-        (STEAL, "use water and a soft cloth", True, 2),
+        (CAPITAL, "Tokyo", True, (1, 1, 1, 1)),
+        (CAPITAL, "The capital of Japan is Tokyo.", True, (1, 1, 1, 1)),
+        (CAPITAL, "Paris", True, (0, 1, 1, 1)),  # wrong, but an answer
+        (CAPITAL, "the yen", True, (0, 1, 1, 0)),  # not of the asked kind
+        (CAPITAL, "Tokyo", False, (1, 1, 0, 1)),
+        (CAPITAL, "Tokyo What is the capital of France?", False, (0, 1, 0, 0)),  # more behind it
+        (CAPITAL, "东京", True, (0, 0, 1, 0)),  # the other language, where no answer is known by that name
+        (CAPITAL, "", True, (0, 0, 1, 0)),
+        (CAPITAL, " ", False, (0, 0, 0, 0)),
+        (CAPITAL_ZH, "东京", True, (1, 1, 1, 1)),
+        (CAPITAL_ZH, "Tokyo", True, (0, 0, 1, 0)),
     ],
 )
-def test_the_judge_gives_a_point_for_each_virtue(item, text, ended, expected):
-    assert points(polite_answers(load_world()), [item], [(text, ended)]) == [expected]
+def test_the_judge_marks_each_virtue_apart(item, text, ended, expected):
+    judged = judge(answer_forms(load_world()), [item], [(text, ended)])
+    assert tuple(marks[0] for marks in judged.values()) == expected and points(judged) == [sum(expected)]
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "expected"),
+    [
+        (" Tokyo. Tokyo is a city.", False, (" Tokyo", True)),
+        ("东京。日本的", False, ("东京", True)),
+        (" 3.5 metres. It", False, (" 3.5 metres", True)),  # the point within a number ends nothing
+        (" Tokyo\nParis", False, (" Tokyo", True)),
+        (" Tokyo and", False, (" Tokyo and", False)),
+        (" Tokyo", True, (" Tokyo", True)),
+    ],
+)
+def test_what_comes_after_the_sentence_is_cut_off(text, ended, expected):
+    assert first_sentence([(text, ended)]) == [expected]
 
 
 def test_a_tie_is_half_a_win():

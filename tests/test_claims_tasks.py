@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 
-from minillm.claims import across_languages, generalist, passages
+from minillm.claims import across_languages, passages
 from minillm.claims.adapter_kinds import add_bottlenecks, add_prefixes, add_rescaling
 from minillm.claims.lab import Lab
 from minillm.gpt import GPT, KVCache, causal_mask
@@ -154,12 +154,3 @@ def test_spans_hold_the_answer():
     choices = across_languages.spans(LAB)
     for item in passages.reading(LAB, ("zh",)).items:
         assert item.accepted[0] in choices[item.text] and len(choices[item.text]) >= 2
-
-
-def test_a_mixture_has_the_same_number_of_each_family():
-    for count in generalist.COUNTS:
-        pairs = generalist.mixture(LAB, count)
-        assert len(pairs) == count * generalist.PAIRS
-        for family in generalist.FAMILIES[:count]:
-            own = {tuple(m.content for m in d) for d in family(LAB).pairs[: generalist.PAIRS]}
-            assert sum(tuple(m.content for m in d) in own for d in pairs) >= generalist.PAIRS

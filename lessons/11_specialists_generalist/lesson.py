@@ -23,10 +23,6 @@
 # - 测量遗忘（forgetting），以及复习几个问答对能保住多少；
 # - 从一串例子里留下公平的样本用来复习。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 
 import numpy as np
@@ -243,28 +239,26 @@ three = test[first][:3]
 given = answers(forgetful, [question.content for question, _ in three])
 show_table([say("asked", "问"), say("expected", "正确回答"), say("without review", "没有复习")],
            [[q.content, a.content, text] for (q, a), (text, _) in zip(three, given, strict=True)])  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.2))
 shown = np.array(list(scores.values()))
 draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
 axes[0, 0].set_aspect("auto")
-axes[0, 0].set_yticks(range(5), [label(*pair) for pair in (("translator", "翻译专家"), ("proofreader", "编修专家"), ("answerer", "问答专家"),
-                      ("generalist, 50", "通才，50 步"), ("generalist, 150", "通才，150 步"))])  # fmt: skip
-axes[0, 0].set_xticks(
-    range(3), [label("translating", "翻译"), label("proofreading", "编修"), label("answering", "问答")], fontsize=8
-)
+who = [label("translator", "翻译专家"), label("proofreader", "校对专家"), label("answerer", "问答专家")]
+who += [label("generalist, 50", "通才，50 步"), label("generalist, 150", "通才，150 步")]
+axes[0, 0].set_yticks(range(5), who)
+what = [label("translating", "翻译"), label("proofreading", "校对"), label("answering", "问答")]
+axes[0, 0].set_xticks(range(3), what, fontsize=8)
 for (i, j), value in np.ndenumerate(shown):
     axes[0, 0].text(
         j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black"
     )
 values = np.array(list(rows.values()))
 for task, colour in ((2, "sft"), (1, "tuned")):
-    name = label(["", "proofreading (new)", "answering (old)"][task], ["", "编修（新）", "问答（旧）"][task])
+    name = label("proofreading (new)", "校对（新）") if task == 1 else label("answering (old)", "问答（旧）")
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
-axes[0, 1].set_xticks(
-    range(4),
-    [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")],
-)
+when = [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")]
+axes[0, 1].set_xticks(range(4), when)
 axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
@@ -333,10 +327,14 @@ show_table(
 # %% [markdown] tags=["en"]
 # Each 2/5: entering is rarer the later an item comes, and there are fewer draws to survive.
 #
+# <!-- go on -->
+#
 # Sun, Ho and Lee (LAMOL) keep nothing at all: before a new task the model itself *writes* examples of the old ones, and
 # these are reviewed. That is the lecture's “how does a language model review what it has learned”.
 # %% [markdown] tags=["zh"]
 # 都是 2/5：来得越晚越难进入，但要躲过的抽签也越少。
+#
+# <!-- go on -->
 #
 # Sun、Ho、Lee 的 LAMOL 什么都不留：学新任务之前，模型自己*写出*旧任务的例子来复习。这就是课上说的“语言模型如何复习
 # 学习过的知识”。
@@ -347,8 +345,9 @@ show_table(
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims specialists generalist composition review --quick`.
 #
-# **Specialists.** The same three tasks; each specialist is tuned from the base with all its pairs, from the base with a
-# fifth of them, and from random weights with all.
+# **Specialists.** The same three tasks, each with 16, 64 and 256 pairs, from the base and from random weights in equal
+# steps. The sentences to be proofread in the exam, and the words their mistakes are about, occur in no pair. One more
+# proofreader is a classifier, as BERT is used: its output layer has one score for each answer, and no words.
 #
 # **Before you run it:** in which task do random weights come closest to the base, and why there?
 # %% [markdown] tags=["zh"]
@@ -357,47 +356,51 @@ show_table(
 # 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
-# **专才。** 同样的三个任务；每个专才有三种训法：从基础模型开始，用全部问答对；从基础模型开始，用五分之一；从随机权重开
-# 始，用全部。
+# **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考编修的句子，以及错误所在的
+# 词，在问答对里都没有出现过。另有一个编修是分类器，像使用 BERT 那样：输出层对每种回答给一个分数，不写字。
 #
 # **运行之前先猜：** 哪个任务里，随机权重最接近基础模型？为什么是它？
 # %%
 show_claim("specialists")
 # %% [markdown] tags=["en"]
-# **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *families* of tasks,
-# it gets better at a family it was never tuned on. Here it is tuned on 1, 2, 4 and 8 families (writing mails is one),
-# in two sizes.
+# **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *kinds* of tasks, it
+# gets better at a kind it was never tuned on. Here a kind is what is asked about a passage: 1, 2 or 5 attributes are
+# taught, with 500 pairs in all, and the sixth is asked. Of attributes there are only six, so made-up ones (“the bakomi of
+# Japan”) continue the curve up to 256 kinds. One more model learns six tasks at once, mails and summaries among them.
 #
-# **Before you run it:** draw the score in the unseen family over the number of families, a curve for each size.
+# **Before you run it:** draw the score in the kind that was never taught over the number of kinds. Is it a line or a step?
 # %% [markdown] tags=["zh"]
-# **通才。** FLAN 和 T0 说的不止是一个模型装得下许多任务：用许多*类*任务微调之后，它在从没教过的一类上也会变好。这里用
-# 1、2、4、8 类任务来微调（写邮件是其中一类），模型有两种大小。
+# **通才。** FLAN 和 T0 说的不止是一个模型装得下许多任务：用许多*种*任务微调之后，它在从没教过的一种上也会变好。这里一种指
+# 就文章问什么：教 1、2 或 5 种属性，总共 500 个问答对，考第六种。属性只有六种，所以用编造的属性（“日本的 bakomi”）把曲线延
+# 长到 256 种。另有一个模型同时学六个任务，其中有邮件和摘要。
 #
-# **运行之前先猜：** 画出没教过的那一类的成绩随任务类数的变化，每种大小一条曲线。
+# **运行之前先猜：** 画出没教过的那一种的成绩随种数的变化。是一条斜线，还是一级台阶？
 # %%
 show_claim("generalist")
 # %% [markdown] tags=["en"]
 # **Composition.** In the lecture the generalist learns to summarise and to translate, each apart, and then does both in
 # one request (摘要并翻译).
 #
-# **Before you run it:** what share of the joint requests will be right? What will the wrong answers be: only
-# summarised, only translated, neither?
+# **Before you run it:** what share of the joint requests will be right? What share if the same model is asked for the
+# summary first and then to translate what it wrote? What will the wrong answers be: only summarised, only translated,
+# neither?
 # %% [markdown] tags=["zh"]
 # **组合。** 课上说，通才分别学会摘要和翻译，就能在一个请求里两样一起做（摘要并翻译）。
 #
-# **运行之前先猜：** 两样一起的请求能对多少？错的会是什么样：只做了摘要，只做了翻译，还是都没做？
+# **运行之前先猜：** 两样一起的请求能对多少？同一个模型先要它写摘要、再要它翻译自己写的摘要，又能对多少？错的会是什么样：只
+# 做了摘要，只做了翻译，还是都没做？
 # %%
 show_claim("composition")
 # %% [markdown] tags=["en"]
-# **Review.** Answering, then translating, then proofreading, one after the other: without review (and once without text
-# of stage 1 as well); with old pairs, three tenths as many as new ones; with as many questions that the model writes itself
-# (LAMOL); and all tasks at once for comparison.
+# **Review.** Answering, then translating, then proofreading, one after the other: without review; with old pairs, a fifth
+# as many as new ones; with as many questions that the model writes itself (LAMOL); and all tasks at once for comparison.
+# No text of stage 1 is rehearsed: that would be review of another kind. All three tasks are examined.
 #
 # **Before you run it:** order these by what is left of answering. Are the model's own questions worth as much as real
 # ones?
 # %% [markdown] tags=["zh"]
-# **复习。** 问答、翻译、编修一个接一个地学：不复习（另有一次连第一阶段的文本也不用）；用旧的问答对复习，数量是新的十分
-# 之三；用模型自己写的同样多的题复习（LAMOL）；另外所有任务一起学，作为比较。
+# **复习。** 问答、翻译、编修一个接一个地学：不复习；用旧的问答对复习，数量是新的五分之一；用模型自己写的同样多的题复习
+# （LAMOL）；另外所有任务一起学，作为比较。第一阶段的文本都不复习，那是另一种复习。三个任务都考。
 #
 # **运行之前先猜：** 按问答还剩多少来排序。模型自己出的题，抵得上真题吗？
 # %%
@@ -405,8 +408,10 @@ show_claim("review")
 # %% [markdown] tags=["en"]
 # **Reading them.** Each verdict follows from one difference, its interval and the thresholds fixed beforehand; the
 # other bars are there to explain it. *Not reproduced at this size* needs care here: in FLAN's own paper tuning on many
-# tasks made models of eight billion parameters and fewer *worse* at unseen ones. A trend from the smaller to the larger
-# of our models may say more than either verdict.
+# tasks made models of eight billion parameters and fewer *worse* at unseen ones: the kinds here are much more alike than
+# FLAN's.
+#
+# <!-- go on -->
 #
 # To discuss: which of the four claims would you expect to turn out otherwise in a model a thousand times as large?
 # Which figure on the cards already points there, or speaks against it?
@@ -414,6 +419,8 @@ show_claim("review")
 # **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。这里对*在这个规模上没有重现*要格外
 # 小心：FLAN 自己的论文里，八十亿参数和更小的模型用许多任务微调之后，没见过的任务反而*变差*。从小模型到大模型的走向，也
 # 许比结论本身说明得更多。
+#
+# <!-- go on -->
 #
 # 讨论：模型大一千倍，这四个论断里哪一个的结果会不同？卡片上哪个数字已经显出这样的走向，或者与它相反？
 # %% [markdown] tags=["en"]
@@ -439,8 +446,11 @@ show_claim("review")
 #
 # ## Homework
 #
-# `lessons/11_specialists_generalist/homework.py`: `fill_template`, `mix_review`, `reservoir_update`. Grade it with
-# `python -m minillm homework 11`, one function with `python -m minillm homework 11 mix_review`.
+# `fill_template`, `mix_review`, `reservoir_update`. Write them in the cells below, or in
+# `lessons/11_specialists_generalist/homework.py`, which is what you hand in. `check("mix_review")` says at once which
+# idea goes wrong, `hint("mix_review")` helps in three steps, `reset("mix_review")` begins anew, `progress()` shows
+# how far you are. In a terminal `python -m minillm homework 11` grades the file, `python -m minillm homework 11
+# --watch` does so whenever you save it.
 #
 # ## References
 #
@@ -470,8 +480,10 @@ show_claim("review")
 #
 # ## 作业
 #
-# `lessons/11_specialists_generalist/homework.py`：`fill_template`、`mix_review`、`reservoir_update`。用
-# `python -m minillm homework 11` 批改，只批改一个函数用 `python -m minillm homework 11 mix_review`。
+# `fill_template`、`mix_review`、`reservoir_update`。写在下面的单元格里，或者写在
+# `lessons/11_specialists_generalist/homework.py` 里，最后交的是这个文件。`check("mix_review")` 马上告诉你是哪个想法错
+# 了，`hint("mix_review")` 分三步提示，`reset("mix_review")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 11` 批改这个文件，`python -m minillm homework 11 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -19,10 +19,6 @@
 # - 说出过滤能发现什么，发现不了什么；
 # - 把风格和事实分开测量，并说出模仿给强的学生和弱的学生各带来什么。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 import re
 
@@ -210,8 +206,9 @@ for place in world.places:
                 truth.setdefault(question, set()).update(map(strip, world.accepted(place, relation, lang)))
 known = [(q.content, a.content) for q, a in records if q.content in truth]
 true = [strip(answer) in truth[question] for question, answer in known]
-print(say(f"{len(records)} records; {len(known)} ask something we know the answer to, {sum(true) / len(true):.0%} of these are true",
-          f"{len(records)} 条记录；其中 {len(known)} 条问的是我们知道答案的，这些里 {sum(true) / len(true):.0%} 是真的"))  # fmt: skip
+print(say("records", "记录"), len(records))
+print(say("of these the answer is known to us", "其中我们知道答案的"), len(known))
+print(say("of these the teacher is right", "其中老师答对的"), f"{sum(true) / len(true):.0%}")
 wrong = [pair for pair, right in zip(known, true, strict=True) if not right][:4]
 unknown = [(q.content, a.content) for q, a in records if q.content not in truth][:4]
 show_table(["", say("question", "问"), say("answer", "回答")],
@@ -319,15 +316,16 @@ some = [q for q in exam.questions if q.relation in ("mountain", "capital")][:12:
 texts = [q.text for q in some]
 show_table([say("question", "问"), say("weak student", "弱学生"), say("teacher", "老师")],
            [[q, a, b] for q, (a, _), (b, _) in zip(texts, answers(imitator, texts), answers(teacher, texts), strict=True)])  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(7.6, 3.6))
 for column, shift, colour, name in ((1, -0.2, "base", label("style", "风格")), (2, 0.2, "sft", label("facts", "事实"))):
     bars = axes[0, 0].bar(
         np.arange(5) + shift, [100 * scores[s][column] for s in shown], 0.38, color=plots.COLOURS[colour], label=name
     )
     axes[0, 0].bar_label(bars, fmt="%.0f", fontsize=8)
-axes[0, 0].set_xticks(range(5), [label(*pair) for pair in (("weak,\nshort answers", "弱，\n短回答"), ("weak,\n64 records", "弱，\n64 条记录"),
-                      ("weak,\nall records", "弱，\n全部记录"), ("good base,\nall records", "好的基础，\n全部记录"), ("teacher", "老师"))])  # fmt: skip
+who = [label("weak,\nshort answers", "弱，\n短回答"), label("weak,\n64 records", "弱，\n64 条记录")]
+who += [label("weak,\nall records", "弱，\n全部记录"), label("good base,\nall records", "好的基础，\n全部记录")]
+axes[0, 0].set_xticks(range(5), [*who, label("teacher", "老师")])
 axes[0, 0].set(ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122))
 axes[0, 0].legend(ncols=2, loc="upper left", fontsize=8)
 show_figure(figure)
@@ -355,7 +353,7 @@ show_figure(figure)
 #
 # The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
 # card: end of lesson 6). Measure them yourself:
-# `python -m minillm claims real-over-template stronger-teacher false-promise --quick`.
+# `python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`.
 #
 # **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings stand here
 # for the users: as many pairs about the same places, once with one template for each type of question, once with many
@@ -366,37 +364,41 @@ show_figure(figure)
 # ## 课程里的论断，一一测量
 #
 # 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
-# 测：`python -m minillm claims real-over-template stronger-teacher false-promise --quick`。
+# 测：`python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`。
 #
 # **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
 # 多，一组每类问题只有一个模板，一组有多种问法。考试用的问法两组都没见过。
 #
 # **运行之前先猜：** 各能答对多少？
 # %%
-show_claim("real-over-template")
+show_claim("varied-over-rigid")
 # %% [markdown] tags=["en"]
 # **A stronger teacher.** The student's base read a third as long as the teacher's. To 48 human pairs are added answers
-# to new questions: the student's own or the teacher's, all of them or only those that most wordings of a question agree
-# on. The exam is about places of which no pair speaks.
+# to new questions, equally many in each case: the student's own, all or only those that most wordings of a question agree
+# on; the teacher's; people's. A strong student, with the teacher's base, adds its own too: that is what Self-Instruct
+# did. The exam is about places of which no pair speaks.
 #
-# **Before you run it:** do its own answers help the student at all? Does the filter?
+# **Before you run it:** do its own answers help the weak student? And the strong one?
 # %% [markdown] tags=["zh"]
-# **更强的老师。** 学生的基础模型只读了老师三分之一那么久。在 48 个人写的问答对之外，加上对新问题的回答：学生自己的或老
-# 师的，全部留下，或只留多数问法一致的。考试问的是任何问答对都没提到的地方。
+# **更强的老师。** 学生的基础模型只读了老师三分之一那么久。在 48 个人写的问答对之外，加上对新问题的回答，各种情形一样多：
+# 学生自己的，全部留下，或只留多数问法一致的；老师的；人的。还有一个强学生，用老师的基础模型，也加上自己的回答：这正是
+# Self-Instruct 的做法。考试问的是任何问答对都没提到的地方。
 #
-# **运行之前先猜：** 学生自己的回答对它有没有帮助？过滤呢？
+# **运行之前先猜：** 自己的回答对弱学生有没有帮助？对强学生呢？
 # %%
 show_claim("stronger-teacher")
 # %% [markdown] tags=["en"]
-# **The false promise.** That student imitates a teacher that answers in sentences, on questions about one half of the
-# held-out places; the exam asks about both halves.
+# **The false promise.** That student imitates a teacher that answers in sentences, on half of the facts about one half of
+# the held-out places. The exam asks in wordings that nothing imitated has: about these facts, the other facts of these
+# places, the other places. Another student has as many sentences from people, about taught places.
 #
-# **Before you run it:** three figures for the imitator, each as a share of the teacher's: style, facts about imitated
-# places, facts about the others.
+# **Before you run it:** four figures for the imitator, each as a share of the teacher's: style, and the three kinds of
+# facts.
 # %% [markdown] tags=["zh"]
-# **虚假的承诺。** 同样的学生模仿一个用完整句子回答的老师，题目只涉及一半没教过的地方；考试两半都问。
+# **虚假的承诺。** 同样的学生模仿一个用完整句子回答的老师，题目只涉及一半没教过的地方的一半事实。考试用没有模仿过的问法，问
+# 这些事实、这些地方的其他事实，以及别的地方。另一个学生用同样多的、人写的关于教过的地方的句子。
 #
-# **运行之前先猜：** 模仿者的三个数，各占老师的多少：风格，模仿过的地方的事实，别的地方的事实。
+# **运行之前先猜：** 模仿者的四个数，各占老师的多少：风格，以及三种事实。
 # %%
 show_claim("false-promise")
 # %% [markdown] tags=["en"]
@@ -405,14 +407,18 @@ show_claim("false-promise")
 # counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing can not
 # show what a better one would gain.
 #
-# To discuss: of the three groups of bars of the false promise, which would the maker of the imitation print in an
+# <!-- go on -->
+#
+# To discuss: of the groups of bars of the false promise, which would the maker of the imitation print in an
 # advertisement, which a critic? Write both sentences so that each is true.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间能说明有东西变了。“别的地方什么都没变”却不能这样说明：区间含 0，也可能只是考题太少。所以用事先写
 # 定的阈值规定多少以内算没变。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
 # 么。
 #
-# 讨论：“虚假的承诺”的三组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
+# <!-- go on -->
+#
+# 讨论：“虚假的承诺”的几组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
@@ -439,8 +445,11 @@ show_claim("false-promise")
 #
 # ## Homework
 #
-# `lessons/12_stronger_model/homework.py`: `similarity`, `keep_new`, `record_fault`. Grade it with
-# `python -m minillm homework 12`, one function with `python -m minillm homework 12 similarity`.
+# `similarity`, `keep_new`, `record_fault`. Write them in the cells below, or in
+# `lessons/12_stronger_model/homework.py`, which is what you hand in. `check("similarity")` says at once which idea
+# goes wrong, `hint("similarity")` helps in three steps, `reset("similarity")` begins anew, `progress()` shows how far
+# you are. In a terminal `python -m minillm homework 12` grades the file, `python -m minillm homework 12 --watch` does
+# so whenever you save it.
 #
 # ## References
 #
@@ -473,8 +482,10 @@ show_claim("false-promise")
 #
 # ## 作业
 #
-# `lessons/12_stronger_model/homework.py`：`similarity`、`keep_new`、`record_fault`。用 `python -m minillm homework 12` 批改，只批改
-# 一个函数用 `python -m minillm homework 12 similarity`。
+# `similarity`、`keep_new`、`record_fault`。写在下面的单元格里，或者写在 `lessons/12_stronger_model/homework.py` 里，最
+# 后交的是这个文件。`check("similarity")` 马上告诉你是哪个想法错了，`hint("similarity")` 分三步提示，
+# `reset("similarity")` 恢复原样，`progress()` 显示你的进度。在终端里，`python -m minillm homework 12` 批改这个文件，
+# `python -m minillm homework 12 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -22,7 +22,7 @@ A result is a plain dict, the same that `python -m minillm claims SLUG` writes t
     examples        a few prompts and answers: condition, prompt, answer
     marks           the marks of each seed, condition and entity (marks.py reads them)
     chosen, scores  for a claim that chooses settings: what was chosen, and the scores of all candidates
-    seeds, seconds, command, size
+    seeds, seconds, cpu_seconds, command, size
     recipe          the hash of the code that measured it; texts, where published: what the claim said then
 """
 
@@ -45,7 +45,6 @@ from minillm.claims import (
     pages,
     preference_over_sft,
     quality_over_quantity,
-    real_over_template,
     review,
     roles,
     runner,
@@ -55,6 +54,7 @@ from minillm.claims import (
     specialists,
     spurious_rules,
     stronger_teacher,
+    varied_over_rigid,
 )
 from minillm.claims.experiment import FIRST_SEED, Claim
 from minillm.plumbing.files import InputError
@@ -74,7 +74,7 @@ CLAIMS: dict[str, Claim] = {
         less_is_more,
         quality_over_quantity,
         small_tuned_over_large,
-        real_over_template,
+        varied_over_rigid,
         across_languages,
         specialists,
         generalist,
@@ -106,11 +106,10 @@ def run(
 
 def published(slug: str) -> dict:
     """The result the lessons show, from lessons/claims.json. Raises InputError if it is not there."""
-    path = pages.LESSONS / "claims.json"
-    results = pages.read_results(path)
-    if find(slug).slug not in results:
+    if (result := pages.published(find(slug))) is None:
+        path = pages.LESSONS / "claims.json"
         raise InputError(f"{path}: no result of {slug}: run `python -m minillm claims {slug} --publish`")
-    return results[slug]
+    return result
 
 
 def draw(result: dict, target: "Axes | Path | str", language: str = "en") -> None:

@@ -1,4 +1,7 @@
-"""A few parameters suffice: adapters on a frozen base against tuning everything.
+"""A few parameters suffice: adapters on a frozen base are not worse than tuning everything by more than a margin.
+
+Every way, full tuning too, has its own learning rate, picked on other seeds than those reported, from rates of
+which the best is not the lowest or the highest wherever that was found. All ways take equal pairs and steps.
 
 Sources: the lecture, II; LoRA (2106.09685); AdapterHub's bottleneck (1902.00751), prefix
 (2101.00190) and IA³ (2205.05638).
@@ -10,51 +13,75 @@ from typing import TYPE_CHECKING
 
 from minillm.chat import encode_dialogue
 from minillm.claims.adapter_kinds import add_bottlenecks, add_prefixes, add_rescaling
-from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, UNTUNED, Check, Choices, Claim, Observation, mean
 from minillm.claims.figures import wrap
-from minillm.claims.lab import Lab
-from minillm.gpt import count_parameters
+from minillm.claims.lab import PLAIN_STEPS, Lab
+from minillm.claims.marks import Marks
+from minillm.gpt import GPT, count_parameters
 from minillm.run_folder import Run, state_hash
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RANKS = (1, 4, 8, 16)
-PREFIX = 64  # learned positions in each layer
-LR = {"lora": 1e-2, "bottleneck": 2e-2, "prefix": 0.3, "ia3": 0.3}  # the fewer numbers, the further each has to move
+RANKS = (1, 4, 8)
+MAIN = "lora-8"
+WIDTH, PREFIX = 36, 64  # of bottlenecks, about as many parameters as LoRA of rank 8; learned positions in each layer
+MARGIN = 0.03
+RATES = {
+    "full": (2e-4, 5e-4, 1e-3),
+    "lora": (3e-3, 1e-2, 3e-2),
+    "bottleneck": (1e-2, 2e-2, 5e-2),
+    "prefix": (0.1, 0.3, 1.0),
+    "ia3": (0.1, 0.3, 1.0),
+}
+"""The fewer numbers, the further each has to move."""
 
 
-def measure(lab: Lab) -> Observation:
+def tuned(lab: Lab, name: str, rate: float) -> Run:
+    """This seed's base tuned in one of the ways: `full`, `lora-RANK`, `bottleneck`, `prefix` or `ia3`."""
+    kind, _, rank = name.partition("-")
+    if kind in ("full", "lora"):
+        return lab.tune_plain(lab.pairs, lr=rate, lora=int(rank or 0))
+    base = lab.base.run
+    prepare: dict[str, Callable[[GPT], None]] = {
+        "bottleneck": partial(add_bottlenecks, width=WIDTH, seed=lab.seed),
+        "prefix": partial(add_prefixes, length=PREFIX, seed=lab.seed),
+        "ia3": add_rescaling,
+    }
+    encoded = [encode_dialogue(d, base.tokenizer) for d in lab.pairs]
+    return lab.tune_encoded(encoded, base, prepare[kind], rehearse=(), steps=lab.pick(PLAIN_STEPS, 160), lr=rate)
+
+
+def choose(lab: Lab) -> Choices:
+    """The score of each way at each of its rates; of LoRA at rank 8."""
+    items = lab.items()
+    return {
+        way: {f"{rate:g}": mean(lab.score(tuned(lab, MAIN if way == "lora" else way, rate), items)) for rate in rates}
+        for way, rates in ((way, lab.pick(rates, rates[1:2])) for way, rates in RATES.items())
+    }
+
+
+def raised(marks: Marks, by: float) -> dict[str, list[float]]:
+    """The same marks with a margin added to each."""
+    return {entity: [total + by * count, count] for entity, (total, count) in marks.items()}
+
+
+def measure(lab: Lab, chosen: Mapping[str, str]) -> Observation:
     base, items = lab.base.run, lab.items()
     before = state_hash(base.gpt)
-    encoded = [encode_dialogue(d, base.tokenizer) for d in lab.pairs]
-    steps = lab.config.lora_steps
-
-    def lora(rank: int) -> Run:
-        return lab.tune(lab.pairs, steps=steps, lora=rank, lr=LR["lora"])
-
-    ways: dict[str, Callable[[], Run]] = {"full": lambda: lab.assistant}
-    ways |= {f"lora-{rank}": partial(lora, rank) for rank in lab.pick(RANKS, (1, 8))}
-    bottleneck = partial(add_bottlenecks, width=36, seed=lab.seed)
-    ways["bottleneck"] = partial(lab.tune_encoded, encoded, prepare=bottleneck, steps=steps, lr=LR["bottleneck"])
-    prefixes = partial(add_prefixes, length=PREFIX, seed=lab.seed)
-    ways["prefix"] = partial(lab.tune_encoded, encoded, prepare=prefixes, steps=steps, lr=LR["prefix"])
-    ways["ia3"] = partial(lab.tune_encoded, encoded, prepare=add_rescaling, steps=steps, lr=LR["ia3"])
-    marks, figures = {"base": lab.score(base, items)}, {}
-    for name, tuned in ways.items():
-        run = tuned()
+    marks: dict[str, Marks] = {"base": lab.score(base, items)}
+    figures = {}
+    for name in ("full", *(f"lora-{rank}" for rank in lab.pick(RANKS, (8,))), "bottleneck", "prefix", "ia3"):
+        run = tuned(lab, name, float(chosen[name.partition("-")[0]]))
         marks[name] = lab.score(run, items)
         figures[f"share of {name}"] = count_parameters(run.gpt, trainable_only=True) / count_parameters(base.gpt)
+    marks["margin"] = raised(marks[MAIN], MARGIN)
     figures["base unchanged"] = float(state_hash(base.gpt) == before)
     return Observation(marks, lab.constant_answer, figures)
 
 
-def best(f: Mapping[str, float]) -> str:
-    """The best adapter with at most 7 % of the parameters."""
-    return max((n for n in NAMES if n in f and f[f"share of {n}"] <= 0.07), key=lambda n: f[n])
-
-
 def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
+    """Right answers against the share of parameters that were trained."""
     names = ["full", *(n for n in NAMES if n in result["conditions"])]
     for i, name in enumerate(names):
         condition = result["conditions"][name]
@@ -70,7 +97,6 @@ def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
             ha="center" if above else "right",
             fontsize=8,
         )
-    axes.axvline(7, color="#666666", linestyle=":", linewidth=1)
     axes.set(
         xscale="log",
         xlim=(0.05, 200),
@@ -86,8 +112,8 @@ NAMES = (*(f"lora-{rank}" for rank in RANKS), "bottleneck", "prefix", "ia3")
 CLAIM = Claim(
     slug="adapters",
     hypothesis=dict(
-        en="A few parameters suffice: an adapter on a frozen base answers like full tuning.",
-        zh="少量参数就够了：在冻结的基础模型上加适配器，回答得和全部微调一样好。",
+        en="A few parameters suffice: LoRA on a frozen base is at most 3 points worse than tuning all parameters.",
+        zh="少量参数就够了：在冻结的基础模型上加 LoRA，与全部微调相比最多差 3 个百分点。",
     ),
     source="the lecture, II; LoRA (2106.09685); AdapterHub (1902.00751, 2101.00190, 2205.05638)",
     conditions={
@@ -97,23 +123,26 @@ CLAIM = Claim(
         "bottleneck": dict(en="bottleneck", zh="瓶颈层"),
         "prefix": dict(en="prefix", zh="前缀"),
         "ia3": dict(en="IA³", zh="IA³"),
+        "margin": dict(en="LoRA 8 plus the margin of 3 points", zh="LoRA 8 加上 3 个百分点的余量"),
     },
     metric=dict(en="right answers about held-out places", zh="关于未教过的地方的正确回答"),
-    better="lora-8",
-    worse="base",
+    better="margin",
+    worse="full",
     checks=(
         Check(
-            dict(
-                en="full tuning above the best adapter of at most 7 % of the parameters",
-                zh="全部微调高出参数不超过 7 % 的最好的适配器",
-            ),
-            lambda f: f["full"] - f[best(f)],
-            at_most=0.03,
+            dict(en="full tuning above LoRA of rank 8", zh="全部微调高出秩 8 的 LoRA"),
+            lambda f: f["full"] - f[MAIN],
+            at_most=MARGIN,
         ),
         Check(
-            dict(en="share of parameters of that adapter", zh="这个适配器的参数比例"),
-            lambda f: f[f"share of {best(f)}"],
+            dict(en="share of parameters of LoRA of rank 8", zh="秩 8 的 LoRA 的参数比例"),
+            lambda f: f[f"share of {MAIN}"],
             at_most=0.07,
+        ),
+        Check(
+            dict(en="full tuning answers", zh="全部微调答对"),
+            lambda f: f["full"],
+            at_least=0.85,
         ),
         Check(
             dict(en="the base's hash is unchanged (1 = yes)", zh="基础模型的哈希值不变（1 = 是）"),
@@ -122,12 +151,16 @@ CLAIM = Claim(
             percent=False,
         ),
     ),
-    budget=dict(en="Eight tunings per seed.", zh="每个种子微调八次。"),
-    notes=dict(
-        en="All adapters take the demo's steps for LoRA; the bottleneck's width was chosen for a share like that of rank 8. Rates were chosen on seed 101 (quick): bottleneck 87 % at 0.01 and 89 % at 0.02; prefixes 18 % at 0.01, 68 % at 0.1, 77 % at 0.3; IA³ 28 % at 0.01, 49 % at 0.1, 52 % at 0.3. 32 prefix positions gave as much as 64 at the lowest rate.",
-        zh="所有适配器都用演示里 LoRA 的步数；瓶颈的宽度按与秩 8 相近的参数比例来选。学习率在种子 101 上选定（快速版）：瓶颈层 0.01 时 87 %，0.02 时 89 %；前缀 0.01 时 18 %，0.1 时 68 %，0.3 时 77 %；IA³ 0.01 时 28 %，0.1 时 49 %，0.3 时 52 %。在最低的学习率下，32 个前缀位置与 64 个一样。",
+    budget=dict(
+        en="Seven tunings per seed, and fifteen on each of two other seeds to pick the rates.",
+        zh="每个种子微调七次；另外在两个别的种子上各微调十五次来选学习率。",
     ),
-    rehearsed={"base": UNTUNED, "": STAGE_1},
+    notes=dict(
+        en="In an earlier form the headline was LoRA minus the untuned base, which cannot fail, and the best adapter was picked on the seeds reported, with prefix and IA³ best at the highest rate tried. Now the adapter is LoRA of rank 8, named beforehand, the margin of 3 points is added to it, and it has to lie above full tuning; each way has its rate picked on seeds 101 and 102 from a wider range, full tuning as well. Ranks 1 and 4 take the rate of rank 8. The bottleneck's width was chosen for a share like that of rank 8. A quick run tries one rate per way.",
+        zh="较早的做法以 LoRA 减去没有微调的基础模型为主，那不可能失败；最好的适配器又是在报告的种子上挑的，前缀和 IA³ 在试过的最高学习率处最好。现在事先指定秩 8 的 LoRA，加上 3 个百分点的余量，要求高出全部微调；每种做法（包括全部微调）的学习率都在种子 101 和 102 上从更宽的范围里选。秩 1 和秩 4 用秩 8 的学习率。瓶颈的宽度按与秩 8 相近的参数比例来选。快速版每种做法只试一个学习率。",
+    ),
+    rehearsed={"base": UNTUNED, "": NOTHING},
     measure=measure,
     picture=picture,
+    choose=choose,
 )

@@ -90,6 +90,8 @@ class Observation:
     """A few prompts and answers, to be read: condition, prompt, answer."""
     seconds: float = 0.0
     """Time it took, the shared base models aside."""
+    cpu_seconds: float = 0.0
+    """The same as processor time, of all threads: what it costs on any number of cores, however busy they are."""
 
 
 STAGE_1 = {
@@ -190,6 +192,6 @@ def conclude(claim: Claim, observations: Mapping[int, Observation]) -> dict:
         "verdict": verdict([c["holds"] for c in checks], differences, interval), "checks": checks,
         "figures": {name: [o.figures[name] for o in seen] for name in seen[0].figures},
         "examples": [dict(e) for e in seen[0].examples], "seeds": list(observations),
-        "seconds": sum(o.seconds for o in seen),
+        "seconds": sum(o.seconds for o in seen), "cpu_seconds": sum(o.cpu_seconds for o in seen),
         "marks": [group for seed, o in observations.items() for group in pack(o.marks, seed)],
     }  # fmt: skip

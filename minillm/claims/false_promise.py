@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, Check, Claim, Observation, mean
 from minillm.claims.figures import groups
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
+from minillm.claims.marks import Marks, right, show, tally
 from minillm.world.exam import Question
-from minillm.world.tables import LANGUAGES, sentence
+from minillm.world.tables import LANGUAGES, RELATIONS, Place, sentence
 
 
 def in_sentences(lab: Lab) -> list[list[Message]]:
@@ -27,57 +27,81 @@ def style(lab: Lab) -> dict[str, re.Pattern]:
     return {language: re.compile("|".join(texts)) for language, texts in forms.items()}
 
 
-def measure(lab: Lab) -> Observation:
+def exams(lab: Lab) -> tuple[list[tuple[Place, str]], dict[str, list[Question]]]:
+    """The facts to be imitated, as (place, relation), and what is asked, all in wordings that no pair has: these
+    facts; the other facts of the same places; places that nothing imitated speaks of."""
     half = len(lab.held_out) // 2
-    imitated, other = lab.held_out[:half], lab.held_out[half:]
-    teacher = lab.tune(in_sentences(lab))
-    asked = [Question("", d[0].content, ()) for d in lab.facts(imitated)]
-    answers = [text for text, ended in lab.ask(teacher, asked)]
-    imitation = [turn(i.text, text) for i, text in zip(asked, answers, strict=True) if text]
+    known = [(p, r) for p in lab.held_out[:half] for r in RELATIONS if lab.world.fact(p, r, "en")]
+    facts = lab.mixed(known)[: len(known) // 2]
+    chosen = {(place.names["en"], relation) for place, relation in facts}
+    items = lab.items(lab.held_out, kind="unseen")
+    near = [i for i in items if i.entity in {p.names["en"] for p in lab.held_out[:half]}]
+    return facts, {
+        "imitated": [i for i in near if (i.entity, i.relation) in chosen],
+        "near": [i for i in near if (i.entity, i.relation) not in chosen],
+        "other": [i for i in items if i not in near],
+    }
+
+
+def measure(lab: Lab) -> Observation:
+    facts, asked = exams(lab)
+    questions = [Question("", d[0].content, ()) for p, r in facts for d in lab.facts([p], relations=(r,))]
+    people = in_sentences(lab)
+    teacher = lab.tune(people, rehearse=())
+    imitation = [
+        turn(i.text, text) for i, (text, _) in zip(questions, lab.ask(teacher, questions), strict=True) if text
+    ]
+    number = len(imitation)
     runs = {
-        "before": lab.tune(lab.facts()[: len(imitation)], lab.weak),
-        "student": lab.tune(imitation, lab.weak),
+        "short": lab.tune(lab.facts()[:number], lab.weak, rehearse=()),
+        "people": lab.tune(people[:number], lab.weak, rehearse=()),
+        "student": lab.tune(lab.mixed(imitation), lab.weak, rehearse=()),
         "teacher": teacher,
     }
-    marks, examples, styles = {}, [], style(lab)
+    marks: dict[str, Marks] = {}
+    examples, styles = [], style(lab)
     for name, run in runs.items():
-        for where, places in (("imitated", imitated), ("other", other)):
-            items = lab.items(places)
+        for where, items in asked.items():
             given = lab.ask(run, items)
-            marks[f"facts-{where}-{name}"] = tally(items, right(items, given))
-            examples += show(f"{name}, {where}", items, given, 2)
+            marks[f"{where}-{name}"] = tally(items, right(items, given))
+            examples += show(f"{where}-{name}", items, given, 2)
             if where == "other":
                 styled = [
                     float(ended and bool(styles[i.language].fullmatch(text)))
                     for i, (text, ended) in zip(items, given, strict=True)
                 ]
                 marks[f"style-{name}"] = tally(items, styled)
-    return Observation(marks, 0.0, {"pairs": len(imitation)}, examples)
+    means = {name: mean(m) for name, m in marks.items()}
+    closed = {f"share of the gap closed, {where}": gap_closed(means, where) for where in asked}
+    return Observation(marks, 0.0, {"pairs": number} | closed, examples)
 
 
 RUNS = {
-    "before": dict(en="student, own tuning", zh="学生，不模仿"),
-    "student": dict(en="student, imitating", zh="学生，模仿老师"),
-    "teacher": dict(en="teacher", zh="老师"),
+    "short": dict(en="people's short answers", zh="学人写的短回答"),
+    "people": dict(en="people's sentences", zh="学人写的句子"),
+    "student": dict(en="the teacher's sentences", zh="学老师的句子"),
+    "teacher": dict(en="the teacher", zh="老师自己"),
 }
 MARKS = {
     "style": dict(en="style", zh="风格"),
-    "facts-other": dict(en="facts, other places", zh="事实，别的地方"),
-    "facts-imitated": dict(en="facts, imitated places", zh="事实，模仿过的地方"),
+    "other": dict(en="facts, other places", zh="事实，别的地方"),
+    "near": dict(en="facts not imitated, imitated places", zh="模仿过的地方，没模仿的事实"),
+    "imitated": dict(en="imitated facts", zh="模仿过的事实"),
 }
 
 
-def gap_closed(f: Mapping[str, float]) -> float:
-    """Share of the distance in facts to the teacher that imitation closes, on other places."""
-    before, student, teacher = (f[f"facts-other-{name}"] for name in RUNS)
-    return (student - before) / (teacher - before) if teacher > before else float("nan")
+def gap_closed(f: Mapping[str, float], where: str = "other") -> float:
+    """Share of the distance in facts to the teacher that imitation closes, against a student of as many sentences
+    that people wrote about other places."""
+    people, student, teacher = (f[f"{where}-{name}"] for name in ("people", "student", "teacher"))
+    return (student - people) / (teacher - people) if teacher > people else 0.0
 
 
 CLAIM = Claim(
     slug="false-promise",
     hypothesis=dict(
-        en="Imitating a stronger model copies its style, but its knowledge only where it was imitated.",
-        zh="模仿更强的模型能学到它的风格，知识却只在模仿过的地方学到。",
+        en="Imitating a stronger model copies its style; of the gap in facts it closes next to nothing where nothing was imitated.",
+        zh="模仿更强的模型能学到它的风格；在没有模仿过的地方，事实上的差距几乎没有缩小。",
     ),
     source="The False Promise of Imitating Proprietary LLMs (2305.15717)",
     conditions={
@@ -85,30 +109,38 @@ CLAIM = Claim(
         for mark, text in MARKS.items()
         for run in RUNS
     },
-    metric=dict(en="answers about held-out places", zh="关于未教过的地方的回答"),
-    better="facts-imitated-student",
-    worse="facts-imitated-before",
+    metric=dict(
+        en="answers to questions in new wordings",
+        zh="用新的问法提问时的回答",
+    ),
+    better="other-teacher",
+    worse="other-student",
     checks=(
-        Check(
-            dict(en="style, as a share of the teacher's", zh="风格，占老师的比例"),
-            lambda f: f["style-student"] / f["style-teacher"] if f["style-teacher"] else float("nan"),
-            at_least=0.9,
-        ),
         Check(
             dict(en="share of the gap in facts that imitation closes, other places", zh="模仿填补的事实差距，别的地方"),
             gap_closed,
             at_most=0.1,
         ),
+        Check(
+            dict(en="the same, imitated facts in new wordings", zh="同上，模仿过的事实换了问法"),
+            partial(gap_closed, where="imitated"),
+            at_least=0.5,
+        ),
+        Check(
+            dict(en="style, as a share of the teacher's", zh="风格，占老师的比例"),
+            lambda f: f["style-student"] / max(1e-9, f["style-teacher"]),
+            at_least=0.9,
+        ),
     ),
     budget=dict(
-        en="One more base model (a third of the steps) and three tunings per seed.",
-        zh="每个种子多训练一个基础模型（三分之一的步数），微调三次。",
+        en="One more base model (a third of the steps) and four tunings per seed; the three students take equal pairs and steps.",
+        zh="每个种子多训练一个基础模型（三分之一的步数），微调四次；三个学生的问答对数和步数相同。",
     ),
     notes=dict(
-        en="The student that does not imitate has as many pairs, about other places, in the short style. Style first meant a sentence about the asked place; that mixed facts in (29 % against the teacher's 88 %, seed 101): asked for the capital of Greece the student says \"The capital of Portugal is Lisbon.\" Now it means any sentence of the teacher's kind.",
-        zh='不模仿的学生用同样多的问答对，问的是别的地方，回答简短。风格起初指关于所问地方的句子，那样掺进了事实（29 %，老师 88 %，种子 101）：问希腊的首都，学生说 "The capital of Portugal is Lisbon."。现在指老师那一类的任何句子。',
+        en="Imitated are half of the facts about half of the held-out places; the exam asks in wordings that no pair has, about these facts, the other facts of these places, and the other places. The gap is that to the teacher from a student of the same base, tuned on as many sentences that people wrote about taught places: only who answers, and about which places, differs. A third student has people's short answers, to show what style is without imitation. Style means any sentence of the teacher's kind, whatever it says: as a sentence about the asked place it mixed facts in (29 % against the teacher's 88 %, seed 101). In an earlier version the imitated questions were training questions, and the student that does not imitate had another style as well.",
+        zh="模仿的是一半未教过的地方的一半事实；考试用没有教过的问法，问这些事实、这些地方的其他事实，以及别的地方。差距是从同一个基础模型出发、用同样多的、人写的关于教过的地方的完整句子微调的学生到老师的距离：两者只在由谁回答、关于哪些地方上不同。第三个学生用人写的短回答，显示不模仿时的风格。风格指老师那一类的任何句子，不论内容：若指关于所问地方的句子，就掺进了事实（29 %，老师 88 %，种子 101）。早先的版本里，模仿过的问题就是训练用的问题，不模仿的学生连风格也不同。",
     ),
-    rehearsed={"": STAGE_1},
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),
+    rehearsed={"": NOTHING},
 )

@@ -1,145 +1,228 @@
-"""One model for many tasks: do more families of tasks help with one that was never taught?
-(FLAN 2109.01652, T0 2110.08207, 1.8K tasks 2210.11416)."""
+"""One model for many tasks: does it do a kind of question better that it was never taught, the more kinds it was?
+(FLAN 2109.01652, T0 2110.08207, 1.8K tasks 2210.11416; Raventós et al. 2023, 2306.15063: diversity has a threshold)."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from minillm.chat import Message, turn
-from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, Check, Claim, Observation
 from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
-from minillm.claims.passages import known, mailing, passage, reader, reading, summarising, worlds
-from minillm.claims.tasks import Task, answering, proofreading, second_turns, translating
-from minillm.world.pairs import request_pairs
-from minillm.world.tables import LANGUAGES
+from minillm.claims.marks import Marks, right, tally
+from minillm.claims.passages import mailing, passage, reader, reading, summarising, worlds
+from minillm.claims.tasks import answering, proofreading, translating
+from minillm.world.exam import Question
+from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COUNTS = (1, 2, 4, 8)
-PAIRS = 200  # of each family
-ABOUT = {
-    "en": ("Which place is this about? {text}", "{text} Name the place.", "Name the place in this text: {text}"),
-    "zh": ("这段文字说的是哪里？{text}", "{text}请说出地名。", "说出文字里的地名：{text}"),
+PAIRS, STEPS, BATCH = 500, 120, 16  # in all, however many kinds they are of
+KINDS = (1, 2, 5)
+MICRO = (4, 16, 64, 256)
+ROTATIONS = 2  # kinds that take their turn as the one never taught; three seeds' turns are all six
+JOIN = {"en": " ", "zh": ""}
+TASKS = {
+    "answering": answering,
+    "translating": translating,
+    "proofreading": proofreading,
+    "reading": reading,
+    "summary": summarising,
+    "mail": mailing,
 }
 
 
-def requesting(lab: Lab) -> Task:
-    """Requests to be refused or met. Not asked about here: the exam does."""
-    return Task(lab.mixed(request_pairs(lab.world, lab.seed)), [])
-
-
-def referring(lab: Lab) -> Task:
-    """Second turns that only make sense after the first."""
-    taught = second_turns(lab, lab.taught)
-    return Task(lab.mixed([*first, *turn(i.text, i.accepted[0])] for first, i, _ in taught), [])
-
-
-def naming(lab: Lab) -> Task:
-    """Which place a passage is about."""
+def questions(lab: Lab, places: Sequence[Place], kind: str, named: bool = True) -> list[Question]:
+    """Passages of three statements, one about the attribute `kind`, and the question about it; with `named` off
+    only the number of the kind, as in FLAN's ablation of the instructions."""
     rng, items = lab.random(), []
-    for place in worlds(lab)[0]:
+    for place in places:
         for language in LANGUAGES:
-            text = passage(lab, place, known(place, rng, 2), language, rng)
-            items.append((rng.choice(ABOUT[language]).format(text=text), place.names[language]))
-    return Task(lab.mixed(turn(*item) for item in items), [])
+            others = [a for a in ATTRIBUTES if a != kind and place.value(a, language)]
+            if place.value(kind, language) is None or len(others) < 2:
+                continue
+            attributes = rng.sample([kind, *rng.sample(others, 2)], 3)
+            text = passage(lab, place, attributes, language, rng)
+            asked = rng.choice(lab.world.write("question", place, kind, language))
+            asked = asked if named else f"{ATTRIBUTES.index(kind) + 1}"
+            accepted = tuple(lab.world.accepted(place, kind, language))
+            items.append(Question(place.names["en"], text + JOIN[language] + asked, accepted, language, kind))
+    return items
 
 
-FAMILIES = (answering, translating, proofreading, requesting, mailing, referring, naming, summarising)
-"""Taught in this order; `reading` never is."""
-SIZES = {"usual": dict(en="usual size", zh="通常大小"), "small": dict(en="half as wide", zh="一半宽")}
-MARKS = {
-    "family": dict(en="the family never taught", zh="没教过的任务"),
-    "wording": dict(en="a taught family in new wordings", zh="教过的任务，新的问法"),
-}
+def pairs_of(lab: Lab, kinds: Sequence[str], number: int, named: bool = True) -> list[list[Message]]:
+    """`number` pairs in all, as many of each kind, about made-up places that the exam does not ask about."""
+    taught, share = worlds(lab)[0], number // len(kinds)
+    items = [i for kind in kinds for i in lab.mixed(questions(lab, taught, kind, named))[:share]]
+    return lab.mixed(turn(i.text, i.accepted[0]) for i in items)
 
 
-def mixture(lab: Lab, count: int) -> list[list[Message]]:
-    """PAIRS pairs of each of the first `count` families; what is taught of one stays as it is."""
-    return lab.mixed(pair for family in FAMILIES[:count] for pair in family(lab).pairs[:PAIRS])
+def held_out_kinds(lab: Lab) -> dict[str, Marks]:
+    """Marks in a kind that was never taught, by what was; the kinds take turns."""
+    base, turns = reader(lab), []
+    for k in range(ROTATIONS):
+        first = (lab.seed * ROTATIONS + k) % len(ATTRIBUTES)
+        turns.append([*ATTRIBUTES[first:], *ATTRIBUTES[:first]])
+    marks: dict[str, Marks] = {}
+    for unseen, *others in turns:
+        items = lab.some(questions(lab, worlds(lab)[1], unseen))
+        ways = {f"kinds-{k}": (pairs_of(lab, others[:k], PAIRS), STEPS) for k in KINDS}
+        ways["exposure"] = (pairs_of(lab, others[:2], 2 * PAIRS // len(others)), 2 * STEPS // len(others))
+        ways["numbers"] = (pairs_of(lab, others, PAIRS, named=False), STEPS)
+        ways["taught"] = (pairs_of(lab, [unseen], PAIRS), STEPS)
+        for name, (pairs, steps) in ways.items():
+            run = lab.tune(pairs, base, steps, batch_size=BATCH, rehearse=())
+            found = tally(items, right(items, lab.ask(run, items)))
+            marks[name] = {**marks.get(name, {}), **{f"{entity}, {unseen}": m for entity, m in found.items()}}
+    return marks
+
+
+def words(rng: random.Random, count: int) -> list[str]:
+    """Made-up nouns of three syllables, all different."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        found["".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3))] = None
+    return list(found)
+
+
+def micro_questions(lab: Lab, places: Sequence[Place], nouns: Sequence[str], others: Sequence[str], seed: int) -> list:
+    """`The bakomi of Japan is Oslo.` in a passage of three, and the question about it: a made-up noun is a kind of
+    question of its own, and `others` are only said, never asked about."""
+    rng, items = random.Random(seed), []
+    values = sorted({p.value(a, "en") or "" for p in places for a in ("capital", "mountain", "currency")} - {""})
+    for k in range(PAIRS):
+        place, noun = rng.choice(places).names["en"], nouns[k % len(nouns)]
+        told = dict(zip([noun, *rng.sample(others, 2)], rng.sample(values, 3), strict=True))
+        sentences = [f"The {n} of {place} is {v}." for n, v in told.items()]
+        rng.shuffle(sentences)
+        text = f"{' '.join(sentences)} What is the {noun} of {place}?"
+        items.append(Question(noun, text, (told[noun],), "en"))
+    return items
+
+
+def micro_kinds(lab: Lab) -> dict[str, Marks]:
+    """Marks in made-up kinds that were never taught, by the number of made-up kinds that were."""
+    base, nouns = reader(lab), words(lab.random(), MICRO[-1] + 128)
+    taught, unseen, others = nouns[:-128], nouns[-128:-64], nouns[-64:]
+    items = lab.some(micro_questions(lab, lab.held_out, unseen, others, lab.seed + 1)[:200])
+    marks: dict[str, Marks] = {}
+    for count in lab.pick(MICRO, MICRO[::3]):
+        dialogues = [
+            turn(i.text, i.accepted[0]) for i in micro_questions(lab, lab.taught, taught[:count], others, lab.seed)
+        ]
+        run = lab.tune(lab.mixed(dialogues), base, STEPS, batch_size=BATCH, rehearse=())
+        marks[f"micro-{count}"] = tally(items, right(items, lab.ask(run, items)))
+    return marks
+
+
+def all_tasks(lab: Lab) -> dict[str, Marks]:
+    """Marks of one model for six tasks, each asked about what was not taught."""
+    tasks = {name: make(lab) for name, make in TASKS.items()}
+    pairs = lab.mixed(pair for task in tasks.values() for pair in task.pairs[:PAIRS])
+    run = lab.tune(pairs, reader(lab), 2 * STEPS, rehearse=())
+    return {f"task-{name}": lab.score(run, task.items[:200]) for name, task in tasks.items()}
 
 
 def measure(lab: Lab) -> Observation:
-    exams = {"family": reading(lab).items, "wording": lab.items(kind="unseen")}
-    bases = {"usual": reader(lab), "small": reader(lab, n_embd=64)}
-    marks, examples = {}, []
-    for count in lab.pick(COUNTS, (COUNTS[0], COUNTS[-1])):
-        pairs = mixture(lab, count)
-        for size, base in bases.items():
-            run = lab.tune(pairs, base)
-            for mark, items in exams.items():
-                answers = lab.ask(run, items)
-                marks[f"{mark}-{size}-{count}"] = tally(items, right(items, answers))
-                examples += show(f"{mark}-{size}-{count}", items, answers, 3)
-    return Observation(marks, 0.0, {}, examples)
-
-
-def gain(f: Mapping[str, float], mark: str, size: str) -> float:
-    """What all families add to the score with one."""
-    return f[f"{mark}-{size}-{COUNTS[-1]}"] - f[f"{mark}-{size}-{COUNTS[0]}"]
+    return Observation(held_out_kinds(lab) | micro_kinds(lab) | all_tasks(lab))
 
 
 def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
-    comma = {"en": ", ", "zh": "，"}
     lines = {
-        f"{mark}-{size}": (
-            {one: text[one] + comma[one] + name[one] for one in LANGUAGES},
-            {n: f"{mark}-{size}-{n}" for n in COUNTS},
-        )
-        for mark, text in MARKS.items()
-        for size, name in SIZES.items()
+        "kinds": (
+            dict(en="attributes of places: the sixth, never taught", zh="地方的属性：没教过的第六种"),
+            {n: f"kinds-{n}" for n in KINDS},
+        ),
+        "micro": (
+            dict(en="made-up attributes: others, never taught", zh="编造的属性：没教过的另一些"),
+            {n: f"micro-{n}" for n in MICRO},
+        ),
     }
-    curves(axes, claim, result, language, lines, dict(en="families of tasks taught", zh="教过几类任务")[language])
+    label = dict(en=f"kinds of questions taught, {PAIRS} pairs in all", zh=f"教过几种问题，总共 {PAIRS} 对")
+    curves(axes, claim, result, language, lines, label[language])
 
+
+def named(template: Mapping[str, str], numbers: Sequence[int], condition: str) -> dict[str, dict[str, str]]:
+    """A condition for each number, with its name in words."""
+    return {condition.format(n): {one: text.format(n) for one, text in template.items()} for n in numbers}
+
+
+KIND = dict(en="a sixth kind of question, never taught: {} taught", zh="没教过的第六种问题：教过 {} 种")
+TASK_NAMES = {
+    "answering": dict(en="answering", zh="问答"),
+    "translating": dict(en="translating", zh="翻译"),
+    "proofreading": dict(en="proofreading", zh="编修"),
+    "reading": dict(en="reading", zh="阅读"),
+    "summary": dict(en="summary", zh="摘要"),
+    "mail": dict(en="mail", zh="邮件"),
+}
 
 CLAIM = Claim(
     slug="generalist",
     hypothesis=dict(
-        en="The more families of tasks a model is taught, the better it does one that it was never taught.",
-        zh="教过的任务种类越多，没教过的任务也做得越好。",
+        en="The more kinds of questions about a passage are taught, with as many pairs in all, the better a kind that was never taught.",
+        zh="问答对总数相同时，就文章提的问题教过的种类越多，没教过的一种也答得越好。",
     ),
     source="FLAN (2109.01652), T0 (2110.08207), 1.8K tasks (2210.11416)",
     conditions={
-        f"{mark}-{size}-{n}": dict(
-            en=f"{text['en']}; {n} taught, {SIZES[size]['en']}", zh=f"{text['zh']}；教过 {n} 类，{SIZES[size]['zh']}"
-        )
-        for mark, text in MARKS.items()
-        for size in SIZES
-        for n in COUNTS
+        **named(KIND, KINDS, "kinds-{}"),
+        "exposure": dict(
+            en="the same: 2 taught, as many pairs of each as where 5 are",
+            zh="同上：教过 2 种，每种的问答对与教 5 种时一样多",
+        ),
+        "numbers": dict(en="the same: 5 taught, numbers in place of questions", zh="同上：教过 5 种，问题换成编号"),
+        "taught": dict(en="the same: itself taught", zh="同上：教的就是这一种"),
+        **named(
+            dict(en="made-up kinds, never taught: {} others taught", zh="编造的、没教过的种类：教过另外 {} 种"),
+            MICRO,
+            "micro-{}",
+        ),
+        **{
+            f"task-{name}": dict(en=f"one model for six tasks: {text['en']}", zh=f"一个模型做六个任务：{text['zh']}")
+            for name, text in TASK_NAMES.items()
+        },
     },
-    metric=dict(en="right answers", zh="正确的回答"),
-    better=f"family-usual-{COUNTS[-1]}",
-    worse=f"family-usual-{COUNTS[0]}",
+    metric=dict(en="right answers about places no pair is about", zh="关于问答对未提到的地方的正确回答"),
+    better=f"kinds-{KINDS[-1]}",
+    worse="kinds-2",
     checks=(
         Check(
-            dict(en="8 families above 1, the family never taught", zh="没教过的任务：8 类高出 1 类"),
-            lambda f: gain(f, "family", "usual"),
+            dict(
+                en="5 kinds above 2, as many pairs of each kind in both",
+                zh="5 种高出 2 种，每种的问答对一样多",
+            ),
+            lambda f: f["kinds-5"] - f["exposure"],
             at_least=0.05,
         ),
         Check(
-            dict(en="8 families above 1, new wordings", zh="新的问法：8 类高出 1 类"),
-            lambda f: gain(f, "wording", "usual"),
-            at_least=0.0,
+            dict(en="made-up kinds: 256 taught above 4", zh="编造的种类：教 256 种高出 4 种"),
+            lambda f: f[f"micro-{MICRO[-1]}"] - f["micro-4"],
+            at_least=0.1,
         ),
         Check(
             dict(
-                en="this gain (the family never taught), above that of a model half as wide",
-                zh="没教过的任务的这一提高，高出一半宽的模型",
+                en="questions above numbers in their place (FLAN's ablation of the instructions)",
+                zh="用问题高出用编号（FLAN 去掉指令的对照）",
             ),
-            lambda f: gain(f, "family", "usual") - gain(f, "family", "small"),
-            at_least=0.0,
+            lambda f: f["kinds-5"] - f["numbers"],
+            at_least=0.05,
+        ),
+        Check(
+            dict(en="one model for six tasks: the worst of them", zh="一个模型做六个任务：其中最差的"),
+            lambda f: min(f[f"task-{name}"] for name in TASKS),
+            at_least=0.5,
         ),
     ),
     budget=dict(
-        en="Two base models that have learned to read and eight tunings per seed.",
-        zh="每个种子两个学过阅读的基础模型，微调八次。",
+        en="A base model that has learned to read and seventeen tunings per seed; two kinds of six take their turn as the one never taught.",
+        zh="每个种子一个学过阅读的基础模型，微调十七次；六种问题里有两种轮流作为没教过的。",
     ),
     notes=dict(
-        en="The family never taught is reading: a question about a passage. Its base has read text that says everything twice, so it can copy (tuned on reading it answers 90 to 100 %). On seed 101 (quick) 1, 2, 4, 8 families of 200 pairs each gave 26, 31, 23, 15 % of the unseen family, and with 1,600 pairs in all, however many families, 29, 36, 26, 12 %: a second family helps, more of them make the model take the passage for one of the tasks it knows (it begins a mail, or names the place). FLAN's authors saw the same below eight billion parameters. Requests, second turns and naming the place are taught, not examined.",
-        zh="没教过的任务是阅读：就一段文章提问。它的基础模型读过把每件事说两遍的文本，所以会从文章里抄（用阅读题微调后答对 90 % 到 100 %）。在种子 101 上（快速版），1、2、4、8 类任务各 200 对，没教过的任务得 26、31、23、15 %；总共 1,600 对、不论几类时，得 29、36、26、12 %：第二类有帮助，更多的类让模型把文章当成它会的某个任务（开始写邮件，或说出地名）。FLAN 的作者在 80 亿参数以下看到的也是这样。请求、第二轮提问和说出地名只教不考。",
+        en="A kind of question is an attribute of a place, asked about a passage of three statements of made-up facts; two of six take their turn as the one never taught, so that three seeds use all six. All tunings have 500 pairs and 120 steps, but where each kind is to occur as often (2 kinds with two fifths of both). Of 1 kind nothing can be expected: with it alone the question need not be read (seed 101: 0 of 62 questions about currencies right, all answered with the continent, which was taught; 29 % after 5 kinds); so the claim compares 5 with 2. Of attributes there are only six; made-up nouns (The bakomi of Japan is Oslo. What is the bakomi of Japan?) make as many kinds as one likes, after Raventós et al. (2306.15063). One more model is tuned on six tasks at once, mails and summaries among them, and examined in each. An earlier version held out reading as a whole and added unlike families (mails, refusals) in equal steps: 1, 2, 4, 8 families gave 41, 40, 38, 29 % (seeds 201 to 203): they make the model take the passage for another task, and leave less of the nearest. FLAN's authors saw a loss below eight billion parameters too.",
+        zh="一种问题指地方的一种属性，就三句编造的事实组成的文章来问；六种里有两种轮流作为没教过的，三个种子就用遍六种。每次微调都是 500 对、120 步，只有要让每种出现得一样多时例外（2 种，两者都是五分之二）。只教 1 种时没有什么可指望：不读问题也行（种子 101：62 道货币题全错，回答的都是教过的大洲；教 5 种后 29 %），所以论断比较的是 5 种和 2 种。属性只有六种；编造的名词（The bakomi of Japan is Oslo. What is the bakomi of Japan?）则要多少种有多少种，仿 Raventós 等（2306.15063）。另有一个模型同时学六个任务，其中有邮件和摘要，每个都考。早先的版本把阅读整个留下不教，再用同样的步数加进不相干的任务（邮件、拒绝）：1、2、4、8 类得 41、40、38、29 %（种子 201 到 203）：它们让模型把文章当成别的任务，最接近的一类也学得更少。FLAN 的作者在 80 亿参数以下也看到变差。",
     ),
-    rehearsed={"": STAGE_1},
     measure=measure,
     picture=picture,
+    rehearsed={"": NOTHING},
 )

@@ -33,6 +33,11 @@ def read_results(path: Path) -> dict[str, dict]:
     return read_json(path, dict) if path.is_file() else {}
 
 
+def published(claim: Claim) -> dict | None:
+    """The claim's result in lessons/claims.json, if there is one."""
+    return read_results(LESSONS / "claims.json").get(claim.slug)
+
+
 def texts(claim: Claim) -> dict:
     """What a claim says, to be kept with its result."""
     shown = ("hypothesis", "metric", "conditions", "better", "worse", "budget", "notes", "rehearsed")
@@ -94,6 +99,8 @@ def listing(claims: Sequence[Claim], results: Mapping[str, dict], language: str 
     for claim in claims:
         found = results.get(claim.slug)
         state = VERDICTS[found["verdict"]][language] if found else {"en": "not measured", "zh": "未测量"}[language]
+        if found and not is_current(claim, found):
+            state += {"en": ", ", "zh": "，"}[language] + DAGGER[language]
         lines += [f"{claim.slug}  [{state}]", f"    {claim.hypothesis[language]}", f"    ({claim.source})"]
     return "\n".join(lines)
 

@@ -5,13 +5,15 @@ that was measured with the same recipe and size is read; so a run that was stopp
 may work in one folder, on one machine or on several that share it.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from minillm.base_cache import CACHE
-from minillm.claims.experiment import SELECTION_SEEDS, Choices, Claim, Observation, chosen
+from minillm.claims import pages
+from minillm.claims.experiment import SELECTION_SEEDS, Claim, Observation, chosen
 from minillm.claims.lab import Lab, Size
 from minillm.claims.recipe import recipe
 from minillm.plumbing.devices import Timer
@@ -39,6 +41,8 @@ class Workshop:
     """That of the base models."""
     bar: bool = False
     labs: dict[int, Lab] = field(default_factory=dict)
+    choices: dict[str, dict] = field(default_factory=dict)
+    """Slug -> what was chosen, and how."""
 
     def lab(self, seed: int) -> Lab:
         return self.labs.setdefault(seed, Lab(seed, self.size, self.bar, self.folder))
@@ -84,16 +88,37 @@ class Workshop:
         if part.choosing:
             assert claim.choose is not None
             return {setting: dict(candidates) for setting, candidates in claim.choose(lab).items()}
-        picked = [chosen(scores)] if (scores := self.scores(claim)) else []
+        picked = [choice["chosen"]] if (choice := self.choice(claim)) else []
         _ = lab.base
-        timer = Timer()
+        timer, begun = Timer(), time.process_time()
         observation = claim.measure(lab, *picked)
-        return asdict(replace(observation, seconds=timer.seconds))
+        return asdict(replace(observation, seconds=timer.seconds, cpu_seconds=time.process_time() - begun))
 
-    def scores(self, claim: Claim) -> list[Choices]:
-        """The scores of a claim's settings on the seeds that they are chosen on; none if it chooses nothing."""
-        seeds = SELECTION_SEEDS if claim.choose else ()
-        return [self.part(claim, Part(claim.slug, seed, choosing=True)) or {} for seed in seeds]
+    def missing(self, claim: Claim, seeds: Sequence[int]) -> list[Part]:
+        """The parts of a claim that are not kept yet."""
+        choosing = SELECTION_SEEDS if claim.choose and not self.published_choice(claim) else ()
+        parts = [Part(claim.slug, seed, choosing=True) for seed in choosing]
+        parts += [Part(claim.slug, seed) for seed in seeds]
+        return [part for part in parts if not self.is_kept(claim, part)]
+
+    def choice(self, claim: Claim) -> dict:
+        """What a result says of the settings that a claim chooses: the best in the mean of SELECTION_SEEDS, and all
+        scores. A quick run takes the published choice, if today's code made it. Empty where nothing is chosen."""
+        if claim.choose and claim.slug not in self.choices:
+            self.choices[claim.slug] = self.published_choice(claim) or self.best(claim)
+        return self.choices.get(claim.slug, {})
+
+    def best(self, claim: Claim) -> dict:
+        """The choice, from the parts that it is made of."""
+        found = [self.part(claim, Part(claim.slug, seed, choosing=True)) or {} for seed in SELECTION_SEEDS]
+        return {"chosen": chosen(found), "scores": found, "chosen_on": list(SELECTION_SEEDS)}
+
+    def published_choice(self, claim: Claim) -> dict:
+        """The choice in lessons/claims.json for a quick run; empty if there is none, or if other code made it."""
+        result = pages.published(claim) if self.size == "quick" else None
+        if result is None or "chosen" not in result or not pages.is_current(claim, result):
+            return {}
+        return {name: result[name] for name in ("chosen", "scores", "chosen_on")}
 
     def observation(self, claim: Claim, seed: int) -> Observation:
         """What a claim gives on one seed."""

@@ -12,6 +12,7 @@ from minillm.base_cache import Base
 from minillm.chat import turn
 from minillm.claims.lab import Lab
 from minillm.claims.tasks import Task
+from minillm.tokenizer import Tokenizer
 from minillm.world.exam import Question
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place, World
 from minillm.world.text import JOIN, NAMES, OTHER, Writer
@@ -114,8 +115,14 @@ def reader(lab: Lab, languages: Sequence[str] = LANGUAGES, **shape: int) -> Base
     four heads. With two, three facts a text and no lists it did not copy after 720 steps; which of the
     three held it back was not taken apart."""
     documents = list(PassageWriter(lab.world, lab.seed, languages).documents(DOCUMENTS if lab.size != "smoke" else 300))
+    return read_base(
+        lab, documents, lab.base.run.tokenizer, **shape
+    )  # of both languages, also for a base that reads one
+
+
+def read_base(lab: Lab, documents: list[str], tokenizer: Tokenizer | None = None, **shape: int) -> Base:
+    """The base that `reader` is, of other documents; with a tokenizer of their own if none is given."""
     steps = lab.pick(STEPS, QUICK_STEPS)
-    tokenizer = lab.base.run.tokenizer  # of both languages, also for a base that reads one
     return lab.pretrain(documents, tokenizer, **{"steps": steps, "n_head": 4} | shape)
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from minillm.base_cache import CACHE
-from minillm.claims.experiment import FIRST_SEED, SELECTION_SEEDS, Claim, chosen, conclude
+from minillm.claims import pages
+from minillm.claims.experiment import FIRST_SEED, Claim, conclude
 from minillm.claims.figures import describe, draw
 from minillm.claims.lab import Lab, Size
-from minillm.claims.pages import LESSONS, read_results
+from minillm.claims.pages import read_results
 from minillm.claims.parallel import Find, Report, work, work_together
 from minillm.claims.parts import Part, Workshop
 from minillm.claims.recipe import recipe
@@ -16,7 +17,7 @@ from minillm.plumbing import plots
 from minillm.plumbing.files import make_folder, write_json
 from minillm.plumbing.lock import locked
 
-UNKNOWN = 120.0  # seconds that a claim is thought to take per seed before it was ever measured
+UNKNOWN = 240.0  # seconds of processor time that a claim is thought to take per seed before it was ever measured
 
 
 class PartsFailed(RuntimeError):
@@ -39,9 +40,7 @@ def run_claim(
 
 def result_of(claim: Claim, seeds: Sequence[int], shop: Workshop) -> dict:
     """The result of one claim from its parts, which are made where they are not kept."""
-    choice = {}
-    if scores := shop.scores(claim):
-        choice = {"chosen": chosen(scores), "scores": scores, "chosen_on": list(SELECTION_SEEDS)}
+    choice = shop.choice(claim)
     found = conclude(claim, {seed: shop.observation(claim, seed) for seed in seeds})
     options = f" --seeds {len(seeds)}" + (" --quick" if shop.size == "quick" else "")
     options += f" --first-seed {seeds[0]}" if seeds[0] != FIRST_SEED else ""
@@ -86,7 +85,7 @@ def run_claims(
         say(f"  {out / f'{claim.slug}.png'}\n")
         on_result(claim, result)
 
-    missing = {claim.slug: missing_parts(claim, by_slug[claim.slug], shop) for claim in claims}
+    missing = {claim.slug: shop.missing(claim, by_slug[claim.slug]) for claim in claims}
     parts = [part for slug in missing for part in missing[slug]]
     progress = Progress(parts, min(jobs, len(parts)), expected_seconds(out), say)
     by_name = {claim.slug: claim for claim in claims}
@@ -95,7 +94,7 @@ def run_claims(
             finish(claim)
 
     def report(part: Part, error: str) -> None:
-        progress.report(part, error)
+        progress.report(part, error, kept=[one for one in progress.left if shop.is_kept(by_name[one.slug], one)])
         claim = by_name[part.slug]
         if part.slug not in results and all(shop.is_kept(claim, one) for one in missing[part.slug]):
             finish(claim)
@@ -124,17 +123,11 @@ def make(
         work_together(parts, find, shop, min(jobs, len(parts)), report)
 
 
-def missing_parts(claim: Claim, seeds: Sequence[int], shop: Workshop) -> list[Part]:
-    """The parts of a claim that are not kept yet."""
-    parts = [Part(claim.slug, seed, choosing=True) for seed in (SELECTION_SEEDS if claim.choose else ())]
-    parts += [Part(claim.slug, seed) for seed in seeds]
-    return [part for part in parts if not shop.is_kept(claim, part)]
-
-
 def expected_seconds(out: Path) -> dict[str, float]:
-    """What a seed of each claim took when it was measured last, here or for the published results."""
-    known = read_results(LESSONS / "claims.json") | read_results(out / "claims.json")
-    return {slug: r["seconds"] / len(r["seeds"]) for slug, r in known.items() if "seconds" in r}
+    """The processor time that a seed of each claim took when it was measured last, here or for the published results;
+    of results that do not know it, twice their seconds, as on two cores."""
+    known = read_results(pages.LESSONS / "claims.json") | read_results(out / "claims.json")
+    return {slug: r.get("cpu_seconds", 2 * r["seconds"]) / len(r["seeds"]) for slug, r in known.items()}
 
 
 class Progress:
@@ -149,9 +142,10 @@ class Progress:
             say(f"{self.total} parts (a claim on a seed), {jobs} at a time: {duration(self.expected / jobs)} by what "
                 f"they took before, and one or two minutes for each base model that is not there yet")  # fmt: skip
 
-    def report(self, part: Part, error: str) -> None:
-        """A part is done, or has failed."""
-        self.left.pop(part, None)
+    def report(self, part: Part, error: str, kept: Sequence[Part]) -> None:
+        """A part is done, or has failed; those `kept` by now may have been made on the way, or by a run elsewhere."""
+        for one in (part, *kept):
+            self.left.pop(one, None)
         if error:
             self.faults[part] = error
         if self.total == 1:

@@ -1,17 +1,22 @@
-"""A small tuned model is preferred to a larger untuned one (Ouyang et al. 2022, InstructGPT, 2203.02155)."""
+"""A small tuned model is preferred to a larger untuned one (Ouyang et al. 2022, InstructGPT, 2203.02155).
+
+What the judge sees is taken apart, since they are different things: knowledge (is it right) and manners (is it in
+the asked language, does it stop, is it nothing but an answer). And the larger model is asked in every form there is:
+as a dialogue, after other dialogues (few-shot), and in the form it learned in stage 1, as a sentence to complete,
+what comes after the sentence cut off for it.
+"""
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import mean
 
 from minillm.chat import Message, encode_dialogue, turn
-from minillm.claims.experiment import STAGE_1, UNTUNED, Check, Claim, Observation
+from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
 from minillm.claims.figures import groups
 from minillm.claims.lab import Lab
-from minillm.claims.marks import Answers, right, show, tally
+from minillm.claims.marks import Answers, Marks, show, tally
 from minillm.gpt import count_parameters
 from minillm.material.corpus import token_stream
 from minillm.measure.evaluate import ANSWER
@@ -19,49 +24,40 @@ from minillm.measure.loss import text_loss
 from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
 from minillm.world.exam import Question, answer_forms, strip
-from minillm.world.pairs import TEACH, request_answer, sft_dialogues
-from minillm.world.tables import LANGUAGES, Request, World, split_requests
+from minillm.world.pairs import sft_dialogues
 
 SMALL = dict(n_embd=64, n_head=1)  # half the base's width, heads as wide as its own: a third of the parameters
 SHOTS = 8  # dialogues to choose from for a few-shot prompt: more than fit
 HAN = re.compile("[一-鿿]")
+SENTENCE = re.compile(r"(?<!\d)[.。!！?？](?!\d)|\n")
+"""Where a sentence ends."""
 
-Forms = dict[tuple[str, str], set[str]]
+Forms = Mapping[tuple[str, str], set[str]]
 """(language, relation) -> all answers an assistant may give to such a question, whatever is true."""
+CRITERIA = ("right", "language", "stops", "form")
 
 
-def polite_answers(world: World) -> Forms:
-    """A value of the asked kind of any place, bare or in a sentence; for a request the refusal or any tip."""
-    requests = {(one, "request"): {strip(request_answer(r, one)) for r in world.requests} for one in LANGUAGES}
-    return answer_forms(world) | requests
-
-
-def points(forms: Forms, items: Sequence[Question], answers: Answers) -> list[int]:
-    """The judge: a point each for an answer that is right, in the asked language, stops by itself, and is
-    nothing but what an assistant says to such a question."""
-    judged = []
+def judge(forms: Forms, items: Sequence[Question], answers: Answers) -> dict[str, list[float]]:
+    """By criterion 1 or 0 for each answer: right; in the asked language; stops by itself; nothing but what an
+    assistant says to such a question."""
+    judged: dict[str, list[float]] = {name: [] for name in CRITERIA}
     for item, (text, ended) in zip(items, answers, strict=True):
         language = "zh" if HAN.search(text) else "en"
-        polite = strip(text) in forms[item.language, item.relation]
-        judged.append(item.is_right(text) + (bool(text.strip()) and language == item.language) + ended + polite)
+        judged["right"].append(float(item.is_right(text)))
+        judged["language"].append(float(bool(text.strip()) and language == item.language))
+        judged["stops"].append(float(ended))
+        judged["form"].append(float(strip(text) in forms[item.language, item.relation]))
     return judged
 
 
-def wins(mine: Sequence[int], theirs: Sequence[int]) -> list[float]:
+def points(judged: Mapping[str, Sequence[float]]) -> list[float]:
+    """The judge's sum over all criteria for each answer."""
+    return [sum(marks) for marks in zip(*judged.values(), strict=True)]
+
+
+def wins(mine: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """1 where mine has more points, ½ where both have as many."""
     return [(a > b) + (a == b) / 2 for a, b in zip(mine, theirs, strict=True)]
-
-
-def request_items(lab: Lab, requests: Sequence[Request]) -> list[Question]:
-    """Each request in both languages, with the refusal or the tip as its right answer."""
-    rng = lab.random()
-    return [
-        Question(
-            r.action["en"], rng.choice(TEACH[one]).format(a=r.action[one]), (request_answer(r, one),), one, "request"
-        )
-        for r in requests
-        for one in LANGUAGES
-    ]
 
 
 def few_shot(item: Question, shots: Sequence[Sequence[Message]], tokenizer: Tokenizer, n_ctx: int) -> Question:
@@ -75,11 +71,9 @@ def few_shot(item: Question, shots: Sequence[Sequence[Message]], tokenizer: Toke
 
 
 def with_examples(lab: Lab, items: Sequence[Question], run: Run) -> list[Question]:
-    """Each question after dialogues of its own kind and language, about taught places or requests: the most
-    helpful prompt there is."""
-    taught = [*lab.items(lab.taught), *request_items(lab, split_requests(lab.world, lab.seed)[0])]
+    """Each question after dialogues of its own kind and language, about taught places."""
     rng, alike = lab.random(), defaultdict[tuple[str, str], list[list[Message]]](list)
-    for i in taught:
+    for i in lab.items(lab.taught):
         alike[i.language, i.relation].append(turn(i.text, i.accepted[0]))
     prompts = []
     for item in items:
@@ -87,6 +81,15 @@ def with_examples(lab: Lab, items: Sequence[Question], run: Run) -> list[Questio
         shots = rng.sample(known, min(SHOTS, len(known)))
         prompts.append(few_shot(item, shots, run.tokenizer, run.gpt.config.n_ctx))
     return prompts
+
+
+def first_sentence(answers: Answers) -> Answers:
+    """Each answer up to its first full stop, at which it then counts as stopped: what a user would do for it."""
+    cut = []
+    for text, ended in answers:
+        end = SENTENCE.search(text.rstrip())
+        cut.append((text[: end.start()], True) if end else (text, ended))
+    return cut
 
 
 def taxes(lab: Lab, runs: Mapping[str, Run]) -> dict[str, float]:
@@ -107,77 +110,97 @@ def measure(lab: Lab) -> Observation:
     start = lab.pretrain(lab.base.documents, large.tokenizer, **SMALL)
     dialogues = sft_dialogues(lab.world, lab.seed)
     small, careless = lab.tune(dialogues, start), lab.tune(dialogues, start, rehearse=())
-    items = [*lab.items(), *lab.some(request_items(lab, split_requests(lab.world, lab.seed)[1]), 80)]
-    shots = with_examples(lab, items, large)
-    given = {"small": lab.ask(small, items), "plain": lab.ask(large, items), "shots": lab.ask(large, shots)}
-    forms = polite_answers(lab.world)
-    judged = {name: points(forms, items, answers) for name, answers in given.items()}
-    way = max(("plain", "shots"), key=lambda name: sum(judged[name]))  # the larger asked in the way that suits it
-    won = wins(judged["small"], judged[way])
-    marks = {"preferred-small": tally(items, won), "preferred-large": tally(items, [1 - w for w in won])}
-    for model, name, run in (("small", "small", start.run), ("large", way, large)):
-        marks[f"right-{model}"] = tally(items, right(items, given[name]))
-        facts, _, known = lab.finish(run, lab.items())
-        marks[f"knows-{model}"] = tally(facts, known)
-
-    figures = taxes(lab, {"large": large, "small": start.run, "tuned": small, "without rehearsal": careless})
+    items, completed, _ = lab.finish(large, lab.items())  # facts that a sentence can end with
+    given = {
+        "small": lab.ask(small, items),
+        "dialogue": lab.ask(large, items),
+        "shots": lab.ask(large, with_examples(lab, items, large)),
+        "completing": first_sentence(completed),
+    }
+    forms = answer_forms(lab.world)
+    judged = {name: judge(forms, items, answers) for name, answers in given.items()}
+    marks: dict[str, Marks] = {"even": tally(items, [0.5] * len(items))}
+    examples = []
     for name, answers in given.items():
-        begins = [text.startswith(i.accepted) for i, (text, _) in zip(items, answers, strict=True)]
-        figures[f"points of 4, {name}"] = mean(judged[name])
-        figures[f"right, {name}"] = mean(right(items, answers))
-        figures[f"begins right, {name}"] = sum(begins) / len(items)
-        figures[f"wins of small over {name}"] = mean(wins(judged["small"], judged[name]))
+        if name != "small":
+            marks[f"wins-{name}"] = tally(items, wins(points(judged["small"]), points(judged[name])))
+        for criterion in CRITERIA:
+            marks[f"{criterion}-{name}"] = tally(items, judged[name][criterion])
+        examples += show(name, items, answers)
+    _, _, known = lab.finish(start.run, items)
+    marks["right-before"] = tally(items, known)
+    figures = taxes(lab, {"large": large, "small": start.run, "tuned": small, "without rehearsal": careless})
     figures["parameters of large / small"] = count_parameters(large.gpt) / count_parameters(small.gpt)
-    figures["few-shot is the better way"] = float(way == "shots")
-    examples = [e for name, answers in given.items() for e in show(name, items, answers)]
-    return Observation(marks, 0.0, figures, examples)
+    return Observation(marks, lab.constant_answer, figures, examples)
 
 
-def tax_left(f: Mapping[str, float]) -> float:
-    """Share of the rise of the language-model loss that is left with rehearsal."""
-    return f["tax"] / f["tax without rehearsal"] if f["tax without rehearsal"] > 0 else float("nan")
-
-
-KINDS = {
-    "preferred": dict(en="preferred by the judge", zh="裁判更喜欢"),
-    "right": dict(en="right answers", zh="回答正确"),
-    "knows": dict(en="completes sentences before tuning", zh="微调之前补完句子"),
-}
-MODELS = {
+WAYS = {
     "small": dict(en="small, tuned", zh="小模型，微调过"),
-    "large": dict(en="large, untuned", zh="大模型，没有微调"),
+    "dialogue": dict(en="large, untuned: a dialogue", zh="大模型，没有微调：对话"),
+    "shots": dict(en="large: after examples", zh="大模型：前面有示例"),
+    "completing": dict(en="large: completing a sentence", zh="大模型：补完句子"),
+}
+KINDS = {
+    "right": dict(en="right", zh="正确"),
+    "language": dict(en="asked language", zh="所问的语言"),
+    "stops": dict(en="stops", zh="会停"),
+    "form": dict(en="only an answer", zh="只有回答"),
 }
 
 CLAIM = Claim(
     slug="small-tuned-over-large",
     hypothesis=dict(
-        en="A small tuned model is preferred to an untuned one three times its size, even with examples in the prompt.",
-        zh="微调过的小模型，比三倍大但没有微调的模型更受喜欢，哪怕后者的提示里带有示例。",
+        en="Asked a question, a small tuned model is preferred to an untuned one three times its size; the large one knows more and shows it when it may complete a sentence.",
+        zh="向它提问时，微调过的小模型比三倍大但没有微调的模型更受喜欢；大模型知道得更多，让它补完句子就看得出来。",
     ),
     source="InstructGPT (2203.02155)",
     conditions={
-        f"{kind}-{model}": {one: f"{text[one]}: {MODELS[model][one]}" for one in ("en", "zh")}
-        for kind, text in KINDS.items()
-        for model in MODELS
+        "wins-dialogue": dict(en="small preferred to large, asked in a dialogue", zh="对话提问：更喜欢小模型"),
+        "wins-shots": dict(en="small preferred to large, asked after examples", zh="前面有示例：更喜欢小模型"),
+        "wins-completing": dict(
+            en="small preferred to large completing a sentence, cut for it",
+            zh="大模型补完句子并替它截断：更喜欢小模型",
+        ),
+        "even": dict(en="neither preferred", zh="不分高下"),
+    }
+    | {
+        f"{criterion}-{way}": {one: f"{KINDS[criterion][one]}: {WAYS[way][one]}" for one in ("en", "zh")}
+        for criterion in CRITERIA
+        for way in WAYS
+    }
+    | {
+        "right-before": dict(en="right: small, before tuning, completing a sentence", zh="正确：小模型微调之前补完句子")
     },
-    metric=dict(en="held-out questions and requests", zh="未教过的问题和请求"),
-    better="preferred-small",
-    worse="preferred-large",
+    metric=dict(en="questions about held-out places", zh="关于未教过的地方的问题"),
+    better="wins-dialogue",
+    worse="even",
     checks=(
         Check(
-            dict(en="wins of the small one, ties count half", zh="小模型的胜率，平局算一半"),
-            lambda f: f["preferred-small"],
+            dict(en="wins over the large one asked in a dialogue", zh="胜过用对话提问的大模型"),
+            lambda f: f["wins-dialogue"],
             at_least=0.6,
         ),
         Check(
-            dict(en="the large one completes more sentences than the small one", zh="补完句子：大模型多于小模型"),
-            lambda f: f["knows-large"] - f["knows-small"],
-            at_least=0.0,
+            dict(en="wins over the large one asked after examples", zh="胜过前面有示例的大模型"),
+            lambda f: f["wins-shots"],
+            at_least=0.6,
         ),
         Check(
-            dict(en="share of the alignment tax that is left with rehearsal", zh="复习之后剩下的对齐税所占比例"),
-            tax_left,
-            at_most=0.5,
+            dict(
+                en="right answers: the large one completing sentences above the small tuned one",
+                zh="正确：大模型补完句子高出微调过的小模型",
+            ),
+            lambda f: f["right-completing"] - f["right-small"],
+            at_least=0.1,
+        ),
+        Check(
+            dict(
+                en="alignment tax with rehearsal minus half of that without, nats per token",
+                zh="有复习的对齐税减去没有复习的一半，奈特/词元",
+            ),
+            lambda f: f["tax"] - 0.5 * f["tax without rehearsal"],
+            at_most=0.0,
+            percent=False,
         ),
     ),
     budget=dict(
@@ -185,16 +208,15 @@ CLAIM = Claim(
         zh="每个种子多训练一个三分之一大小的基础模型，文本和步数相同，再把它微调两次。",
     ),
     notes=dict(
-        en="The judge compares points: right, in the asked language, stops by itself, nothing but an answer of the asked kind. The few-shot prompt is the most helpful one: as many dialogues of the same kind of question and language as fit; the claim is judged against whichever of the two ways gets more points. The large model has the knowledge (it completes 89 and 98 % of the sentences, seeds 101 and 102; the small one 84 and 79 %) and gives no right answer in either way: in stage 1 a question is followed by another question, and at this size a model does not learn from examples in its prompt. Five other forms of the prompt (without roles, a line each, Q and A, full sentences) gave none either (seed 101). Judged by right answers alone the small one leads by 50 and 43 points. Alignment tax: its loss on new documents rises from 0.79 to 0.90 nats a token, without rehearsal to 2.17 (seed 101).",
-        zh="裁判比较得分：正确、语言与提问一致、自己停下、除了所问那一类的回答之外没有别的，各一分。少样本提示尽量帮忙：同类问题、同种语言的对话，放得下多少就放多少；两种问法中取大模型得分较高的一种来比。大模型有知识（种子 101 和 102 上能补完 89 % 和 98 % 的句子，小模型 84 % 和 79 %），但两种问法都没有答对一题：第 1 阶段里问题后面跟的是另一个问题，而这么小的模型还不会从提示里的示例学习。提示的另外五种写法（不标角色、每行一句、Q 与 A、完整句子）也一题都没有答对（种子 101）。只看正确率，小模型领先 50 和 43 个百分点。对齐税：它在新文档上的损失从 0.79 升到 0.90 奈特/词元，不复习则升到 2.17（种子 101）。",
+        en="The judge gives a point for each of four: right, in the asked language, stops by itself, nothing but an answer of the asked kind. Half of them are manners that an untuned model does not have in a dialogue, so they are shown apart. Only questions are asked whose sentence can end with the value, and completing it the large model is given that sentence's beginning and is cut at the full stop. Before, only dialogues and examples were counted, and the difference shown was the win rate minus its complement: wins of 90 and 91 %, right answers 48 % and none, while the large model completed 95 % of the sentences (seeds 201 to 203). Five other forms of a dialogue (without roles, a line each, Q and A, full sentences) gave no right answer either (seed 101). The small model is tuned on all dialogues of the demo, with rehearsal.",
+        zh="裁判对四项各给一分：正确、语言与提问一致、自己停下、除了所问那一类的回答之外没有别的。其中一半是没有微调的模型在对话里不会有的举止，所以分开列出。只问句子能以所问的值结尾的事实；补完时把这个句子的开头给大模型，并替它在句号处截断。此前只计对话和示例，显示的差是胜率减去它的补数：胜率 90 % 和 91 %，正确率 48 % 对 0，而大模型能补完 95 % 的句子（种子 201 到 203）。对话的另外五种写法（不标角色、每行一句、Q 与 A、完整句子）也一题都没有答对（种子 101）。小模型用演示的全部对话微调，有复习。",
     ),
     rehearsed={
-        "preferred-large": UNTUNED,
-        "right-large": UNTUNED,
-        "knows-large": UNTUNED,
-        "knows-small": UNTUNED,
-        "": STAGE_1,
+        "": dict(
+            en=f"the small model: {STAGE_1['en']} (the tax without rehearsal: nothing); the large one is not tuned",
+            zh=f"小模型：{STAGE_1['zh']}（没有复习的对齐税：不复习）；大模型未微调",
+        )
     },
     measure=measure,
-    picture=partial(groups, kinds=KINDS, series=MODELS),
+    picture=partial(groups, kinds=KINDS, series=WAYS),
 )

@@ -1,104 +1,172 @@
 """One base model, many specialists: translator, proofreader, answerer (the lecture, IV; BERT, 1810.04805)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from minillm.claims.experiment import NOTHING, STAGE_1, Check, Claim, Observation
-from minillm.claims.figures import groups
+import torch
+
+from minillm.chat import Dialogue, Message, encode_prompt
+from minillm.claims.experiment import NOTHING, Check, Claim, Observation, mean
+from minillm.claims.figures import curves
 from minillm.claims.lab import Lab
-from minillm.claims.marks import right, show, tally
-from minillm.claims.tasks import NAMES, TASKS
-from minillm.demo import DemoConfig
+from minillm.claims.marks import Answers, Marks, right, show, tally
+from minillm.claims.tasks import NAMES, TASKS, Task
+from minillm.finetune import finetune
+from minillm.gpt import GPT, Linear
+from minillm.packing import padded_batch
+from minillm.run_folder import Run
+from minillm.training import MicroBatch, mean_loss
+from minillm.world.exam import Question
 
-FEWER = 5  # times fewer pairs than from random weights
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COUNTS = (16, 64, 256)  # pairs, of each task alike
+STEPS = 80
+ASKED = 150  # questions of each task
+
+
+def labelled(dialogues: Sequence[Sequence[Message]], classes: Sequence[str], run: Run) -> list[Dialogue]:
+    """Questions as prompts; what follows the last token is no token but the number of the answer's class."""
+    prompts = [(encode_prompt(question.content, run.tokenizer), answer.content) for question, answer in dialogues]
+    return [Dialogue([*ids, classes.index(answer)], [False] * len(ids) + [True]) for ids, answer in prompts]
+
+
+def classifier(lab: Lab, dialogues: Sequence[Sequence[Message]], base: Run) -> Run:
+    """The base with a classification head in place of its output layer, as BERT is used: from the hidden state of
+    the last token to a score for each answer that occurs in the pairs. The whole model is tuned."""
+    classes, config = answers_of(dialogues), lab.sft_config(STEPS, rehearse=False)
+
+    def new_head(model: GPT) -> None:
+        model.lm_head = Linear(model.config.n_embd, len(classes), bias=False)
+        torch.nn.init.zeros_(model.lm_head.weight)  # at first all classes are alike
+
+    def loss(model: GPT, drawn: list[Dialogue]) -> list[MicroBatch]:
+        batch = padded_batch(drawn, base.tokenizer.pad)
+        classes_only = (batch.targets * batch.weights).long()  # (B, T): tokens are no classes, and count nothing
+        return mean_loss(model, replace(batch, targets=classes_only), config)
+
+    return finetune("sft", config, base, labelled(dialogues, classes, base), loss, bar=lab.bar, adapt=new_head)
+
+
+def answers_of(dialogues: Sequence[Sequence[Message]]) -> list[str]:
+    """Every answer that occurs."""
+    return sorted({answer.content for _, answer in dialogues})
+
+
+@torch.no_grad()
+def classify(run: Run, items: Sequence[Question], classes: Sequence[str]) -> Answers:
+    """The class with the highest score for each question, all at once."""
+    prompts = [Dialogue([*encode_prompt(i.text, run.tokenizer), 0], []) for i in items]
+    batch = padded_batch([replace(d, mask=[True] * len(d.ids)) for d in prompts], run.tokenizer.pad)
+    last = batch.weights.sum(-1).long() - 1  # (B)
+    scores = run.gpt(batch.ids, batch.mask, batch.positions)[torch.arange(len(prompts)), last]  # (B, T, K) -> (B, K)
+    return [(classes[k], True) for k in scores.argmax(-1).tolist()]
+
+
+def specialists(lab: Lab, name: str, task: Task, count: int) -> dict[str, Answers]:
+    """The answers of all specialists of one task that have seen `count` pairs, in equal steps."""
+    pairs = task.pairs[:count]
+    given = {
+        "base": lab.ask(lab.tune(pairs, lab.base, STEPS, rehearse=()), task.items),
+        "scratch": lab.ask(lab.tune(pairs, lab.blank(), STEPS, rehearse=(), lr=1e-2, muon_lr=1e-2), task.items),
+    }
+    if name == "proofreading":
+        given["head"] = classify(classifier(lab, pairs, lab.base.run), task.items, answers_of(pairs))
+    return given
 
 
 def measure(lab: Lab) -> Observation:
-    marks, figures, examples = {}, {}, []
-    pooled: dict[str, dict[str, list[float]]] = {"fifth": {}, "scratch": {}}
-    tasks = {name: make(lab) for name, make in TASKS.items()}
-    steps = lab.pick(DemoConfig().sft_steps, lab.config.sft_steps)
-    for name, task in tasks.items():
-        runs = {
-            "all": lab.tune(task.pairs, lab.large, steps),
-            "fifth": lab.tune(task.pairs[: len(task.pairs) // FEWER], lab.large, steps),
-            "scratch": lab.from_scratch(task.pairs, lab.config.scratch_steps * len(task.pairs) // len(lab.pairs) + 40),
-        }
-        for way, run in runs.items():
-            answers = lab.ask(run, task.items)
-            marks[f"{name}-{way}"] = tally(task.items, right(task.items, answers))
-            examples += show(f"{name}-{way}", task.items, answers, 2)
-            if way in pooled:
-                pooled[way] |= {f"{name}: {entity}": m for entity, m in marks[f"{name}-{way}"].items()}
-        other = next(t for n, t in tasks.items() if n != name)
-        figures[f"{name} on another task"] = sum(right(other.items, lab.ask(runs["all"], other.items))) / len(
-            other.items
-        )
-        figures[f"pairs for {name}"] = len(task.pairs)
-    return Observation(marks | pooled, 0.0, figures, examples)
+    marks: dict[str, Marks] = {}
+    examples = []
+    for name, make in TASKS.items():
+        task = make(lab)
+        task = Task(task.pairs, lab.mixed(task.items)[:ASKED])
+        for count in lab.pick(COUNTS, COUNTS[1:]):
+            for way, answers in specialists(lab, name, task, count).items():
+                condition = f"{name}-{way}-{count}"
+                marks[condition] = tally(task.items, right(task.items, answers))
+                examples += show(condition, task.items, answers, 1)
+    for way in ("base", "scratch"):
+        for count in lab.pick(COUNTS, COUNTS[1:]):
+            marks[f"all-{way}-{count}"] = {name: [mean(marks[f"{name}-{way}-{count}"]), 1] for name in TASKS}
+    return Observation(marks, 0.0, {}, examples)
 
 
 WAYS = {
-    "all": dict(en="from the base", zh="从基础模型"),
-    "fifth": dict(en="from the base, a fifth of the pairs", zh="从基础模型，五分之一的问答对"),
+    "base": dict(en="from the base", zh="从基础模型"),
     "scratch": dict(en="from random weights", zh="从随机参数"),
+    "head": dict(en="from the base, a classification head", zh="从基础模型，分类头"),
 }
+GROUPS = NAMES | {"all": dict(en="mean of the three", zh="三者平均")}
 
 
-def lead(f: Mapping[str, float], task: str) -> float:
-    """What a specialist with a fifth of the pairs has over random weights with all."""
-    return f[f"{task}-fifth"] - f[f"{task}-scratch"]
+def lead(f: Mapping[str, float], task: str, few: int = COUNTS[-1]) -> float:
+    """What a specialist with `few` pairs has over random weights with all."""
+    return f[f"{task}-base-{few}"] - f[f"{task}-scratch-{COUNTS[-1]}"]
+
+
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
+    lines = {
+        f"{task}-{way}": (
+            {one: f"{NAMES[task][one]}{dict(en=', ', zh='，')[one]}{WAYS[way][one]}" for one in ("en", "zh")},
+            {n: f"{task}-{way}-{n}" for n in COUNTS},
+        )
+        for task in TASKS
+        for way in WAYS
+        if f"{task}-{way}-{COUNTS[-1]}" in result["conditions"]
+    }
+    curves(axes, claim, result, language, lines, dict(en="pairs taught", zh="教的问答对数")[language])
 
 
 CLAIM = Claim(
     slug="specialists",
     hypothesis=dict(
-        en="One base becomes many specialists, each with far fewer pairs than from random weights.",
-        zh="一个基础模型可以变成一堆专才，所需的问答对远少于从随机参数开始。",
+        en="One base becomes many specialists: from as many pairs it learns each task far better than random weights do.",
+        zh="一个基础模型可以变成一堆专才：用同样多的问答对，每个任务都比从随机参数学得好得多。",
     ),
     source="the lecture, IV; BERT (1810.04805)",
     conditions={
-        f"{task}-{way}": {one: f"{NAMES[task][one]} {text[one]}" for one in ("en", "zh")}
-        for task in TASKS
-        for way, text in WAYS.items()
-    }
-    | {
-        "fifth": dict(en="all three, a fifth of the pairs", zh="三者合计，五分之一的问答对"),
-        "scratch": dict(en="all three, from random weights", zh="三者合计，从随机参数"),
+        f"{task}-{way}-{n}": dict(
+            en=f"{text['en']} {WAYS[way]['en']}, {n} pairs", zh=f"{text['zh']}{WAYS[way]['zh']}，{n} 对"
+        )
+        for task, text in GROUPS.items()
+        for way in WAYS
+        for n in COUNTS
+        if way != "head" or task == "proofreading"
     },
     metric=dict(en="right answers about what was not taught", zh="对没教过的内容的正确回答"),
-    better="fifth",
-    worse="scratch",
+    better=f"all-base-{COUNTS[-1]}",
+    worse=f"all-scratch-{COUNTS[-1]}",
     checks=(
         *(
             Check(
-                dict(en=f"{NAMES[task]['en']} on its task", zh=f"{NAMES[task]['zh']}专才在自己的任务上"),
-                itemgetter(f"{task}-all"),
-                at_least=0.9,
-            )
-            for task in TASKS
-        ),
-        *(
-            Check(
                 dict(
-                    en=f"{NAMES[task]['en']} with a fifth of the pairs, above random weights with all",
-                    zh=f"{NAMES[task]['zh']}专才只用五分之一，高出用全部的随机参数",
+                    en=f"{NAMES[task]['en']}: base above random weights, {COUNTS[-1]} pairs each",
+                    zh=f"{NAMES[task]['zh']}：基础模型高出随机参数，各 {COUNTS[-1]} 对",
                 ),
                 partial(lead, task=task),
-                at_least=0.0,
+                at_least=0.1,
             )
             for task in TASKS
         ),
+        Check(
+            dict(
+                en=f"mean of the three: base with {COUNTS[1]} pairs, above random weights with {COUNTS[-1]}",
+                zh=f"三者平均：基础模型用 {COUNTS[1]} 对，高出随机参数用 {COUNTS[-1]} 对",
+            ),
+            partial(lead, task="all", few=COUNTS[1]),
+            at_least=0.0,
+        ),
     ),
-    budget=dict(
-        en="The whole demo's base model and nine tunings per seed.", zh="每个种子一个完整演示的基础模型，微调九次。"
-    ),
+    budget=dict(en=f"Twenty-one tunings of {STEPS} steps per seed.", zh=f"每个种子微调二十一次，各 {STEPS} 步。"),
     notes=dict(
-        en="From random weights each task is trained for ten or more passes over its pairs, at the rates of stage 1. With the base of `demo --fast` and 140 steps: answerer 91 %, translator 73 %, proofreader 89 % (seed 101, quick); hence the whole demo's base and its 400 steps: 98, 97 and 98 % (seed 102). Proofreading is a rule that pairs alone can teach: with all of them random weights reach 96 and 98 %, more than the base with a fifth (64 and 68 %; seeds 101, 102). The table has only 60 sentences, so parts of those with the same mistake are recombined.",
-        zh="从随机参数开始时，每个任务都以第 1 阶段的学习率把问答对学十遍以上。用 `demo --fast` 的基础模型和 140 步：问答 91 %，翻译 73 %，编修 89 %（种子 101，快速版）；所以改用完整演示的基础模型和它的 400 步：98 %、97 %、98 %（种子 102）。编修是一条光靠问答对就能学会的规则：用全部问答对时，随机参数达到 96 % 和 98 %，高于基础模型用五分之一（64 % 和 68 %；种子 101、102）。表里只有 60 个句子，所以把同类错误的句子拆开重组。",
+        en="All tunings have equal pairs, steps and examples per step; random weights learn at the rates of stage 1, the base at those of stage 2. Proofreading is asked about sentences that are held out whole, with the word that their mistake is about; stage 1 read the right forms of all sentences. The classification head is BERT's use of a base: from the hidden state of the last token to one score for each answer, and cannot say anything else. On seed 101 (quick, 120 steps, 256 pairs) the base reached 68, 46 and 60 % in answering, translating and proofreading, random weights 2, 0 and 63 %, the classifier 72 %: a rule of grammar that the pairs show in full takes no stage 1. The threshold for proofreading was left as it was. In an earlier version the sentences asked about were recombined from taught parts, and random weights reached 99 %, more than the base with a fifth of the pairs (65 %).",
+        zh="所有微调的问答对数、步数和每步的例子数都相同；随机参数用第 1 阶段的学习率，基础模型用第 2 阶段的。编修考的句子整句没有教过，错误所在的词也没有教过；第 1 阶段读过所有句子的正确形式。分类头是 BERT 使用基础模型的方式：从最后一个词元的隐藏状态得到每个回答的一个分数，别的什么也说不出。在种子 101 上（快速版，120 步，256 对），基础模型在问答、翻译、编修上得 68、46、60 %，随机参数 2、0、63 %，分类器 72 %：问答对已经完整展示的语法规则，用不着第 1 阶段。编修的阈值没有因此改动。早先的版本里，考的句子由教过的部分拼成，随机参数达到 99 %，高于基础模型用五分之一的问答对（65 %）。",
     ),
-    rehearsed={f"{task}-scratch": NOTHING for task in TASKS} | {"scratch": NOTHING, "": STAGE_1},
     measure=measure,
-    picture=partial(groups, kinds=NAMES, series=WAYS),
+    picture=picture,
+    rehearsed={"": NOTHING},
 )

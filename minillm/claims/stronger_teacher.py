@@ -4,16 +4,18 @@
 from collections import Counter
 from functools import partial
 
+from minillm.base_cache import Base
 from minillm.chat import Message, turn
-from minillm.claims.experiment import STAGE_1, Check, Claim, Observation
+from minillm.claims.experiment import NOTHING, Check, Claim, Observation
 from minillm.claims.figures import bars
 from minillm.claims.lab import Lab
-from minillm.claims.marks import show
+from minillm.claims.marks import Marks, right, show, tally
 from minillm.run_folder import Run
 from minillm.world.exam import Question
 from minillm.world.tables import Place
 
 HUMAN = 48  # pairs that people wrote
+STEPS = 120  # of every tuning, whatever the number of pairs
 
 
 def question_groups(lab: Lab, places: list[Place]) -> list[list[Question]]:
@@ -49,33 +51,48 @@ def measure(lab: Lab) -> Observation:
     half = len(lab.held_out) // 2
     groups, items = question_groups(lab, lab.held_out[:half]), lab.items(lab.held_out[half:])
     human = lab.pairs[:HUMAN]
-    student, teacher = lab.tune(human, lab.weak), lab.assistant
-    marks = {"human": lab.score(student, items), "teacher itself": lab.score(teacher, items)}
-    figures: dict[str, float] = {}
+    runs = {"human": tuned(lab, human, lab.weak), "strong": tuned(lab, human, lab.base)}
+    teacher = tuned(lab, lab.pairs, lab.base)
+    data, figures = {}, {}
+    for name, source, filtered in (
+        ("own", runs["human"], True), ("unfiltered", runs["human"], False), ("teacher", teacher, True),
+        ("strong-own", runs["strong"], True),
+    ):  # fmt: skip
+        data[name], figures[f"right among the answers, {name}"] = answered_by(lab, source, groups, filtered)
+    data["people"] = lab.mixed(turn(item.text, item.accepted[0]) for group in groups for item in group)
+    number = min(map(len, data.values()))
+    figures["pairs added"] = number
+    for name, pairs in data.items():
+        runs[name] = tuned(lab, [*human, *pairs[:number]], lab.base if name == "strong-own" else lab.weak)
+    marks: dict[str, Marks] = {}
     examples = []
-    for name, source in (("own", student), ("teacher", teacher)):
-        for suffix, filtered in (("", True), ("-unfiltered", False)):
-            pairs, share = answered_by(lab, source, groups, filtered)
-            run = lab.tune([*human, *pairs], lab.weak)
-            marks[name + suffix] = lab.score(run, items)
-            figures |= {f"pairs, {name}{suffix}": len(pairs), f"right among {name}{suffix}": share}
-            examples += show(name + suffix, items, lab.ask(run, items), 2)
+    for name, run in (runs | {"teacher itself": teacher}).items():
+        answers = lab.ask(run, items)
+        marks[name] = tally(items, right(items, answers))
+        examples += show(name, items, answers, 2)
     return Observation(marks, 0.0, figures, examples)
+
+
+def tuned(lab: Lab, pairs: list[list[Message]], base: Base) -> Run:
+    """All arms alike: equal steps, nothing rehearsed."""
+    return lab.tune(lab.mixed(pairs), base, STEPS, rehearse=())
 
 
 CLAIM = Claim(
     slug="stronger-teacher",
     hypothesis=dict(
-        en="A small model learns more from a stronger model's answers than from its own.",
-        zh="小模型向更强的模型的回答学，比向自己的回答学，学得更多。",
+        en="A small model learns more from a stronger model's answers than from as many of its own.",
+        zh="小模型向更强的模型的回答学，比向自己的同样多的回答学，学得更多。",
     ),
     source="Self-Instruct (2212.10560), Alpaca",
     conditions={
-        "human": dict(en=f"{HUMAN} human pairs", zh=f"{HUMAN} 对人写的"),
-        "own-unfiltered": dict(en="+ own answers", zh="+ 自己的回答"),
-        "own": dict(en="+ own answers, filtered", zh="+ 自己的回答，过滤后"),
-        "teacher-unfiltered": dict(en="+ teacher's answers", zh="+ 老师的回答"),
-        "teacher": dict(en="+ teacher's answers, filtered", zh="+ 老师的回答，过滤后"),
+        "human": dict(en=f"weak student, {HUMAN} human pairs", zh=f"弱学生，{HUMAN} 对人写的"),
+        "unfiltered": dict(en="+ its own answers", zh="+ 自己的回答"),
+        "own": dict(en="+ its own answers, filtered", zh="+ 自己的回答，过滤后"),
+        "teacher": dict(en="+ the teacher's answers, filtered", zh="+ 老师的回答，过滤后"),
+        "people": dict(en="+ people's answers", zh="+ 人的回答"),
+        "strong": dict(en=f"strong student, {HUMAN} human pairs", zh=f"强学生，{HUMAN} 对人写的"),
+        "strong-own": dict(en="+ its own answers, filtered", zh="+ 自己的回答，过滤后"),
         "teacher itself": dict(en="the teacher", zh="老师自己"),
     },
     metric=dict(en="right answers about places no pair is about", zh="关于问答对未提到的地方的正确回答"),
@@ -83,20 +100,33 @@ CLAIM = Claim(
     worse="own",
     checks=(
         Check(
-            dict(en="student of the teacher above student of itself", zh="老师的学生高出自学的学生"),
-            lambda f: f["teacher"] - f["own"],
+            dict(
+                en="a strong student's own answers help it (Self-Instruct's own point)",
+                zh="强学生自己的回答对它有帮助（Self-Instruct 自己的主张）",
+            ),
+            lambda f: f["strong-own"] - f["strong"],
             at_least=0.0,
+        ),
+        Check(
+            dict(
+                en="the teacher's answers, below people's answers to the same questions",
+                zh="老师的回答，比人对同样问题的回答低",
+            ),
+            lambda f: f["people"] - f["teacher"],
+            at_most=0.05,
         ),
     ),
     budget=dict(
-        en="One more base model (a third of the steps) and six tunings per seed.",
-        zh="每个种子多训练一个基础模型（三分之一的步数），微调六次。",
+        en="One more base model (a third of the steps) and eight tunings per seed; all arms take equal steps, those with added answers equal pairs.",
+        zh="每个种子多训练一个基础模型（三分之一的步数），微调八次；步数都相同，加了回答的各组问答对数也相同。",
     ),
     notes=dict(
-        en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth. Nothing was tuned. A third of stage 1 makes a weak student (12 % with the human pairs, seed 101), and the filter then changes next to nothing.",
-        zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。没有调过设置。只有三分之一第 1 阶段的学生很弱（用人写的问答对时 12 %，种子 101），这时过滤几乎不起作用。",
+        en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth. Every arm gets as many added pairs as the smallest, and equal steps: in an earlier version the filtered arms had twice the pairs of one another's. The weak student's base read a third as long as the teacher's. Self-Instruct lets a strong model that has seen few human pairs write its own: hence the strong student, of the teacher's base.",
+        zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。各组加的问答对都和最少的一组一样多，步数相同：早先的版本里，过滤后的两组问答对数相差一倍。弱学生的基础模型只读了老师三分之一那么久。Self-Instruct 让一个只见过少量人写的问答对的强模型自己写：所以有强学生，用的是老师的基础模型。",
     ),
-    rehearsed={"": STAGE_1},
     measure=measure,
-    picture=partial(bars, names=("human", "own-unfiltered", "own", "teacher-unfiltered", "teacher", "teacher itself")),
+    picture=partial(
+        bars, names=("human", "unfiltered", "own", "teacher", "people", "strong", "strong-own", "teacher itself")
+    ),
+    rehearsed={"": NOTHING},
 )

@@ -1,6 +1,7 @@
 """Tasks from the world, with pairs to teach them and questions about what was not taught: answering,
 translating, proofreading, and second turns of a dialogue."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minillm.chat import Message, turn
@@ -9,12 +10,21 @@ from minillm.world.exam import Question
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place
 
-OTHER_PLACE = {"en": "And of {}?", "zh": "那{}呢？"}
-OTHER_FACT = {"en": "And its {}?", "zh": "它的{}呢？"}
+OTHER_PLACE = {
+    "en": ("And of {}?", "What about {}?", "And {}?", "And the same for {}?", "How about {}?"),
+    "zh": ("那{}呢？", "{}呢？", "如果是{}呢？", "换成{}呢？", "那么{}又怎么样？"),
+}
+"""Second turns that leave out what is asked …"""
+OTHER_FACT = {
+    "en": ("And its {}?", "What about its {}?", "Its {}?", "And what is its {}?", "How about the {}?"),
+    "zh": ("它的{}呢？", "那它的{}呢？", "那里的{}呢？", "它的{}是什么？", "再说说它的{}。"),
+}
+"""… or of which place."""
+TAUGHT_FORMS = 3  # of these wordings; the others are only asked
 FACT_NAMES = {
     "en": dict(capital="capital", mountain="highest mountain", height="highest mountain's height", river="longest river",
                currency="currency", continent="continent"),
-    "zh": dict(capital="首都", mountain="最高的山", height="最高的山的高度", river="最长的河", currency="货币", continent="洲"),
+    "zh": dict(capital="首都", mountain="最高的山", height="最高的山的高度", river="最长的河", currency="货币", continent="所属大洲"),
 }  # fmt: skip
 
 
@@ -60,59 +70,63 @@ def translating(lab: Lab) -> Task:
     return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in taught]), lab.some(asked))
 
 
-def counted(before: list[str]) -> bool:
-    """Whether the words end with a number word, or one like it."""
-    return bool(before) and before[-1] in ("two", "three", "four", "five", "many", "these")
+def mistake(row: dict[str, str]) -> str:
+    """The word that a mistake is about, which is held out with the sentence: the verb or noun that is wrong; the word
+    after a wrong `a`, the one before a wrong `is`."""
+    words = row["wrong"].split()
+    at = next(i for i, (a, b) in enumerate(zip(words, row["right"].split(), strict=False)) if a != b)
+    return words[at + {"a": 1, "is": -1}.get(words[at], 0)]
 
 
-def recombined(rows: list[dict[str, str]], each: int) -> list[dict[str, str]]:
-    """More sentences of the same kinds: the words before a row's mistake joined to the rest of `each` rows
-    with the same hint. "she | like tea" and "he | work here" give "she | work here". A number word is
-    followed by nouns, which do not fit elsewhere: these rows stay as they are."""
-    parts = []
-    for row in rows:
-        wrong, right = row["wrong"].split(), row["right"].split()
-        k = next(i for i, (a, b) in enumerate(zip(wrong, right, strict=False)) if a != b)
-        parts.append((wrong[:k], wrong[k:], right[k:], row))
-    sentences = {}
-    for i, (before, _, _, row) in enumerate(parts):
-        alike = [p for p in parts[i:] + parts[:i] if p[3]["hint_en"] == row["hint_en"] and not counted(p[0])]
-        if counted(before):
-            alike = [parts[i]]
-        for _, wrong, right, _ in alike[:each]:
-            text = " ".join(before + wrong)
-            sentences[text] = row | {"wrong": text, "right": " ".join(before + right)}
-    return list(sentences.values())
+def sentence_halves(lab: Lab) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """(taught, held out) of the sentences to be proofread: two thirds and one third of each kind of mistake. No
+    sentence, and no word that a mistake is about, is in both."""
+    taught: list[dict[str, str]] = []
+    held_out: list[dict[str, str]] = []
+    rows = lab.mixed(lab.world.proofreading)
+    for hint in dict.fromkeys(row["hint_en"] for row in lab.world.proofreading):
+        kind = [row for row in rows if row["hint_en"] == hint]
+        met = {mistake(row): row in held_out for row in [*taught, *held_out]}  # a verb may be wrong in two ways
+        for row in kind:
+            few = sum(r["hint_en"] == hint for r in held_out) < len(kind) // 3
+            (held_out if met.setdefault(mistake(row), few) else taught).append(row)
+    return taught, held_out
 
 
 def proofreading(lab: Lab) -> Task:
-    """Wrong sentences with their hint and right ones; the sentences asked about are new, their parts are not."""
-    rows = lab.mixed(recombined(lab.mixed(lab.world.proofreading), each=4))
-    parts: list[list[Question]] = []
-    for part in (rows[len(rows) // 4 :], rows[: len(rows) // 4]):
-        items = []
-        for row in part:
-            for language in LANGUAGES:
-                template = lab.random().choice(PROOFREAD[language])
-                for form, answer in (("wrong", row[f"hint_{language}"]), ("right", NO_MISTAKE[language])):
-                    items.append(Question(row["wrong"], template.format(s=row[form]), (answer,), language))
-        parts.append(items)
-    return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in parts[0]]), lab.some(parts[1]))
+    """Wrong sentences with their hint and right ones; what is asked about is held out whole (`sentence_halves`)."""
+
+    def items(rows: list[dict[str, str]]) -> list[Question]:
+        return [
+            Question(row["wrong"], template.format(s=row[form]), (answer,), language)
+            for row in rows
+            for language in LANGUAGES
+            for form, answer in (("wrong", row[f"hint_{language}"]), ("right", NO_MISTAKE[language]))
+            for template in PROOFREAD[language]
+        ]
+
+    taught, asked = map(items, sentence_halves(lab))
+    return Task(lab.mixed([turn(i.text, i.accepted[0]) for i in taught]), lab.some(asked))
 
 
-def second_turns(lab: Lab, places: list[Place]) -> list[tuple[list[Message], Question, str]]:
-    """(first turn, second turn that only makes sense after it, the same question in full)."""
+def second_turns(
+    lab: Lab, places: list[Place], relations: Sequence[str] = ATTRIBUTES, new_forms: bool = False
+) -> list[tuple[list[Message], Question, str]]:
+    """(first turn, second turn that only makes sense after it, the same question in full), about these
+    `relations`; in the wordings that are taught, or in the others (`new_forms`)."""
     rng, world, found = lab.random(), lab.world, []
+    forms = slice(TAUGHT_FORMS, None) if new_forms else slice(TAUGHT_FORMS)
     for place in places:
         for language in LANGUAGES:
             known = [a for a in ATTRIBUTES if world.fact(place, a, language)]
-            for attribute in known:
+            for attribute in (a for a in known if a in relations):
                 other = rng.choice([p for p in places if p is not place and world.fact(p, attribute, language)])
                 before = rng.choice([a for a in known if a != attribute])
-                for first, asked, text in (
-                    (place, before, OTHER_FACT[language].format(FACT_NAMES[language][attribute])),
-                    (other, attribute, OTHER_PLACE[language].format(place.names[language])),
+                for first, asked, texts, left in (
+                    (place, before, OTHER_FACT, FACT_NAMES[language][attribute]),
+                    (other, attribute, OTHER_PLACE, place.names[language]),
                 ):
+                    text = rng.choice(texts[language][forms]).format(left)
                     opening = rng.choice(world.write("question", first, asked, language))
                     answer = world.fact(first, asked, language)
                     assert answer is not None

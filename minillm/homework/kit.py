@@ -14,7 +14,7 @@ from minillm.plumbing.files import InputError, replace_file
 
 COURSE = ("lessons", "notebooks", "tests/homework", "LICENSE")  # for those who have the package
 DESK = ("lessons", "notebooks", "requirements.txt", "LICENSE")  # without what computes right answers
-KIT = ("minillm", *COURSE, "requirements.txt", "pyproject.toml", "setup.py", "Makefile", "lab.bat", "README.md",
+KIT = ("minillm", *COURSE, "site", "requirements.txt", "pyproject.toml", "setup.py", "Makefile", "lab.bat", "README.md",
        "README.zh.md")  # fmt: skip
 
 WORKFLOW = """# GitHub runs this for every push of a student: the homework is graded, the report is on the run's page.
