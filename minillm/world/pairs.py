@@ -117,7 +117,7 @@ def preferences(world: World, seed: int) -> list[Preference]:
             add(question, sentence, value)
         known = {world.fact(other, relation, language) for other in taught}
         if others := sorted(other for other in known if other is not None and other != value):
-            false, *_ = world.write("answer", place, relation, language, answer=rng.choice(others))
+            false = world.false_sentence(place, relation, language, rng.choice(others))
             add(rng.choice(questions), sentence, false)
     requests, _ = split_requests(world, seed)
     for request in requests:

@@ -92,28 +92,24 @@ class World:
             return None
         return place.names[language]
 
-    def write(
-        self,
-        kind: str,
-        place: Place,
-        relation: str,
-        language: str,
-        names: str | None = None,
-        answer: str | None = None,
-    ) -> list[str]:
-        """All statements, questions or answers of one fact; `names` takes the names of another language, `answer`
-        stands where the right answer would, which makes the sentence a false one."""
+    def write(self, kind: str, place: Place, relation: str, language: str, names: str | None = None) -> list[str]:
+        """All statements, questions or answers of one fact; `names` takes the names of another language."""
         names = names or language
         attribute = REVERSE.get(relation, relation)
         if place.value(attribute, names) is None:
             return []
         words = {"p": place.names[names], "v": place.value(attribute, names), "m": place.value("mountain", names)}
-        if answer is not None:
-            words["p" if relation in REVERSE else "v"] = answer
         if (language, names) == ("zh", "en"):  # an English article has no place in a Chinese sentence
             words["p"] = place.names[names].removeprefix("the ")
         templates = self.phrases.get((language, relation, kind), ())
         return [sentence(t.format(**words)) for t in templates if words["m"] or "{m}" not in t]
+
+    def false_sentence(self, place: Place, relation: str, language: str, answer: str) -> str:
+        """The first full sentence that answers, with another answer in the place of the right one."""
+        value = place.value(REVERSE.get(relation, relation), language)
+        words = {"p": place.names[language], "v": value, "m": place.value("mountain", language)}
+        words["p" if relation in REVERSE else "v"] = answer
+        return sentence(self.phrases[language, relation, "answer"][0].format(**words))
 
     def accepted(self, place: Place, relation: str, language: str) -> list[str]:
         """The right answers: the bare value, then full sentences."""
