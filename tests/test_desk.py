@@ -1,5 +1,6 @@
 """A student's desk: check, hint, progress and reset in a notebook, and homework that is graded when it is saved."""
 
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_what_a_cell_has_imported_is_not_the_students_own(home, cell):
     right = desk.check("causal_mask")  # now the file's
     assert right.kind == "right" and "lessons/03_attention/homework.py" in right.heading
     assert "Next: lesson 3, `attention`" in repr(right)
+
+
+def test_a_notebook_alone_checks_what_its_cells_define(home, cell):
+    shutil.rmtree(home / "lessons")
+    assert desk.check("causal_mask").kind == "todo" and "hint 1" in desk.hint("causal_mask").heading
+    cell(SOLUTION)
+    assert desk.check("causal_mask").kind == "right"
 
 
 def test_a_stub_in_a_cell_gives_way_to_the_file(home, cell):

@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -10,16 +13,27 @@ pytest.importorskip("jupytext", reason="jupytext is not installed: make lab")
 pytest.importorskip("nbstripout", reason="nbstripout is not installed: make lab")
 
 from minillm.__main__ import main
-from minillm.classroom.notebooks import LANGUAGES, lesson_sources, make_notebook, write_notebooks
+from minillm.classroom import sheets
+from minillm.classroom.cell_code import LANGUAGES, in_language
+from minillm.classroom.cell_prose import folded
+from minillm.classroom.notebooks import lesson_sources, make_notebook, write_notebooks
+from minillm.classroom.sheets import first_cell
+from minillm.homework.lessons import all_lessons
 from minillm.plumbing.files import InputError
+from minillm.plumbing.terminal import width
 
 ROOT = Path(__file__).parents[1]
 SOURCES = lesson_sources(ROOT / "lessons")
 NAMES = [source.parent.name for source in SOURCES]
 
 
+@lru_cache
+def made(source: Path, language: str) -> str:
+    return make_notebook(source, language)
+
+
 def cells(source: Path, language: str, kind: str) -> list[str]:
-    notebook = json.loads(make_notebook(source, language))
+    notebook = json.loads(made(source, language))
     return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == kind]
 
 
@@ -37,20 +51,89 @@ def test_no_other_notebooks_are_there():
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
-def test_both_languages_share_the_code_and_have_each_cell_of_prose(source):
-    english, chinese = (cells(source, language, "code") for language in LANGUAGES)
-    assert english == chinese and english
+def test_both_languages_have_the_same_cells_in_the_same_order(source):
+    kinds = [[c["cell_type"] for c in json.loads(made(source, language))["cells"]] for language in LANGUAGES]
+    assert kinds[0] == kinds[1]
     english, chinese = (cells(source, language, "markdown") for language in LANGUAGES)
     assert len(english) == len(chinese)
     for one, other in zip(english, chinese, strict=True):
         assert any("\u4e00" <= c <= "\u9fff" for c in other), other[:60]
         headings = [[line.split(" ")[0] for line in text.splitlines() if line.startswith("#")] for text in (one, other)]
         assert headings[0] == headings[1], one[:60]
+        assert [text.count("<details>") for text in (one, other)] == [text.count("</details>") for text in (other, one)]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_code_is_of_one_language_in_short_lines(source, language):
+    for cell in cells(source, language, "code"):
+        assert "fmt: skip" not in cell and not re.search(r"(?<![\w.])(say|label)\(", cell), cell
+        assert max(map(len, cell.splitlines())) <= 88, cell
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_an_answer_is_folded_until_the_reader_has_guessed(source):
+    for language, question in zip(LANGUAGES, ("**Before you run it", "**运行之前先猜"), strict=True):
+        kinds = json.loads(made(source, language))["cells"]
+        texts = [("".join(c["source"]), c["cell_type"]) for c in kinds]
+        asked = False
+        for text, kind in texts:
+            if kind == "markdown":
+                assert not asked or text.startswith(("<details>", "##")), text[:60]
+                asked = question in text
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_function_of_the_homework_has_a_cell_that_checks_it(source, language):
+    code = cells(source, language, "code")
+    lesson = next(lesson for lesson in all_lessons() if lesson.folder == source.parent.name)
+    for exercise in lesson.exercises:
+        (cell,) = [c for c in code if c.startswith(f"def {exercise.name}(")]
+        assert f'check("{exercise.name}"' in cell and "raise NotImplementedError" in cell
+    assert code[-1] == "progress()" and "import check, hint, progress, reset" in "".join(code)
+
+
+def test_a_choice_of_language_inside_others_is_made_too():
+    code = 'rows = [say("é a", "甲"), [label(f"{n} b", f"{n} 乙")], say(say("c", "丙"), "丁")]  # say\nlabel(*pair)'
+    assert in_language(code, "zh") == 'rows = ["甲", [f"{n} 乙"], "丁"]  # say\nlabel(*pair)'
+    assert in_language(code, "en").startswith('rows = ["é a", [f"{n} b"], "c"]')
+
+
+def test_a_fold_ends_at_a_heading_a_question_or_where_it_is_told():
+    assert folded("yes\n\nno\n\n## New\n\ntext", "en").endswith("yes\n\nno\n\n</details>\n\n## New\n\ntext")
+    assert folded("yes\n\n<!-- go on -->\n\ntext", "zh").endswith("yes\n\n</details>\n\ntext")
+    assert folded("## New", "en") == "## New" and folded("**Before you run it:** x", "en") == "**Before you run it:** x"
+
+
+def test_a_copied_notebook_finds_the_project_or_says_what_is_missing(tmp_path):
+    cell = first_cell("zh", ROOT)
+    for folder, found in ((ROOT / "notebooks" / "zh", True), (tmp_path, False)):
+        command = [sys.executable, "-I", "-S", "-c", f"{cell}\nimport minillm\nprint(os.environ['MINILLM_LANG'])"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, env={"PYTHONUTF8": "1"})
+        assert (done.returncode == 0) is found, done.stderr
+        assert ("zh" in done.stdout.decode()) if found else ("MINILLM_SOURCE" in done.stderr.decode())
+    (tmp_path / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/x"', encoding="utf-8")
+    assert '"git+https://example.org/x"' in first_cell("en", tmp_path) and '"MINILLM_SOURCE", ""' in cell
+
+
+def test_a_docstring_shows_one_language_in_lines_that_fit():
+    both = (
+        'def f(x):\n    """'
+        + "word " * 30
+        + "\n\n    - one\n    - two\n\n    中文"
+        + "，字字" * 30
+        + '。\n    """\n    return 1\n'
+    )
+    english, chinese = (sheets.in_language(both, language) for language in LANGUAGES)
+    assert "字" not in english and "word" not in chinese and "    - one\n    - two\n" in english
+    assert all(width(line) <= 88 and not line.strip().startswith("，") for line in (english + chinese).splitlines())
+    assert english.count("word") == 30 and chinese.count("字") == 60
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
 def test_notebooks_hold_no_outputs(source):
-    for cell in json.loads(make_notebook(source, "en"))["cells"]:
+    for cell in json.loads(made(source, "en"))["cells"]:
         assert cell["cell_type"] == "markdown" or (cell["outputs"] == [] and cell["execution_count"] is None)
 
 

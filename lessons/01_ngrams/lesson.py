@@ -20,10 +20,6 @@
 # - 在没见过的文本上衡量它的好坏：每词元奈特数（nat）、**困惑度（perplexity）**、**每字节比特数（bits per byte）**；
 # - 说出为什么上文变长只在一定范围内有用，为什么这样的模型回答不了问题。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import math
 import random
 
@@ -85,6 +81,8 @@ for context in say((["Yushan", "is"], ["Zugspitze", "is"], ["Zugspitze"]), (["�
 # **Back-off**: take the longest end of the context that was seen. “Zugspitze is” was not, “is” was: 2/3 and 1/3.
 # “Zugspitze” alone was not either; then the frequencies of all tokens remain.
 #
+# <!-- go on -->
+#
 # Now real amounts. `Writer` writes documents from the tables of this project's small world (64 places, their capitals,
 # mountains, rivers, …), the same for the same seed. We take facts, and in every fifth document questions without
 # answers. A line break stands between documents.
@@ -94,6 +92,8 @@ for context in say((["Yushan", "is"], ["Zugspitze", "is"], ["Zugspitze"]), (["�
 # %% [markdown] tags=["zh"]
 # **回退（back-off）**：取见过的最长的结尾。“泰山”没见过，“山”见过：2/3 和 1/3。单独的“泰”也没见过，那就只剩下所有词元
 # 各自的频率。
+#
+# <!-- go on -->
 #
 # 现在来真的。`Writer` 根据这个项目的小世界（64 个地方，以及它们的首都、山、河……）写文档，同样的种子写出同样的文档。我们取
 # 陈述事实的文档，每五篇里有一篇全是没有答案的问题。文档之间用换行隔开。
@@ -132,6 +132,8 @@ show_table(head, rows)
 # already make about 1,700 different contexts, each seen seldom, and of the contexts of three characters in the new text
 # about a quarter are new; in English 1 or 2 %. A Chinese character carries about as much as a short English word.
 #
+# <!-- go on -->
+#
 # The model writes by the word chain: ask for the probabilities, draw one token, put it behind the text.
 #
 # **Before you run it:** at which n will there be whole words? At which n sentences that are grammatical? Will they be
@@ -139,6 +141,8 @@ show_table(head, rows)
 # %% [markdown] tags=["zh"]
 # 英文字母少，短的上文几乎都见过，但说明不了什么。中文两个字（n = 3）就有大约 1700 种不同的上文，每种都很少见；新文本里三个
 # 字的上文大约有四分之一没见过，英文只有 1% 到 2%。一个汉字的信息量大约相当于一个短的英文单词。
+#
+# <!-- go on -->
 #
 # 模型用接龙来写：问出概率，抽一个词元，接到后面，再问。
 #
@@ -266,7 +270,7 @@ show_tokens(list(mixed), below=[f"{p:.3f}" for p in mixed.values()])
 # 曲线更早回升？
 # %%
 def mean_losses(tables: list[dict], text: list[str], kinds: int) -> list[float]:
-    """Loss in nats per token with contexts of up to 0, 1, … tokens, one number for each table."""
+    """Loss in nats per token, for contexts of up to 0, 1, … tokens."""
     longest, totals = len(tables) - 1, [0.0] * len(tables)
     for i in range(longest, len(text)):
         p = 1 / kinds
@@ -281,12 +285,13 @@ def mean_losses(tables: list[dict], text: list[str], kinds: int) -> list[float]:
 kinds = {one: len({*train[one], *held_out[one]}) for one in LANGUAGES}
 curves = {one: (mean_losses(counted[one], train[one][:8000], kinds[one]),
                 mean_losses(counted[one], held_out[one], kinds[one])) for one in LANGUAGES}  # fmt: skip
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.2, 3.2))
 names = (label("text that was counted", "数过的文本"), label("new text", "新文本"))
 for axis, one in zip(axes[0], LANGUAGES, strict=True):
     for values, colour, name in zip(curves[one], ("#8c8c8c", "#d62728"), names, strict=True):
         axis.plot(range(1, 9), values, "o-", color=colour, label=name)
-    axis.set(title=label({"en": "English", "zh": "Chinese"}[one], LANGUAGES[one]), xlabel="n", ylim=(0, 5.2),
+    axis.set(title=LANGUAGES[one], xlabel="n", ylim=(0, 5.2),
              ylabel=label("loss, nats per character", "损失，每字符奈特数"))  # fmt: skip
     axis.grid(alpha=0.3)
     axis.legend()
@@ -449,9 +454,11 @@ show_table(["n", say("sentence finished rightly: …最高的山是", "句子接
 #
 # ## Homework
 #
-# `lessons/01_ngrams/homework.py`: `count_ngrams`, `next_token_probabilities`, `smooth`, `cross_entropy`, `perplexity`,
-# `bits_per_byte`. Grade it with `python -m minillm homework 1`, one function with
-# `python -m minillm homework 1 smooth`.
+# `count_ngrams`, `next_token_probabilities`, `smooth`, `cross_entropy`, `perplexity`, `bits_per_byte`. Write them in
+# the cells below, or in `lessons/01_ngrams/homework.py`, which is what you hand in. `check("smooth")` says at once
+# which idea goes wrong, `hint("smooth")` helps in three steps, `reset("smooth")` begins anew, `progress()` shows how
+# far you are. In a terminal `python -m minillm homework 1` grades the file, `python -m minillm homework 1 --watch`
+# does so whenever you save it.
 #
 # ## References
 #
@@ -488,8 +495,10 @@ show_table(["n", say("sentence finished rightly: …最高的山是", "句子接
 #
 # ## 作业
 #
-# `lessons/01_ngrams/homework.py`：`count_ngrams`、`next_token_probabilities`、`smooth`、`cross_entropy`、`perplexity`、
-# `bits_per_byte`。用 `python -m minillm homework 1` 批改，只批改一个函数用 `python -m minillm homework 1 smooth`。
+# `count_ngrams`、`next_token_probabilities`、`smooth`、`cross_entropy`、`perplexity`、`bits_per_byte`。写在下面的单元格
+# 里，或者写在 `lessons/01_ngrams/homework.py` 里，最后交的是这个文件。`check("smooth")` 马上告诉你是哪个想法错了，
+# `hint("smooth")` 分三步提示，`reset("smooth")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 1` 批改这个文件，`python -m minillm homework 1 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

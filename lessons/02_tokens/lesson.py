@@ -20,10 +20,6 @@
 # - 测量为什么同样的内容中文比英文花更多词元，以及什么时候不是这样；
 # - 说出为什么用户打出的 `[END]` 没有危险，流式输出怎样做到从不显示半个字。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 
 import regex
@@ -233,6 +229,7 @@ tokenizers = {
 }
 new = {one: "\n".join(documents(one, 100, seed=2)) for one in texts}
 costs = {name: [len(t.encode(new[one])) / len(new[one]) for one in new] for name, t in tokenizers.items()}
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.4, 3.2))
 ticks = [label("bytes", "字节"), label("English only", "只用英文"), label("both", "两种语言")]
 ticks.append(label("both, phrases", "两种语言，连成片"))
@@ -292,11 +289,15 @@ show_table(head, rows)
 # (Our world is small: a real vocabulary must share its places among thousands of characters and many languages, and
 # rare characters fall back to two or three tokens.)
 #
+# <!-- go on -->
+#
 # Why not take the cheapest? Look at its tokens.
 # %% [markdown] tags=["zh"]
 # 按字节算，中文反而略短。用英文分词器，同样的事实中文要花四倍的词元；用两种语言训练的，大约多三分之一；用连成片的模式，只有英文的
 # 大约六成。所以价钱不是语言本身的性质：它取决于分词器用什么训练，以及允许在哪里合并。（我们的世界很小：真实的词表要让几千个
 # 汉字和许多语言分享位置，少见的字会退回到两三个词元。）
+#
+# <!-- go on -->
 #
 # 为什么不选最便宜的？看看它的词元。
 # %%
@@ -381,8 +382,11 @@ show_table(head, rows)
 #
 # ## Homework
 #
-# `lessons/02_tokens/homework.py`: `merge`, `most_frequent_pair`, `train_bpe`, `encode`, `whole_characters`. Grade it with
-# `python -m minillm homework 2`, one function with `python -m minillm homework 2 merge`.
+# `merge`, `most_frequent_pair`, `train_bpe`, `encode`, `whole_characters`. Write them in the cells below, or in
+# `lessons/02_tokens/homework.py`, which is what you hand in. `check("merge")` says at once which idea goes wrong,
+# `hint("merge")` helps in three steps, `reset("merge")` begins anew, `progress()` shows how far you are. In a
+# terminal `python -m minillm homework 2` grades the file, `python -m minillm homework 2 --watch` does so whenever you
+# save it.
 #
 # ## References
 #
@@ -413,8 +417,10 @@ show_table(head, rows)
 #
 # ## 作业
 #
-# `lessons/02_tokens/homework.py`：`merge`、`most_frequent_pair`、`train_bpe`、`encode`、`whole_characters`。用
-# `python -m minillm homework 2` 批改，只批改一个函数用 `python -m minillm homework 2 merge`。
+# `merge`、`most_frequent_pair`、`train_bpe`、`encode`、`whole_characters`。写在下面的单元格里，或者写在
+# `lessons/02_tokens/homework.py` 里，最后交的是这个文件。`check("merge")` 马上告诉你是哪个想法错了，`hint("merge")` 分
+# 三步提示，`reset("merge")` 恢复原样，`progress()` 显示你的进度。在终端里，`python -m minillm homework 2` 批改这个文
+# 件，`python -m minillm homework 2 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

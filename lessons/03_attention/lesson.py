@@ -19,10 +19,6 @@
 # - 解释系数 1/√D、因果掩码（causal mask），以及为什么要有多个头（head）；
 # - 看懂训练好的模型的注意力图，并检验图上看到的东西是否真的有作用。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import torch
 
 from minillm.classroom.lesson_tools import draw_matrix, label, say, show_figure, show_table
@@ -61,7 +57,7 @@ show_table(
     [[i, keys[i].tolist(), scores[0, i].item(), shares[0, 0, 0, i].item(), values[i].tolist()] for i in range(3)],
 )
 # %%
-print(say("result:", "结果："), mixture[0, 0, 0].tolist())
+print(say("result:", "结果："), [round(x, 3) for x in mixture[0, 0, 0].tolist()])
 # %% [markdown] tags=["en"]
 # The first key points the way the query does: score 4/√2 = 2.83 against 0 and -1.41, a share of about 0.93. The
 # result lies close to the first value, so its second channel is near 10. Attention is a soft look-up: nothing is
@@ -88,7 +84,8 @@ generator = torch.Generator().manual_seed(3)
 sizes = [4, 16, 64, 256]
 rows = []
 for d in sizes:
-    q, k = torch.randn(500, 1, d, generator=generator), torch.randn(500, 16, d, generator=generator)
+    q = torch.randn(500, 1, d, generator=generator)
+    k = torch.randn(500, 16, d, generator=generator)
     raw = (q * k).sum(-1)  # (500, 16): 500 queries with 16 keys each
     largest = [(raw / scale).softmax(-1).amax(-1).mean().item() for scale in (1.0, d**0.5, d)]
     rows.append([d, raw.std().item(), *largest])
@@ -123,7 +120,7 @@ show_table(
 # 有缓存（cache，第 5 课）时，查询只是 S 个位置中最新的 T 个。`causal_mask(2, 5)` 就是这种情形。
 #
 # **运行之前先猜：** 画出 T = S = 4 和 T = 2、S = 5 的掩码。深色格子各有几个？
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(3.2, 2.8))
 for one, (t, s) in zip(axes[0], [(4, 4), (2, 5)], strict=True):
     draw_matrix(one, causal_mask(t, s), [str(s - t + i) for i in range(t)], [str(i) for i in range(s)])
@@ -135,10 +132,14 @@ show_figure(figure)
 # 10 and 9. In the second mask query 0 stands at position 3: it sees positions 0 to 3. A mask that starts every query
 # at position 0 is right while training and wrong with a cache, which is why this mistake survives so long.
 #
+# <!-- go on -->
+#
 # Does hiding work? Change the last token's key and value and look at what the earlier positions get.
 # %% [markdown] tags=["zh"]
 # 10 个和 9 个。第二个掩码里，第 0 个查询站在位置 3：它能看位置 0 到 3。如果让每个查询都从位置 0 算起，训练时是对的，
 # 用缓存时就错了，所以这个错误常常很久才被发现。
+#
+# <!-- go on -->
 #
 # 遮住真的有效吗？改变最后一个词元的键和值，看看前面的位置得到什么。
 # %%
@@ -171,7 +172,8 @@ print(say("change at each position:", "每个位置的变化："), [f"{c:.3f}" f
 # **运行之前先猜：** 一个位置的通道编号是 0 到 7，有 2 个头。哪些通道属于第 1 个头？如果直接写 `x.view(B, H, T, D)`，
 # 会出什么错？
 # %%
-x = torch.tensor([[[10 * t + c for c in range(8)] for t in range(3)]])  # (1, 3, 8): tens = position, ones = channel
+# (1, 3, 8): tens = position, ones = channel
+x = torch.tensor([[[10 * t + c for c in range(8)] for t in range(3)]])
 wrong = x.view(1, 2, 3, 4)
 head = say("head", "头")
 rows = [[f"{head} {h}", say("position", "位置") + f" {t}", wrong[0, h, t].tolist()] for h in range(2) for t in range(3)]
@@ -209,9 +211,9 @@ trace: list[torch.Tensor] = []
 with torch.no_grad():
     logits = gpt(torch.tensor([ids]), trace=trace)
 best = logits[0, -1].softmax(-1).topk(3)
-print(
-    [(tokenizer.tokens([i])[0], round(p, 3)) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-)
+candidates = tokenizer.tokens(best.indices.tolist())
+print(dict(zip(candidates, [round(p, 3) for p in best.values.tolist()], strict=True)))
+# %% tags=["fold"]
 figure, axes = plots.new_figure(gpt.config.n_head, gpt.config.n_layer, size=(2.8, 2.5))
 for layer, weights in enumerate(trace):  # (1, H, T, T)
     for h in range(weights.shape[1]):
@@ -268,7 +270,7 @@ for place in load_world().places:
     for condition in conditions:
         mask = causal_mask(len(ids), len(ids)).clone()
         if condition == "b":
-            mask[-1, 4 : 4 + len(name)] = False  # [DOC], The, capital, of, then the place
+            mask[-1, 4 : 4 + len(name)] = False  # the place's tokens
         if condition == "c":
             mask[-1, 2] = False  # “capital”
         if condition == "d":
@@ -308,8 +310,11 @@ show_table([say(f"{len(found['a'])} places", f"{len(found['a'])} 个地方"), sa
 #
 # ## Homework
 #
-# `lessons/03_attention/homework.py`: `split_heads`, `join_heads`, `causal_mask`, `attention`. Grade it with
-# `python -m minillm homework 3`, one function with `python -m minillm homework 3 attention`.
+# `split_heads`, `join_heads`, `causal_mask`, `attention`. Write them in the cells below, or in
+# `lessons/03_attention/homework.py`, which is what you hand in. `check("attention")` says at once which idea goes
+# wrong, `hint("attention")` helps in three steps, `reset("attention")` begins anew, `progress()` shows how far you
+# are. In a terminal `python -m minillm homework 3` grades the file, `python -m minillm homework 3 --watch` does so
+# whenever you save it.
 #
 # ## References
 #
@@ -334,8 +339,10 @@ show_table([say(f"{len(found['a'])} places", f"{len(found['a'])} 个地方"), sa
 #
 # ## 作业
 #
-# `lessons/03_attention/homework.py`：`split_heads`、`join_heads`、`causal_mask`、`attention`。用
-# `python -m minillm homework 3` 批改，只批改一个函数用 `python -m minillm homework 3 attention`。
+# `split_heads`、`join_heads`、`causal_mask`、`attention`。写在下面的单元格里，或者写在
+# `lessons/03_attention/homework.py` 里，最后交的是这个文件。`check("attention")` 马上告诉你是哪个想法错了，
+# `hint("attention")` 分三步提示，`reset("attention")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 3` 批改这个文件，`python -m minillm homework 3 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

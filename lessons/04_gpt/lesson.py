@@ -24,10 +24,6 @@
 # - 解释旋转位置（rotary positions，RoPE）的原理，并用测量说明只有距离起作用；
 # - 按部件数出一个 GPT 的参数，并说出 GPT-2 和 LLaMA 的选择有什么不同。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import math
 
 import numpy as np
@@ -102,12 +98,16 @@ show_table([say("part", "部件"), say("length of what it adds", "加上去的�
 # can still read what earlier ones wrote, and while training the gradient has a straight way back to the embedding.
 # This was the idea of residual networks (He et al. 2015).
 #
+# <!-- go on -->
+#
 # The code of a block is two lines: `x = x + attn(norm1(x))`, then the same with norm2 and the MLP. Because each norm
 # stands *before* its layer and never on the stream, this is called **pre-norm**.
 # %% [markdown] tags=["zh"]
 # 除了舍入误差，和是精确的。嵌入很短（约 2），第一个注意力加上去的也很短；最后一个 block 加上去的有它们的几倍长，
 # 残差流每过一个 block 就长一些。因为全是加法，后面的层仍能读到前面的层写下的东西；训练时，
 # 梯度也有一条直路回到嵌入。这是残差网络的想法（He 等 2015）。
+#
+# <!-- go on -->
 #
 # 一个 block 的代码只有两行：`x = x + attn(norm1(x))`，然后用 norm2 和 MLP 再来一次。归一化放在每一层*之前*，
 # 从不放在残差流上，所以叫 **pre-norm**。
@@ -145,12 +145,16 @@ show_table(["x", "LayerNorm", "RMSNorm"], rows)
 # is a little cheaper and does as well in practice (Zhang and Sennrich 2019). With two channels LayerNorm leaves only
 # the sign; with 128 it takes away 2 of 128 degrees of freedom.
 #
+# <!-- go on -->
+#
 # Both add a small **eps** under the root: a vector of zeros would otherwise be 0 / 0.
 # %% [markdown] tags=["zh"]
 # (-1, 1) 和 (0.2, 1.4)。放大十倍，两者的结果都不变：忘掉大小，留下方向。所有通道加 100，LayerNorm 不变，
 # RMSNorm 变化很大，因为它把均值当作又一个方向保留下来。RMSNorm 稍微便宜一点，
 # 实际效果一样好（Zhang 与 Sennrich 2019）。只有两个通道时，LayerNorm 只剩下正负号；有 128 个通道时，
 # 它拿走的只是 128 个自由度中的 2 个。
+#
+# <!-- go on -->
 #
 # 两者都在根号里加一个很小的 **eps**：否则全零的向量会变成 0 / 0。
 # %% [markdown] tags=["en"]
@@ -193,6 +197,8 @@ show_table([say("query at m", "查询的位置 m"), say("key at n", "键的位�
 # Equal distances give equal scores: turning both by the same angle leaves the angle between them. (5, 7) equals (7, 5)
 # only because here query and key are the same vector; in general the sign of the distance counts.
 #
+# <!-- go on -->
+#
 # One pair would be ambiguous: the cosine comes back after 2π ≈ 6.3 positions. So each pair has its own frequency, like
 # the hands of a clock. The base has D = 64 channels a head, hence 32 pairs.
 #
@@ -203,6 +209,8 @@ show_table([say("query at m", "查询的位置 m"), say("key at n", "键的位�
 # 距离相等，分数就相等：两个都转同样的角度，夹角不变。(5, 7) 和 (7, 5) 相等只是因为这里查询和键是同一个向量；
 # 一般来说，距离的正负是有区别的。
 #
+# <!-- go on -->
+#
 # 只有一对是不够的：余弦每过 2π ≈ 6.3 个位置就重复。所以每一对有自己的频率，好比时钟的几根指针。
 # 基础模型每个头有 D = 64 个通道，也就是 32 对。
 #
@@ -211,6 +219,7 @@ show_table([say("query at m", "查询的位置 m"), say("key at n", "键的位�
 # %%
 config = gpt.config
 angles = rotary_angles(config.n_ctx, config.head_dim, config.rope_base)  # (128, 32)
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
 draw_matrix(axes[0, 0], angles.cos().T, title=label("cosine of the angle", "角度的余弦"), symmetric=True)
 axes[0, 0].set(xlabel=label("position", "位置"), ylabel=label("pair i", "第 i 对"))
@@ -227,6 +236,8 @@ show_figure(figure)
 # From 6 positions to about 47,000: the fast pairs tell neighbours apart, the slow ones stay nearly as they are and can
 # carry content without regard to place. The score of equal vectors falls with distance, with waves.
 #
+# <!-- go on -->
+#
 # Does “distance only” hold for the whole trained model? `gpt(ids, positions=…)` lets us choose where tokens stand. We
 # measure the loss on 40 documents with true positions, with all of them moved by 20, and with all tokens at position
 # 0.
@@ -235,6 +246,8 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # 从 6 个位置到约 47000 个：快的几对用来区分相邻的词元，慢的几对几乎不动，可以不管位置只带内容。
 # 相同向量的分数随距离下降，带有波动。
+#
+# <!-- go on -->
 #
 # “只看距离”对整个训练好的模型成立吗？`gpt(ids, positions=…)` 可以指定词元站在哪里。我们在 40 篇文档上测损失：
 # 真实位置；全部后移 20；所有词元都站在位置 0。
@@ -418,6 +431,8 @@ show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, 
 # itself. Each part moves the guess. The answers come late, and not both at once: in our run 玉 leads from block 1 on,
 # and the first piece of “Oslo” (“␣O”) only from the last attention on.
 #
+# <!-- go on -->
+#
 # Is this so for all places? **The measurement:** for each place with a capital in the world, in both languages, the
 # probability of the right capital's first token after each part, and the probability at the end when this one
 # addition is left out.
@@ -427,6 +442,8 @@ show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, 
 # 一开始最可能的是词元自己：输出层和嵌入用同一张表，而向量和自己最像。每一部分都在移动这个猜测。
 # 答案来得晚，而且不是同时来的：我们这次运行里，“玉”从 block 1 起领先，“Oslo” 的第一段 “␣O”
 # 到最后的注意力之后才领先。
+#
+# <!-- go on -->
 #
 # 所有地方都这样吗？**测量：** 对这个世界里每个有首都的地方，用两种语言，测正确首都的第一个词元在每一部分之后的概率，
 # 以及去掉这一次相加时最后的概率。
@@ -455,7 +472,7 @@ for i, name in enumerate(NAMES):
 show_table([say(f"{len(after['en'])} places", f"{len(after['en'])} 个地方"),
             say("English: after it", "英文：之后"), say("Chinese: after it", "中文：之后"),
             say("English: without it", "英文：去掉它"), say("Chinese: without it", "中文：去掉它")], rows)  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.0, 3.2))
 for language, name in (("en", label("English", "英文")), ("zh", label("Chinese", "中文"))):
     mean = np.mean(after[language], 0)
@@ -509,6 +526,7 @@ with torch.no_grad():
         edited = [other if i == t else token for i, token in enumerate(ids)]
         changes[t] = (gpt(torch.tensor([edited])) - logits).abs().amax(-1)[0]
 words = ["[DOC]", *tokenizer.tokens(ids[1:])]
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(4.4, 3.8))
 draw_matrix(axes[0, 0], changes, words, words, label("largest change of a logit", "logit 的最大变化"))
 axes[0, 0].set(ylabel=label("token replaced", "被换掉的词元"), xlabel=label("logits at", "哪个位置的 logits"))
@@ -569,11 +587,18 @@ models = {}
 for name, one in (("minillm", config), ("GPT-2", gpt2_config()), ("LLaMA 7B", llama_config())):
     with torch.device("meta"):
         models[name] = GPT(one)
-rows = [[say(en, zh), *(str(getattr(m.config, field)) for m in models.values())] for field, en, zh in (
-    ("position", "positions", "位置"), ("norm", "norm", "归一化"), ("activation", "MLP bends by", "MLP 的非线性"),
-    ("bias", "biases", "偏置"), ("tied", "head shares the table", "输出层共享嵌入"), ("qk_norm", "QK-norm", "QK-norm"),
-    ("n_layer", "blocks", "block 数"), ("n_embd", "channels C", "通道 C"),
-    ("n_vocab", "vocabulary V", "词表 V"))]  # fmt: skip
+choices = {
+    "position": say("positions", "位置"),
+    "norm": say("norm", "归一化"),
+    "activation": say("nonlinearity of the MLP", "MLP 的非线性"),
+    "bias": say("biases", "偏置"),
+    "tied": say("head shares the table", "输出层共享嵌入"),
+    "qk_norm": "QK-norm",
+    "n_layer": say("blocks", "block 数"),
+    "n_embd": say("channels C", "通道 C"),
+    "n_vocab": say("vocabulary V", "词表 V"),
+}
+rows = [[name, *(str(getattr(m.config, field)) for m in models.values())] for field, name in choices.items()]
 parts = {name: parameters_by_part(model) for name, model in models.items()}
 rows += [[PARTS[part], *(f"{parts[name][part]:,}" for name in models)] for part in PARTS]
 rows.append(["Σ", *(f"{count_parameters(model):,}" for model in models.values())])
@@ -603,8 +628,11 @@ show_table([say("choice", "选择"), *models], rows)
 #
 # ## Homework
 #
-# `lessons/04_gpt/homework.py`: `layer_norm`, `rms_norm`, `rotary_angles`, `rotate`, `block`. Grade it with
-# `python -m minillm homework 4`, one function with `python -m minillm homework 4 rotate`.
+# `layer_norm`, `rms_norm`, `rotary_angles`, `rotate`, `block`. Write them in the cells below, or in
+# `lessons/04_gpt/homework.py`, which is what you hand in. `check("rotate")` says at once which idea goes wrong,
+# `hint("rotate")` helps in three steps, `reset("rotate")` begins anew, `progress()` shows how far you are. In a
+# terminal `python -m minillm homework 4` grades the file, `python -m minillm homework 4 --watch` does so whenever you
+# save it.
 #
 # ## References
 #
@@ -641,8 +669,10 @@ show_table([say("choice", "选择"), *models], rows)
 #
 # ## 作业
 #
-# `lessons/04_gpt/homework.py`：`layer_norm`、`rms_norm`、`rotary_angles`、`rotate`、`block`。
-# 用 `python -m minillm homework 4` 批改，只批改一个函数用 `python -m minillm homework 4 rotate`。
+# `layer_norm`、`rms_norm`、`rotary_angles`、`rotate`、`block`。写在下面的单元格里，或者写在
+# `lessons/04_gpt/homework.py` 里，最后交的是这个文件。`check("rotate")` 马上告诉你是哪个想法错了，`hint("rotate")` 分三
+# 步提示，`reset("rotate")` 恢复原样，`progress()` 显示你的进度。在终端里，`python -m minillm homework 4` 批改这个文件，
+# `python -m minillm homework 4 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -22,10 +22,6 @@
 # - 说出什么时候取概率最大的词元，什么时候抽样，并测出抽样要损失多少正确答案；
 # - 解释 KV 缓存（KV cache），并测出它省了多少。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 import statistics
 import time
@@ -87,12 +83,16 @@ show_table(
 # or a name. Only the column “chosen” is appended; the rest of the table is forgotten. One choice at step 0 decides
 # what follows.
 #
+# <!-- go on -->
+#
 # Three traps of the loop: the next token stands at the **last** position of the logits; what is chosen must be
 # appended before the model is asked again; and an `[END]` that stands in the prompt (an earlier turn) is no reason to
 # stop.
 # %% [markdown] tags=["zh"]
 # 句子可以有几种走法的地方，首先是第 0 步，模型没有把握；在一个数或名字的中间，它几乎确定。只有“选中”这一列被接上去，
 # 表里其余的都被忘掉。第 0 步的一次选择决定了后面的一切。
+#
+# <!-- go on -->
 #
 # 循环有三个容易错的地方：下一个词元在 logits 的**最后**一个位置；选中的词元要先接上去，再问模型；
 # 提示里已有的 `[END]`（前面的轮次）不是停下的理由。
@@ -122,6 +122,8 @@ show_table([say("temperature", "温度"), "logit 2", "logit 1", "logit 0", say("
 # e² = 7.39 at 0.5 and e^½ = 1.65 at 2. At 0 the framework takes the most probable token (of equal ones the first). The
 # order of the tokens never changes; only how much the first is preferred does.
 #
+# <!-- go on -->
+#
 # Now a real distribution, the token that follows “挪威” (Norway) at the beginning of a document: there are many ways to
 # go on. In the picture the tokens are ranked by probability.
 #
@@ -131,12 +133,15 @@ show_table([say("temperature", "温度"), "logit 2", "logit 1", "logit 0", say("
 # 温度 0.5 时是 e² = 7.39，温度 2 时是 e^½ = 1.65。温度 0 时框架取概率最大的词元（并列时取第一个）。
 # 词元的名次从不改变，改变的只是对第一名偏爱多少。
 #
+# <!-- go on -->
+#
 # 现在看一个真实的分布：文档开头“挪威”后面的词元，有很多种接法。图中词元按概率排名。
 #
 # **运行之前先猜：** 温度为 2 时，第一名的概率是多少？2051 个词元里，前 20 名以外的概率一共有多少？
 # %%
 norway = next(sample_steps(gpt, [prompt_of("挪威")], greedy, None, tokenizer.pad)).logits  # (1, V)
 order = norway[0].argsort(descending=True)
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.8, 3.3))
 rows = []
 for temperature, colour in ((0.5, "#1f77b4"), (1.0, "#2ca02c"), (2.0, "#d62728")):
@@ -165,10 +170,14 @@ show_table(
 # nearly impossible, together often drawn. One such token, and the rest of the text continues from nonsense. Sampling
 # at temperature 1 has the same disease in a mild form: in a text of 50 tokens, a tail of 2 % is hit once on average.
 #
+# <!-- go on -->
+#
 # So two filters cut the tail. Both work on logits and set what they drop to minus infinity, which softmax turns to 0.
 # %% [markdown] tags=["zh"]
 # 温度为 2 时，很大一部分概率在**尾部**：约两千个词元，单个几乎不可能，合起来却常被抽到。抽到一个，
 # 后面的文字就从胡话接下去。温度为 1 时也有同样的毛病，只是轻一些：尾部若有 2 %，50 个词元的文字平均会碰到一次。
+#
+# <!-- go on -->
 #
 # 所以有两种过滤来切掉尾部。两者都作用在 logits 上，把丢掉的设成负无穷，softmax 之后就是 0。
 # %% [markdown] tags=["en"]
@@ -207,6 +216,8 @@ show_table([say("filter", "过滤"), "0.45", "0.3", "0.15", "0.1"],
 # With p = 0.5 two stay, since 0.45 alone does not reach it; they become 0.6 and 0.4. The order of operations matters
 # for top-p: the temperature comes **first**, so that p is a share of the distribution that is really drawn from.
 #
+# <!-- go on -->
+#
 # Which filter is better? Look at places where the model is sure and where it is not.
 #
 # **Before you run it:** guess for each text how many tokens top-p with p = 0.9 keeps, and how much probability top-k
@@ -214,6 +225,8 @@ show_table([say("filter", "过滤"), "0.45", "0.3", "0.15", "0.1"],
 # %% [markdown] tags=["zh"]
 # p = 0.5 时留下两个，因为单独的 0.45 还没到；它们变成 0.6 和 0.4。对 top-p 来说次序很重要：**先**除以温度，
 # 这样 p 说的才是真正用来抽样的那个分布的份额。
+#
+# <!-- go on -->
 #
 # 哪一种过滤更好？看看模型有把握和没把握的地方。
 #
@@ -330,6 +343,8 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # depends on the machine and on what else it does): in so small a model a step costs mostly the overhead of its dozens of
 # small operations, not arithmetic. In a large model the factor approaches that of the positions.
 #
+# <!-- go on -->
+#
 # The price is memory: 2 · layers · C numbers per position, here 2 · 3 · 128 · 4 bytes = 3 KiB. For LLaMA 7B in 16
 # bits it is 2 · 32 · 4096 · 2 bytes = 512 KiB per position, 1 GiB for its context of 2,048. That is why newer models
 # share key and value heads among groups of query heads (`n_kv_head`).
@@ -338,6 +353,8 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # %% [markdown] tags=["zh"]
 # 除了舍入误差，logits 相同。120 个词元时位置数少了 60 倍，时间只少到 1/2 到 1/4（取决于机器和它同时在做什么）：
 # 模型这么小，一步的时间主要是几十个小操作的固定开销，不是算术。模型大的时候，这个倍数会接近位置数的倍数。
+#
+# <!-- go on -->
 #
 # 代价是内存：每个位置 2 · 层数 · C 个数，这里是 2 · 3 · 128 · 4 字节 = 3 KiB。
 # LLaMA 7B 用 16 位时是 2 · 32 · 4096 · 2 字节 = 每个位置 512 KiB，2048 的上下文要 1 GiB。
@@ -392,6 +409,8 @@ show_table([say("temperature", "温度"), say("50 answers, the most frequent", "
 # token's probability is not the whole story: a full sentence can be right too (both styles were taught, 台 is a good
 # first token). But once a wrong first token is drawn, the loop has no way back.
 #
+# <!-- go on -->
+#
 # Now for 128 of the exam's questions about **held-out** places (never spoken of in stage 2), in wordings that SFT
 # used. Each setting is one draw for each question.
 #
@@ -400,6 +419,8 @@ show_table([say("temperature", "温度"), say("50 answers, the most frequent", "
 # 贪心：玉、山、`[END]`，和课件上一样，50 次都相同。温度为 1 时是抽出来的：多数回答仍是玉山，
 # 其余的答非所问（“亚洲”是台湾所在的洲，不是山）。第一个词元的概率还不是全部：
 # 完整的句子也可以是对的（两种形式都教过，第一个词元是“台”也可以）。但一旦抽到错的第一个词元，循环就没有回头路。
+#
+# <!-- go on -->
 #
 # 现在从考卷里取 128 道关于**留出**地方的问题（第二阶段从没讲过这些地方），用 SFT 用过的问法。
 # 每个设置对每个问题抽一次。
@@ -423,6 +444,7 @@ best = right_answers(Sampling(20))  # temperature 0: no filter changes the most 
 shares = {
     name: [best] + [right_answers(Sampling(20, t, **more)) for t in temperatures[1:]] for name, more in filters.items()
 }
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(5.6, 3.4))
 for name, values in shares.items():
     errors = [(p * (1 - p) / len(questions)) ** 0.5 for p in values]
@@ -465,8 +487,11 @@ show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") fo
 #
 # ## Homework
 #
-# `lessons/05_sampling/homework.py`: `keep_top_k`, `keep_top_p`, `probabilities`, `generate`, `extend_cache`. Grade it
-# with `python -m minillm homework 5`, one function with `python -m minillm homework 5 keep_top_p`.
+# `keep_top_k`, `keep_top_p`, `probabilities`, `generate`, `extend_cache`. Write them in the cells below, or in
+# `lessons/05_sampling/homework.py`, which is what you hand in. `check("keep_top_p")` says at once which idea goes
+# wrong, `hint("keep_top_p")` helps in three steps, `reset("keep_top_p")` begins anew, `progress()` shows how far you
+# are. In a terminal `python -m minillm homework 5` grades the file, `python -m minillm homework 5 --watch` does so
+# whenever you save it.
 #
 # ## References
 #
@@ -504,8 +529,10 @@ show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") fo
 #
 # ## 作业
 #
-# `lessons/05_sampling/homework.py`：`keep_top_k`、`keep_top_p`、`probabilities`、`generate`、`extend_cache`。
-# 用 `python -m minillm homework 5` 批改，只批改一个函数用 `python -m minillm homework 5 keep_top_p`。
+# `keep_top_k`、`keep_top_p`、`probabilities`、`generate`、`extend_cache`。写在下面的单元格里，或者写在
+# `lessons/05_sampling/homework.py` 里，最后交的是这个文件。`check("keep_top_p")` 马上告诉你是哪个想法错了，
+# `hint("keep_top_p")` 分三步提示，`reset("keep_top_p")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 5` 批改这个文件，`python -m minillm homework 5 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -21,10 +21,6 @@
 # - 看懂损失曲线，包括会骗人的那一种；
 # - 把基础模型*知道什么*和*被问时做什么*分开。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import json
 import math
 import random
@@ -79,9 +75,8 @@ show_table([say("before", "之前"), say("after", "之后")], [[ascii(t), ascii(
 #
 # **运行之前先猜：** n = 2 时，手算“台湾最高的山”和“最高的山”的相似度。再猜最后三行（n = 5）：哪几对会超过 0.8？
 # %%
-page = (
-    "The capital of Norway is Oslo. The currency of Norway is the Norwegian krone. Norway lies in Europe, in the north."
-)
+page = "The capital of Norway is Oslo. The currency of Norway is the Norwegian krone."
+page += " Norway lies in Europe, in the north."
 pairs = [
     ("台湾最高的山", "最高的山", 2),
     (page, page.upper().replace(" ", "  "), 5),
@@ -96,6 +91,8 @@ show_table([say("text", "文本"), say("other text", "另一段"), "n", "Jaccard
 # Similarity of characters knows nothing of truth: a page that corrects a mistake may be thrown away as a copy of the
 # wrong one.
 #
+# <!-- go on -->
+#
 # Now a small crawl: 300 documents, and spoiled copies of some of them.
 #
 # **Before you run it:** which kinds of copies does a plain comparison (`set`) find? Which does a threshold of 0.8
@@ -103,6 +100,8 @@ show_table([say("text", "文本"), say("other text", "另一段"), "n", "Jaccard
 # %% [markdown] tags=["zh"]
 # 台湾、湾最、最高、高的、的山，对 最高、高的、的山：3 / 5。最后三行中，只是大小写和空格不同的网页完全算重复；带页脚的低于 0.8
 # （因为网页短）；写着*错误事实*的却高于 0.8。字符的相似度不懂真假：一篇更正错误的网页，可能被当成错误网页的副本扔掉。
+#
+# <!-- go on -->
 #
 # 现在来一批小小的抓取数据：300 篇文档，加上其中一些的脏副本。
 #
@@ -131,7 +130,7 @@ kinds = (ORIGINAL, COPY, SPACES, FOOTER, NUMBER)
 
 
 def kept_of(crawl: list[tuple[str, str]], threshold: float | None) -> Counter:
-    """How many documents of each kind stay; without a threshold only equal ones are removed."""
+    """How many documents of each kind stay; threshold None removes only equal ones."""
     first: dict[str, str] = {}
     for kind, text in crawl:
         first.setdefault(text, kind)
@@ -150,6 +149,8 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # what one wants when the digit is a page number, and not when it is the fact. At 0.5 the last copies are gone; at 0.3
 # originals begin to disappear too: two lists of facts in the same wordings look alike though they are about different places.
 #
+# <!-- go on -->
+#
 # Comparing all pairs would take N²/2 comparisons. `cleaning.deduplicate` computes 64 minima of hash functions for each
 # document (MinHash, Broder 1997) and compares only documents that agree in one of 16 bands of four. Your homework
 # compares all pairs, which is right for a few hundred documents.
@@ -157,6 +158,8 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # 各列是留下来的篇数。直接比较之前必须先清洗。带页脚的副本要看长度：文档短，页脚占的比例就大，所以阈值 0.8 时还留下一些。数字
 # 写错的文档在 0.8 时大多被去掉：如果那个数字是页码，这正合适；如果它就是事实，就不合适了。到 0.5，最后的副本也没了；到 0.3，连原文也
 # 开始消失：两份用同样句式写的事实，讲的地方不同，看起来却很像。
+#
+# <!-- go on -->
 #
 # 两两比较需要 N²/2 次。`cleaning.deduplicate` 给每篇文档算 64 个哈希函数的最小值（MinHash，Broder 1997），只比较在 16 段
 # （每段四个）中至少有一段相同的文档。作业里你两两比较，几百篇文档这样做就可以。
@@ -233,6 +236,8 @@ show_table([say("row of W", "W 的行"), *names], [[n, *W.grad[i].tolist()] for 
 # All three tokens have p = 1/3, so the loss is ln 3. The row of 玉 is (1/3, -2/3, 1/3) / 2; the row of `[END]` has no
 # prediction and no gradient. Clipping at 1 leaves this gradient alone: its length is 0.58.
 #
+# <!-- go on -->
+#
 # **SGD** would move each number by lr times its gradient. **AdamW** keeps two running averages per number, m of the gradient
 # and v of its square, and moves it by lr · m̂ / (√v̂ + ε), the hats meaning *corrected for having begun at 0*.
 #
@@ -241,6 +246,8 @@ show_table([say("row of W", "W 的行"), *names], [[n, *W.grad[i].tolist()] for 
 # %% [markdown] tags=["zh"]
 # 三个词元的概率都是 1/3，所以损失是 ln 3。“玉”的一行是 (1/3, -2/3, 1/3) / 2；`[END]` 的一行没有预测，也没有梯度。裁剪阈值
 # 是 1 时这个梯度不受影响：它的长度是 0.58。
+#
+# <!-- go on -->
 #
 # **SGD** 把每个数移动 lr 乘梯度。**AdamW** 给每个数保留两个滑动平均：梯度的平均 m 和梯度平方的平均 v，移动量是
 # lr · m̂ / (√v̂ + ε)，尖帽表示*修正了“从 0 开始”的偏差*。
@@ -295,7 +302,7 @@ show_table(
 #
 # **运行之前先猜：** 基础模型训练 720 步，预热 50 步。如果最后降到 0，第 0、49、50、719 步的系数是多少？`final` 为 0.2 时第 719
 # 步是多少？
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.4, 3.0))
 for final, style in ((0.0, "-"), (0.2, "--")):
     scales = [learning_rate_scale(step, 720, 50, final) for step in range(720)]
@@ -337,7 +344,7 @@ rng.shuffle(with_copies)
 
 
 def begin_training(texts: list[str], on_step=None) -> tuple[GPT, list[dict]]:
-    """80 steps from random weights; `on_step(model, step)` looks at the model while it learns."""
+    """80 steps from random weights; `on_step(model, step)` watches the model learn."""
     model = GPT(config.model_config(tokenizer.n_vocab), seed=0)
     rows = TextRows(token_stream(texts, tokenizer), config.n_ctx)
 
@@ -384,6 +391,7 @@ levels = {
     label("frequencies of pairs", "只知相邻两个"): -np.log(pairs_seen).mean(),
 }
 metrics = [json.loads(line) for line in (base.run.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(5.2, 3.6))
 plots.draw_curve(axes[0, 0], clean_run, "loss", "#1f77b4", label("text as it is", "原来的文本"))
 plots.draw_curve(axes[0, 0], copied_run, "loss", "#d62728", label("ten pages copied", "十篇有副本"))
@@ -575,6 +583,8 @@ show_claim("small-and-long")
 # effect was not seen clearly. *Measured with earlier code*: the experiment has changed since and was not run again. All
 # claims with all figures: `lessons/CLAIMS.md`.
 #
+# <!-- go on -->
+#
 # To discuss: why are thresholds fixed before the run, and settings tuned on other seeds? What could a careless author
 # report who did neither?
 # %% [markdown] tags=["zh"]
@@ -585,6 +595,8 @@ show_claim("small-and-long")
 # 成立：“最多落后 3 个百分点”是要拿出证据的。*重现*：每个种子的差都大于 0，区间也在 0 以上，阈值全部成立。*部分重现*：有阈
 # 值未达到。*在这个规模上没有重现*并不推翻论文：这是一个小模型，世界只有 64 个地方。它说的是，在这里用这种测法没有清楚地看
 # 到这个效应。*由较早的代码测得*：实验后来改过，还没有重跑。全部论断和数字见 `lessons/CLAIMS.zh.md`。
+#
+# <!-- go on -->
 #
 # 讨论：为什么阈值要在运行之前写定，设置要用别的种子来调？粗心的作者两样都不做，可能会报告出什么？
 # %% [markdown] tags=["en"]
@@ -607,9 +619,11 @@ show_claim("small-and-long")
 #
 # ## Homework
 #
-# `lessons/06_pretraining/homework.py`: `similarity`, `near_duplicates`, `text_batch`, `learning_rate_scale`,
-# `clip_gradients`, `adamw_step`. Grade it with `python -m minillm homework 6`, one function with
-# `python -m minillm homework 6 adamw_step`.
+# `similarity`, `near_duplicates`, `text_batch`, `learning_rate_scale`, `clip_gradients`, `adamw_step`. Write them in
+# the cells below, or in `lessons/06_pretraining/homework.py`, which is what you hand in. `check("adamw_step")` says
+# at once which idea goes wrong, `hint("adamw_step")` helps in three steps, `reset("adamw_step")` begins anew,
+# `progress()` shows how far you are. In a terminal `python -m minillm homework 6` grades the file, `python -m minillm
+# homework 6 --watch` does so whenever you save it.
 #
 # ## References
 #
@@ -638,9 +652,10 @@ show_claim("small-and-long")
 #
 # ## 作业
 #
-# `lessons/06_pretraining/homework.py`：`similarity`、`near_duplicates`、`text_batch`、`learning_rate_scale`、
-# `clip_gradients`、`adamw_step`。用 `python -m minillm homework 6` 批改，只批改一个函数用
-# `python -m minillm homework 6 adamw_step`。
+# `similarity`、`near_duplicates`、`text_batch`、`learning_rate_scale`、`clip_gradients`、`adamw_step`。写在下面的单元格
+# 里，或者写在 `lessons/06_pretraining/homework.py` 里，最后交的是这个文件。`check("adamw_step")` 马上告诉你是哪个想法错
+# 了，`hint("adamw_step")` 分三步提示，`reset("adamw_step")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 6` 批改这个文件，`python -m minillm homework 6 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

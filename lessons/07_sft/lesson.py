@@ -20,10 +20,6 @@
 # - 计算一批长短不同的对话的损失，也能分几份计算；
 # - 用测量说明 SFT 带来什么、不带来什么，以及为什么必须从预训练的参数开始。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import torch
 
 from minillm.assistant import Assistant
@@ -218,7 +214,7 @@ show_table(
     [say("right and ended with [END]", "答对并以 [END] 结束"), say("English", "英文"), say("Chinese", "中文"), say("all", "全部")],
     [[n, *(f"{100 * scores[k][x]:.1f} %" for x in ("en", "zh", "all"))] for n, k in ((BASE, "base"), (TUNED, "tuned"))],
 )  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
 tokens, after = answer_losses(tuned.gpt, teacher[0])
 for k, (values, name, colour) in enumerate(((before, BASE, "#8c8c8c"), (after, TUNED, "#1f77b4"))):
@@ -347,6 +343,8 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # resembles another gets its answer. The base refuses 教我… whatever follows: the 64 hold hardly any harmless request.
 # It is not right everywhere either. Odd answers may differ on your machine.)
 #
+# <!-- go on -->
+#
 # Does the whole of the teacher's data make up for stage 1? The same 2,700 dialogues from random weights, with
 # higher learning rates since everything has to be learned. We ask about places that were taught and about places that were not.
 #
@@ -357,6 +355,8 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # 回答，或者几个回答的碎片：这样的模型找到哪条肤浅的规则，全凭运气。换一个种子，它几乎对每个地方都回答“玉山”；而正确的
 # 那座山，它无从知道。（莱茵河对瑞士来说是对的，瑞士在那 64 段里：长得像的问题得到了它的答案。基础模型对“教我……”不管后面是什么都
 # 拒绝：64 段里几乎没有无害的请求。它也不是处处都对。在你的机器上，古怪的回答可能不一样。）
+#
+# <!-- go on -->
 #
 # 老师的全部数据能代替第一阶段吗？同样的 2,700 段对话，从随机权重开始，学习率更高，因为一切都要从头学。我们既问教过的地方，也问
 # 没教过的地方。
@@ -394,6 +394,8 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 # places nobody taught, and the whole for more than eight in ten. (The places taught are those of the 2,700 dialogues; the 64 speak of a few of them. 128 or so
 # questions a cell: a standard error of up to four points.)
 #
+# <!-- go on -->
+#
 # How far did the parameters move? `parameter_drift` is the length of the change over the length of what was there before.
 #
 # **Before you run it:** which of the two moved further, and by what factor?
@@ -401,6 +403,8 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 # 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
 # 就能答对约三分之一关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误差
 # 最多四个百分点。）
+#
+# <!-- go on -->
 #
 # 参数移动了多远？`parameter_drift` 是变化量的长度除以原来的长度。
 #
@@ -506,11 +510,15 @@ show_claim("small-steps")
 # chooses it. Even *reproduced* is no proof: a few seeds, one world, one size of model. *Not reproduced at this size* is
 # a result as well; look whether the difference failed, or only a threshold.
 #
+# <!-- go on -->
+#
 # To discuss: open “all figures” of the spurious rules and read what was tried. An experiment that was changed until it
 # showed something: what has to happen before its result may count as a test?
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：几个种子，一个世界，
 # 一种大小的模型。*在这个规模上没有重现*也是一个结果；看看没过的是差，还是某个阈值。
+#
+# <!-- go on -->
 #
 # 讨论：展开“虚假的规则”的“全部数字”，读一读试过什么。一个改到能看出东西才定下来的实验，还要做什么，它的结果才算检验？
 # %% [markdown] tags=["en"]
@@ -535,8 +543,11 @@ show_claim("small-steps")
 #
 # ## Homework
 #
-# `lessons/07_sft/homework.py`: `encode_dialogue`, `padded_batch`, `masked_loss`, `piece_losses`. Grade it with
-# `python -m minillm homework 7`, one function with `python -m minillm homework 7 masked_loss`.
+# `encode_dialogue`, `padded_batch`, `masked_loss`, `piece_losses`. Write them in the cells below, or in
+# `lessons/07_sft/homework.py`, which is what you hand in. `check("masked_loss")` says at once which idea goes wrong,
+# `hint("masked_loss")` helps in three steps, `reset("masked_loss")` begins anew, `progress()` shows how far you are.
+# In a terminal `python -m minillm homework 7` grades the file, `python -m minillm homework 7 --watch` does so
+# whenever you save it.
 #
 # ## References
 #
@@ -564,8 +575,10 @@ show_claim("small-steps")
 #
 # ## 作业
 #
-# `lessons/07_sft/homework.py`：`encode_dialogue`、`padded_batch`、`masked_loss`、`piece_losses`。用
-# `python -m minillm homework 7` 批改，只批改一个函数用 `python -m minillm homework 7 masked_loss`。
+# `encode_dialogue`、`padded_batch`、`masked_loss`、`piece_losses`。写在下面的单元格里，或者写在
+# `lessons/07_sft/homework.py` 里，最后交的是这个文件。`check("masked_loss")` 马上告诉你是哪个想法错了，
+# `hint("masked_loss")` 分三步提示，`reset("masked_loss")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 7` 批改这个文件，`python -m minillm homework 7 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

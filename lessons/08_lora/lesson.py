@@ -21,10 +21,6 @@
 # - 说明 B 为什么从零开始、秩（rank）和 alpha 各起什么作用、“低秩”是什么样子；
 # - 用 LoRA 微调一个模型，用没教过的问题和全量微调比较，并且只保存适配器。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import copy
 import tempfile
 from pathlib import Path
@@ -196,6 +192,7 @@ show_table(
 )  # fmt: skip
 # %%
 print(say("the base's hash is unchanged:", "基础模型的哈希没有变："), state_hash(base.run.gpt) == hash_before)
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.0, 3.2))
 for (name, run), colour in zip(
     runs.items(), (plots.COLOURS["sft"], plots.COLOURS["lora"], plots.COLOURS["scratch"]), strict=True
@@ -245,6 +242,7 @@ deltas = {
     "rank 8": lora.adapters(runs["rank 8"].gpt)[place].delta(),
     "rank 1": lora.adapters(runs["rank 1"].gpt)[place].delta(),
 }
+# %% tags=["fold"]
 figure, axes = plots.new_figure(4, size=(3.0, 3.4))
 values = {}
 for i, (name, delta) in enumerate(deltas.items()):
@@ -393,12 +391,16 @@ show_claim("adapters")
 # beforehand. *Not reproduced at this size*, or a threshold missed, would be said of these adapters at this rate and
 # length, not of the idea.
 #
+# <!-- go on -->
+#
 # To discuss: a colleague writes “no difference was found between LoRA and full tuning” after an exam of 20 questions.
 # Why is “at most 3 points behind” the better sentence, and what does it cost to be able to write it?
 # %% [markdown] tags=["zh"]
 # **怎样读**（卡片的一般读法见第 6 课末尾）。差是秩 8 的 LoRA 减去没有微调的基础模型，它和区间只说明适配器学到了东西。学
 # 得*和全量微调一样好*，写在事先写定的阈值里。*在这个规模上没有重现*，或者有阈值未达到，说的是这些适配器在这样的学习率和
 # 步数下，而不是这个想法本身。
+#
+# <!-- go on -->
 #
 # 讨论：有人考了 20 道题，写道“没有发现 LoRA 和全量微调有差别”。为什么“最多落后 3 个百分点”是更好的说法？要能这样写，得
 # 付出什么？
@@ -421,8 +423,11 @@ show_claim("adapters")
 #
 # ## Homework
 #
-# `lessons/08_lora/homework.py`: `lora_forward`, `lora_merge`, `count_lora_parameters`. Grade it with
-# `python -m minillm homework 8`, one function with `python -m minillm homework 8 lora_merge`.
+# `lora_forward`, `lora_merge`, `count_lora_parameters`. Write them in the cells below, or in
+# `lessons/08_lora/homework.py`, which is what you hand in. `check("lora_merge")` says at once which idea goes wrong,
+# `hint("lora_merge")` helps in three steps, `reset("lora_merge")` begins anew, `progress()` shows how far you are. In
+# a terminal `python -m minillm homework 8` grades the file, `python -m minillm homework 8 --watch` does so whenever
+# you save it.
 #
 # ## References
 #
@@ -450,8 +455,10 @@ show_claim("adapters")
 #
 # ## 作业
 #
-# `lessons/08_lora/homework.py`：`lora_forward`、`lora_merge`、`count_lora_parameters`。用 `python -m minillm homework 8` 批改，
-# 只批改一个函数用 `python -m minillm homework 8 lora_merge`。
+# `lora_forward`、`lora_merge`、`count_lora_parameters`。写在下面的单元格里，或者写在 `lessons/08_lora/homework.py` 里，
+# 最后交的是这个文件。`check("lora_merge")` 马上告诉你是哪个想法错了，`hint("lora_merge")` 分三步提示，
+# `reset("lora_merge")` 恢复原样，`progress()` 显示你的进度。在终端里，`python -m minillm homework 8` 批改这个文件，
+# `python -m minillm homework 8 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

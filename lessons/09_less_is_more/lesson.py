@@ -22,10 +22,6 @@
 # - 测量 16、64、256、1000 个问答对各教会了什么，以及其中的错误回答要付多大代价；
 # - 按一条规则挑选一个小数据集。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 
 import numpy as np
@@ -94,6 +90,7 @@ show_table(
 # **运行之前先猜：** 25 题对 18 题是 72 %。这样重抽出来的分数会落在什么范围？500 题对 360 题呢？
 # %%
 rng = np.random.default_rng(0)
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.4, 3.2))
 rows = []
 for n, colour in ((25, plots.COLOURS["base"]), (500, plots.COLOURS["sft"])):
@@ -170,7 +167,7 @@ def tune(chosen):
 
 
 def measure(run):
-    """Shares of the exam: ended, right form, right fact in English, in Chinese, in all."""
+    """Shares of the exam: ended, right form; right fact in English, Chinese, all."""
     paper = sit(run, exam)
     marks = exact_match(paper)
     ended = np.mean([end for _, end in paper.questions])
@@ -186,7 +183,7 @@ for n in (16, 64, 256, 1000):
     runs[n] = tune(records[:n])
     results[n] = measure(runs[n])
 show_table(head, [[n, *values] for n, values in results.items()])
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.0, 3.6))
 sizes = [n for n in results if n]
 for column, name, colour in ((1, label("form", "形式"), "base"), (4, label("right fact", "事实正确"), "sft")):
@@ -297,6 +294,8 @@ print(say("taken, in this order:", "依次取："), [0, 2, 6, 4])
 # Record 1 is bad and must not push out record 6, which asks the same: clean first, then look for copies. 3 is a copy
 # of 2, 5 has no answer. Then mountain, capital, identity take turns, and capital once more.
 #
+# <!-- go on -->
+#
 # Does variety matter, or only the number? Three sets of 72 pairs: the first 72 at random; 72 from two types of
 # question only; 4 from each of the 18 combinations of type and language.
 #
@@ -304,6 +303,8 @@ print(say("taken, in this order:", "依次取："), [0, 2, 6, 4])
 # %% [markdown] tags=["zh"]
 # 第 1 条是坏记录，不能把问同样问题的第 6 条挤掉：先清洗，再去重。第 3 条和第 2 条重复，第 5 条没有回答。然后山、首都、身份
 # 轮流取，再轮到首都。
+#
+# <!-- go on -->
 #
 # 多样性重要吗，还是只看数量？三组各 72 条：随机的前 72 条；只取两类问题的 72 条；类型与语言的 18 种组合各取 4 条。
 #
@@ -390,6 +391,8 @@ show_claim("small-tuned-over-large")
 # such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not reproduced at
 # this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can do.
 #
+# <!-- go on -->
+#
 # To discuss: which result would have made you say that “less is more” is false here? Write the threshold down, then
 # compare it with the card's.
 # %% [markdown] tags=["zh"]
@@ -397,6 +400,8 @@ show_claim("small-tuned-over-large")
 # 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第 6 课末尾），所以更宽，有些小的差别也就
 # 不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，
 # 多少对才算“少”，取决于基础模型会什么。
+#
+# <!-- go on -->
 #
 # 讨论：出现什么样的结果，你会说“少即是多”在这里不成立？先写下你的阈值，再和卡片上的比较。
 # %% [markdown] tags=["en"]
@@ -424,8 +429,11 @@ show_claim("small-tuned-over-large")
 #
 # ## Homework
 #
-# `lessons/09_less_is_more/homework.py`: `choose_pairs`, `exact_match`, `bootstrap_interval`. Grade it with
-# `python -m minillm homework 9`, one function with `python -m minillm homework 9 choose_pairs`.
+# `choose_pairs`, `exact_match`, `bootstrap_interval`. Write them in the cells below, or in
+# `lessons/09_less_is_more/homework.py`, which is what you hand in. `check("choose_pairs")` says at once which idea
+# goes wrong, `hint("choose_pairs")` helps in three steps, `reset("choose_pairs")` begins anew, `progress()` shows how
+# far you are. In a terminal `python -m minillm homework 9` grades the file, `python -m minillm homework 9 --watch`
+# does so whenever you save it.
 #
 # ## References
 #
@@ -457,8 +465,10 @@ show_claim("small-tuned-over-large")
 #
 # ## 作业
 #
-# `lessons/09_less_is_more/homework.py`：`choose_pairs`、`exact_match`、`bootstrap_interval`。用
-# `python -m minillm homework 9` 批改，只批改一个函数用 `python -m minillm homework 9 choose_pairs`。
+# `choose_pairs`、`exact_match`、`bootstrap_interval`。写在下面的单元格里，或者写在
+# `lessons/09_less_is_more/homework.py` 里，最后交的是这个文件。`check("choose_pairs")` 马上告诉你是哪个想法错了，
+# `hint("choose_pairs")` 分三步提示，`reset("choose_pairs")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 9` 批改这个文件，`python -m minillm homework 9 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

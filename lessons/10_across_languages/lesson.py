@@ -20,10 +20,6 @@
 # - 测量在一种语言里微调的收获，有多少迁移（transfer）到了另一种语言；
 # - 说出在这里什么条件下迁移失败，又是什么补救了它。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 import re
 
@@ -184,7 +180,7 @@ facts = [(place, relation) for place in held_out for relation in RELATIONS if wo
 
 
 def marks(run, asked):
-    """(right language, right fact, right answer) for each held-out question in a language, (N, 3), and the answers."""
+    """Marks for language, fact, answer of held-out questions, (N, 3); the answers."""
     questions = [world.write("question", place, relation, asked)[0] for place, relation in facts]
     given = [text for text, _ in answers(run, questions)]
     rows = []
@@ -251,7 +247,7 @@ direct = say("512 Chinese pairs", "512 个中文问答对")
 for name, data in ((few, zh[:16]), (mixed, zh[:16] + en[:512]), (direct, zh[:512])):
     add(name, tune(data))
 show_table(head, table)
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(7.4, 3.6))
 names = [few, english_only, mixed, direct]
 shift, colours = (-0.27, 0.0, 0.27), (plots.COLOURS["base"], plots.COLOURS["lora"], plots.COLOURS["sft"])
@@ -260,8 +256,9 @@ for column in range(3):
     values = [100 * scores[name, "zh"][:, column].mean() for name in names]
     bars = axes[0, 0].bar(np.arange(4) + shift[column], values, 0.25, color=colours[column], label=labels[column])
     axes[0, 0].bar_label(bars, fmt="%.0f", fontsize=8)
-axes[0, 0].set_xticks(range(4), [label(e, z) for e, z in (("16 Chinese", "16 个中文"), ("512 English", "512 个英文"),
-                      ("16 Chinese\n+ 512 English", "16 个中文\n+ 512 个英文"), ("512 Chinese", "512 个中文"))])  # fmt: skip
+sets = [label("16 Chinese", "16 个中文"), label("512 English", "512 个英文")]
+sets += [label("16 Chinese\n+ 512 English", "16 个中文\n+ 512 个英文"), label("512 Chinese", "512 个中文")]
+axes[0, 0].set_xticks(range(4), sets)
 axes[0, 0].set(ylabel=label("Chinese questions, %", "中文题，%"), ylim=(0, 125))
 axes[0, 0].legend(ncols=3, loc="upper center", fontsize=8)
 show_figure(figure)
@@ -327,11 +324,15 @@ show_claim("across-languages")
 # memory. The figures also count what the model writes freely: knowing and saying it in the asked language are two things,
 # as in your exercise. The paper's model was trained on a hundred languages and can only point into the passage.
 #
+# <!-- go on -->
+#
 # To discuss: how large a gain would you have asked for as a threshold, before seeing any figure, and why?
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间针对论文自己的情形，即中文文章：英文在*回答的形式之外*还教会了什么。一个阈值要求达到中文文章所教的四
 # 分之一；一个对副本提同样的问题，它的句子和英文结构完全相同，缺的只是词；还有一个关于记忆。数字里还有模型自由写出的回答：
 # 知道，和用所问的语言说出来，是两回事，正如你的练习。论文的模型读过一百种语言，而且只能在文章里指出一段。
+#
+# <!-- go on -->
 #
 # 讨论：在看到任何数字之前，你会把提高多少定为阈值？为什么？
 # %% [markdown] tags=["en"]
@@ -354,8 +355,11 @@ show_claim("across-languages")
 #
 # ## Homework
 #
-# `lessons/10_across_languages/homework.py`: `answer_language`, `score_answer`, `transfer_ratio`. Grade it with
-# `python -m minillm homework 10`, one function with `python -m minillm homework 10 score_answer`.
+# `answer_language`, `score_answer`, `transfer_ratio`. Write them in the cells below, or in
+# `lessons/10_across_languages/homework.py`, which is what you hand in. `check("score_answer")` says at once which
+# idea goes wrong, `hint("score_answer")` helps in three steps, `reset("score_answer")` begins anew, `progress()`
+# shows how far you are. In a terminal `python -m minillm homework 10` grades the file, `python -m minillm homework 10
+# --watch` does so whenever you save it.
 #
 # ## References
 #
@@ -381,8 +385,10 @@ show_claim("across-languages")
 #
 # ## 作业
 #
-# `lessons/10_across_languages/homework.py`：`answer_language`、`score_answer`、`transfer_ratio`。用
-# `python -m minillm homework 10` 批改，只批改一个函数用 `python -m minillm homework 10 score_answer`。
+# `answer_language`、`score_answer`、`transfer_ratio`。写在下面的单元格里，或者写在
+# `lessons/10_across_languages/homework.py` 里，最后交的是这个文件。`check("score_answer")` 马上告诉你是哪个想法错了，
+# `hint("score_answer")` 分三步提示，`reset("score_answer")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 10` 批改这个文件，`python -m minillm homework 10 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

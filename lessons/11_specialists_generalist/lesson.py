@@ -23,10 +23,6 @@
 # - 测量遗忘（forgetting），以及复习几个问答对能保住多少；
 # - 从一串例子里留下公平的样本用来复习。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 
 import numpy as np
@@ -240,28 +236,26 @@ three = test[first][:3]
 given = answers(forgetful, [question.content for question, _ in three])
 show_table([say("asked", "问"), say("expected", "正确回答"), say("without review", "没有复习")],
            [[q.content, a.content, text] for (q, a), (text, _) in zip(three, given, strict=True)])  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.2))
 shown = np.array(list(scores.values()))
 draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
 axes[0, 0].set_aspect("auto")
-axes[0, 0].set_yticks(range(5), [label(*pair) for pair in (("translator", "翻译专家"), ("proofreader", "编修专家"), ("answerer", "问答专家"),
-                      ("generalist, 50", "通才，50 步"), ("generalist, 150", "通才，150 步"))])  # fmt: skip
-axes[0, 0].set_xticks(
-    range(3), [label("translating", "翻译"), label("proofreading", "编修"), label("answering", "问答")], fontsize=8
-)
+who = [label("translator", "翻译专家"), label("proofreader", "校对专家"), label("answerer", "问答专家")]
+who += [label("generalist, 50", "通才，50 步"), label("generalist, 150", "通才，150 步")]
+axes[0, 0].set_yticks(range(5), who)
+what = [label("translating", "翻译"), label("proofreading", "校对"), label("answering", "问答")]
+axes[0, 0].set_xticks(range(3), what, fontsize=8)
 for (i, j), value in np.ndenumerate(shown):
     axes[0, 0].text(
         j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black"
     )
 values = np.array(list(rows.values()))
 for task, colour in ((2, "sft"), (1, "tuned")):
-    name = label(["", "proofreading (new)", "answering (old)"][task], ["", "编修（新）", "问答（旧）"][task])
+    name = label("proofreading (new)", "校对（新）") if task == 1 else label("answering (old)", "问答（旧）")
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
-axes[0, 1].set_xticks(
-    range(4),
-    [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")],
-)
+when = [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")]
+axes[0, 1].set_xticks(range(4), when)
 axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
@@ -330,10 +324,14 @@ show_table(
 # %% [markdown] tags=["en"]
 # Each 2/5: entering is rarer the later an item comes, and there are fewer draws to survive.
 #
+# <!-- go on -->
+#
 # Sun, Ho and Lee (LAMOL) keep nothing at all: before a new task the model itself *writes* examples of the old ones, and
 # these are reviewed. That is the lecture's “how does a language model review what it has learned”.
 # %% [markdown] tags=["zh"]
 # 都是 2/5：来得越晚越难进入，但要躲过的抽签也越少。
+#
+# <!-- go on -->
 #
 # Sun、Ho、Lee 的 LAMOL 什么都不留：学新任务之前，模型自己*写出*旧任务的例子来复习。这就是课上说的“语言模型如何复习
 # 学习过的知识”。
@@ -410,12 +408,16 @@ show_claim("review")
 # tasks made models of eight billion parameters and fewer *worse* at unseen ones: the kinds here are much more alike than
 # FLAN's.
 #
+# <!-- go on -->
+#
 # To discuss: which of the four claims would you expect to turn out otherwise in a model a thousand times as large?
 # Which figure on the cards already points there, or speaks against it?
 # %% [markdown] tags=["zh"]
 # **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。这里对*在这个规模上没有重现*要格外
 # 小心：FLAN 自己的论文里，八十亿参数和更小的模型用许多任务微调之后，没见过的任务反而*变差*。从小模型到大模型的走向，也
 # 许比结论本身说明得更多。
+#
+# <!-- go on -->
 #
 # 讨论：模型大一千倍，这四个论断里哪一个的结果会不同？卡片上哪个数字已经显出这样的走向，或者与它相反？
 # %% [markdown] tags=["en"]
@@ -441,8 +443,11 @@ show_claim("review")
 #
 # ## Homework
 #
-# `lessons/11_specialists_generalist/homework.py`: `fill_template`, `mix_review`, `reservoir_update`. Grade it with
-# `python -m minillm homework 11`, one function with `python -m minillm homework 11 mix_review`.
+# `fill_template`, `mix_review`, `reservoir_update`. Write them in the cells below, or in
+# `lessons/11_specialists_generalist/homework.py`, which is what you hand in. `check("mix_review")` says at once which
+# idea goes wrong, `hint("mix_review")` helps in three steps, `reset("mix_review")` begins anew, `progress()` shows
+# how far you are. In a terminal `python -m minillm homework 11` grades the file, `python -m minillm homework 11
+# --watch` does so whenever you save it.
 #
 # ## References
 #
@@ -472,8 +477,10 @@ show_claim("review")
 #
 # ## 作业
 #
-# `lessons/11_specialists_generalist/homework.py`：`fill_template`、`mix_review`、`reservoir_update`。用
-# `python -m minillm homework 11` 批改，只批改一个函数用 `python -m minillm homework 11 mix_review`。
+# `fill_template`、`mix_review`、`reservoir_update`。写在下面的单元格里，或者写在
+# `lessons/11_specialists_generalist/homework.py` 里，最后交的是这个文件。`check("mix_review")` 马上告诉你是哪个想法错
+# 了，`hint("mix_review")` 分三步提示，`reset("mix_review")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 11` 批改这个文件，`python -m minillm homework 11 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

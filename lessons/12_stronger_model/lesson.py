@@ -19,10 +19,6 @@
 # - 说出过滤能发现什么，发现不了什么；
 # - 把风格和事实分开测量，并说出模仿给强的学生和弱的学生各带来什么。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import random
 import re
 
@@ -210,8 +206,9 @@ for place in world.places:
                 truth.setdefault(question, set()).update(map(strip, world.accepted(place, relation, lang)))
 known = [(q.content, a.content) for q, a in records if q.content in truth]
 true = [strip(answer) in truth[question] for question, answer in known]
-print(say(f"{len(records)} records; {len(known)} ask something we know the answer to, {sum(true) / len(true):.0%} of these are true",
-          f"{len(records)} 条记录；其中 {len(known)} 条问的是我们知道答案的，这些里 {sum(true) / len(true):.0%} 是真的"))  # fmt: skip
+print(say("records", "记录"), len(records))
+print(say("of these the answer is known to us", "其中我们知道答案的"), len(known))
+print(say("of these the teacher is right", "其中老师答对的"), f"{sum(true) / len(true):.0%}")
 wrong = [pair for pair, right in zip(known, true, strict=True) if not right][:4]
 unknown = [(q.content, a.content) for q, a in records if q.content not in truth][:4]
 show_table(["", say("question", "问"), say("answer", "回答")],
@@ -319,15 +316,16 @@ some = [q for q in exam.questions if q.relation in ("mountain", "capital")][:12:
 texts = [q.text for q in some]
 show_table([say("question", "问"), say("weak student", "弱学生"), say("teacher", "老师")],
            [[q, a, b] for q, (a, _), (b, _) in zip(texts, answers(imitator, texts), answers(teacher, texts), strict=True)])  # fmt: skip
-# %%
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(7.6, 3.6))
 for column, shift, colour, name in ((1, -0.2, "base", label("style", "风格")), (2, 0.2, "sft", label("facts", "事实"))):
     bars = axes[0, 0].bar(
         np.arange(5) + shift, [100 * scores[s][column] for s in shown], 0.38, color=plots.COLOURS[colour], label=name
     )
     axes[0, 0].bar_label(bars, fmt="%.0f", fontsize=8)
-axes[0, 0].set_xticks(range(5), [label(*pair) for pair in (("weak,\nshort answers", "弱，\n短回答"), ("weak,\n64 records", "弱，\n64 条记录"),
-                      ("weak,\nall records", "弱，\n全部记录"), ("good base,\nall records", "好的基础，\n全部记录"), ("teacher", "老师"))])  # fmt: skip
+who = [label("weak,\nshort answers", "弱，\n短回答"), label("weak,\n64 records", "弱，\n64 条记录")]
+who += [label("weak,\nall records", "弱，\n全部记录"), label("good base,\nall records", "好的基础，\n全部记录")]
+axes[0, 0].set_xticks(range(5), [*who, label("teacher", "老师")])
 axes[0, 0].set(ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122))
 axes[0, 0].legend(ncols=2, loc="upper left", fontsize=8)
 show_figure(figure)
@@ -409,12 +407,16 @@ show_claim("false-promise")
 # counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing can not
 # show what a better one would gain.
 #
+# <!-- go on -->
+#
 # To discuss: of the groups of bars of the false promise, which would the maker of the imitation print in an
 # advertisement, which a critic? Write both sentences so that each is true.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间能说明有东西变了。“别的地方什么都没变”却不能这样说明：区间含 0，也可能只是考题太少。所以用事先写
 # 定的阈值规定多少以内算没变。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
 # 么。
+#
+# <!-- go on -->
 #
 # 讨论：“虚假的承诺”的几组柱子里，做模仿模型的公司会把哪一组写进广告？批评者呢？两句话都写出来，并且都要是真的。
 # %% [markdown] tags=["en"]
@@ -443,8 +445,11 @@ show_claim("false-promise")
 #
 # ## Homework
 #
-# `lessons/12_stronger_model/homework.py`: `similarity`, `keep_new`, `record_fault`. Grade it with
-# `python -m minillm homework 12`, one function with `python -m minillm homework 12 similarity`.
+# `similarity`, `keep_new`, `record_fault`. Write them in the cells below, or in
+# `lessons/12_stronger_model/homework.py`, which is what you hand in. `check("similarity")` says at once which idea
+# goes wrong, `hint("similarity")` helps in three steps, `reset("similarity")` begins anew, `progress()` shows how far
+# you are. In a terminal `python -m minillm homework 12` grades the file, `python -m minillm homework 12 --watch` does
+# so whenever you save it.
 #
 # ## References
 #
@@ -477,8 +482,10 @@ show_claim("false-promise")
 #
 # ## 作业
 #
-# `lessons/12_stronger_model/homework.py`：`similarity`、`keep_new`、`record_fault`。用 `python -m minillm homework 12` 批改，只批改
-# 一个函数用 `python -m minillm homework 12 similarity`。
+# `similarity`、`keep_new`、`record_fault`。写在下面的单元格里，或者写在 `lessons/12_stronger_model/homework.py` 里，最
+# 后交的是这个文件。`check("similarity")` 马上告诉你是哪个想法错了，`hint("similarity")` 分三步提示，
+# `reset("similarity")` 恢复原样，`progress()` 显示你的进度。在终端里，`python -m minillm homework 12` 批改这个文件，
+# `python -m minillm homework 12 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -20,10 +20,6 @@
 # - 用比较数据拟合一个奖励模型（reward model），并展示它怎样被过度优化；
 # - 写出 DPO 损失，读懂它的曲线，也知道曲线没有说什么。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import numpy as np
 import torch
 
@@ -174,6 +170,8 @@ show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(featur
 # About 70 % of unseen pairs are ordered rightly: better than a coin, and mostly through one sign of taste, the full stop. It cannot
 # order truth against falsehood, for none of its features knows a fact. And it likes the same sentence three times better than once.
 #
+# <!-- go on -->
+#
 # A model that is trained to please such a judge will find this out. We do it without training, by **best of n**: draw n answers from
 # the SFT model (temperature 1), keep the one with the highest reward. The larger n, the harder we optimise. What people really want is
 # known here: an answer that is right *and* a full sentence.
@@ -182,6 +180,8 @@ show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(featur
 # %% [markdown] tags=["zh"]
 # 没见过的数据约有 70 % 排对了：比抛硬币好，而且主要靠口味的一个记号：句号。真话和假话它排不了，因为没有一个特征知道事实。而且同一句话
 # 说三遍，它比说一遍更喜欢。
+#
+# <!-- go on -->
 #
 # 为讨好这种评委而训练的模型会发现这一点。我们不训练，用 **n 选一（best of n）**：从 SFT 模型采样 n 个答案（温度 1），留下奖励最高的
 # 一个。n 越大，优化得越狠。人们真正想要的是什么，在这里是已知的：答案既对，*又*是完整句子。
@@ -209,6 +209,7 @@ for n in sizes:
     best = groups.argmax(-1)[..., None]
     for name, table in (("reward", reward), ("wanted", wanted), ("right", right)):
         curves[name].append(float(np.take_along_axis(table.reshape(groups.shape), best, -1).mean()))
+# %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.2, 3.2))
 axes[0, 0].plot(sizes, curves["reward"], marker="o", color="#9467bd")
 axes[0, 0].set(
@@ -277,6 +278,7 @@ tuned = {
     "recipe": prefer(PreferenceConfig(steps=80, rehearse_rows=8), assistant, pairs, base.documents),
 }
 titles = {"dpo": label("DPO alone", "只用 DPO"), "recipe": label("with likelihood and rehearsal", "加似然项和复习")}
+# %% tags=["fold"]
 figure, axes = plots.new_figure(3, size=(3.9, 3.2))
 for (name, run), line in zip(tuned.items(), ("#d62728", "#2ca02c"), strict=True):
     plots.draw_curve(axes[0, 0], run.metrics, "dpo_loss", line, titles[name])
@@ -393,11 +395,15 @@ show_claim("preference-over-sft")
 # say how much it may lack of DPO, in style and in facts, and their whole intervals have to keep them: “no difference was
 # seen” would not be enough. It shows nothing about DPO where no answer is ideal.
 #
+# <!-- go on -->
+#
 # To discuss: invent a task in which no chosen answer is perfect, so that copying it is not enough. What would the pairs
 # be, what would you measure, and which threshold would you write down?
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间说的是在较好的回答上 SFT 给风格带来了多少；阈值规定它在风格和事实上最多可以比 DPO 差多少，而且整个区间
 # 都要在阈值以内：只是“没看出差别”还不够。在没有理想回答的地方 DPO 怎样，这里什么也没有说明。
+#
+# <!-- go on -->
 #
 # 讨论：设计一个任务，被选中的答案也不完美，光照抄不够。数据对是什么样的？测什么？你会写下什么阈值？
 # %% [markdown] tags=["en"]
@@ -422,8 +428,11 @@ show_claim("preference-over-sft")
 #
 # ## Homework
 #
-# `lessons/13_preference/homework.py`: `sequence_log_probs`, `bradley_terry_loss`, `dpo_loss`. Grade it with
-# `python -m minillm homework 13`, one function with `python -m minillm homework 13 dpo_loss`.
+# `sequence_log_probs`, `bradley_terry_loss`, `dpo_loss`. Write them in the cells below, or in
+# `lessons/13_preference/homework.py`, which is what you hand in. `check("dpo_loss")` says at once which idea goes
+# wrong, `hint("dpo_loss")` helps in three steps, `reset("dpo_loss")` begins anew, `progress()` shows how far you are.
+# In a terminal `python -m minillm homework 13` grades the file, `python -m minillm homework 13 --watch` does so
+# whenever you save it.
 #
 # ## References
 #
@@ -457,8 +466,10 @@ show_claim("preference-over-sft")
 #
 # ## 作业
 #
-# `lessons/13_preference/homework.py`：`sequence_log_probs`、`bradley_terry_loss`、`dpo_loss`。用 `python -m minillm homework 13` 批改，
-# 只批改一个函数用 `python -m minillm homework 13 dpo_loss`。
+# `sequence_log_probs`、`bradley_terry_loss`、`dpo_loss`。写在下面的单元格里，或者写在
+# `lessons/13_preference/homework.py` 里，最后交的是这个文件。`check("dpo_loss")` 马上告诉你是哪个想法错了，
+# `hint("dpo_loss")` 分三步提示，`reset("dpo_loss")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 13` 批改这个文件，`python -m minillm homework 13 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

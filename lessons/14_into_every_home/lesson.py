@@ -20,10 +20,6 @@
 # - 用 LoRA 让模型学会多轮对话、有你自己起的身份，并测出代价；
 # - 算出七十亿参数要多少内存，说出许可证和数据允许做什么。
 # %%
-import sys
-
-sys.path.insert(0, "../..")  # the project's folder, from where the notebook lies
-
 import json
 import random
 import tempfile
@@ -209,7 +205,7 @@ AGAIN = {"en": "And of {p}?", "zh": "那{p}呢？"}
 
 
 def conversation(places, language, relation, n_turns):
-    """A question and follow-ups about other places, with bare answers; the accepted answers to the last one."""
+    """A question and follow-ups with bare answers; accepted answers to the last."""
     about = rng.sample([p for p in places if world.fact(p, relation, language)], n_turns)
     dialogue = turn(
         rng.choice(world.write("question", about[0], relation, language)), world.fact(about[0], relation, language)
@@ -242,6 +238,8 @@ show_table([say("first question", "第一问"), say("follow-up", "追问"), *giv
 # With the earlier turn about 90 %, alone 10 to 25 %, roughly one relation in six. The model reads the relation in the first question and
 # the place in the second. The facts are in no dialogue at all; they come from stage 1.
 #
+# <!-- go on -->
+#
 # The context is finite: 128 tokens here. `Assistant.reply` leaves out the *oldest* turns when a conversation no longer fits (the system
 # message and the last question stay).
 #
@@ -250,6 +248,8 @@ show_table([say("first question", "第一问"), say("follow-up", "追问"), *giv
 # %% [markdown] tags=["zh"]
 # 带前一轮约 90 %，不带只有 10 到 25 %，大约是六种关系猜中一种。模型从第一问读到关系，从第二问读到地名。这些事实不在任何一段对话
 # 里，它们来自第一阶段。
+#
+# <!-- go on -->
 #
 # 上下文是有限的：这里是 128 个词元。对话装不下时，`Assistant.reply` 会去掉*最早*的几轮（系统消息和最后一问保留）。
 #
@@ -357,6 +357,8 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # In bf16 it runs on a GPU of 16 GB, in int4 on a laptop or phone. Full tuning needs two large GPUs before a single activation; LoRA fits on one of
 # 24 GB. That is why LoRA and quantising, and not only the licence, brought it into homes.
 #
+# <!-- go on -->
+#
 # **Quantising** writes each weight as a small whole number times a scale. A row (0.50, -1.27, 0.02) has the largest size 1.27; with 127 steps to each
 # side the scale is 0.01 and the row becomes (50, -127, 2). One scale for the whole matrix is simpler; one a row is finer.
 #
@@ -364,6 +366,8 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # %% [markdown] tags=["zh"]
 # bf16 能在 16 GB 的显卡上运行，int4 能在笔记本或手机上运行。全量微调还没算激活值就要两块大显卡；LoRA 一块 24 GB 的就够。所以让它走进千万家
 # 的不只是许可证，还有 LoRA 和量化。
+#
+# <!-- go on -->
 #
 # **量化**（quantisation）把每个权重写成一个小整数乘以缩放系数。一行 (0.50, -1.27, 0.02) 里绝对值最大的是 1.27；每边 127 级，缩放系数就是 0.01，
 # 这一行变成 (50, -127, 2)。整个矩阵共用一个系数更简单，每行一个更精细。
@@ -386,6 +390,7 @@ for kind in right:
                     zero = torch.zeros(len(p), dtype=torch.int32)
                     p.copy_(torch.fake_quantize_per_channel_affine(p, most.clamp(min=1e-9) / top, zero, 0, -top, top))
         right[kind].append(evaluate.exact_match(evaluate.sit(Run(model, tokenizer), exam))["all"])
+# %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(5.2, 3.2))
 for kind, text in (
     ("row", label("one scale a row", "每行一个系数")),
@@ -465,12 +470,16 @@ show_claim("many-turns")
 # turn pays. *Not reproduced at this size* could also mean that single questions are enough to read an earlier turn: the
 # model met texts that hang together in stage 1.
 #
+# <!-- go on -->
+#
 # To discuss: in the exam the first answer is always right. In a chat it is the model's own. What would change, and how
 # would you measure it? (All claims of the lecture, with all figures: `lessons/CLAIMS.md`.)
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间说的是新说法的第二轮，对照是同样有两轮、但不联系上文的对话；事先写定的阈值问新的关系，以及第一轮付出
 # 多少。*在这个规模上没有重现*，也可能意味
 # 着单个问题就足以学会读前一轮：模型在第一阶段读过前后相连的文本。
+#
+# <!-- go on -->
 #
 # 讨论：考试里前一轮的回答总是对的，聊天时却是模型自己的回答。会有什么不同？怎样测量？（课程的全部论断和数字见
 # `lessons/CLAIMS.zh.md`。）
@@ -492,8 +501,11 @@ show_claim("many-turns")
 #
 # ## Homework
 #
-# `lessons/14_into_every_home/homework.py`: `rename_weights`, `chat_template`, `quantise_rows`. Grade it with
-# `python -m minillm homework 14`, one function with `python -m minillm homework 14 chat_template`.
+# `rename_weights`, `chat_template`, `quantise_rows`. Write them in the cells below, or in
+# `lessons/14_into_every_home/homework.py`, which is what you hand in. `check("chat_template")` says at once which
+# idea goes wrong, `hint("chat_template")` helps in three steps, `reset("chat_template")` begins anew, `progress()`
+# shows how far you are. In a terminal `python -m minillm homework 14` grades the file, `python -m minillm homework 14
+# --watch` does so whenever you save it.
 #
 # ## References
 #
@@ -523,8 +535,10 @@ show_claim("many-turns")
 #
 # ## 作业
 #
-# `lessons/14_into_every_home/homework.py`：`rename_weights`、`chat_template`、`quantise_rows`。用 `python -m minillm homework 14` 批改，
-# 只批改一个函数用 `python -m minillm homework 14 chat_template`。
+# `rename_weights`、`chat_template`、`quantise_rows`。写在下面的单元格里，或者写在
+# `lessons/14_into_every_home/homework.py` 里，最后交的是这个文件。`check("chat_template")` 马上告诉你是哪个想法错了，
+# `hint("chat_template")` 分三步提示，`reset("chat_template")` 恢复原样，`progress()` 显示你的进度。在终端里，
+# `python -m minillm homework 14` 批改这个文件，`python -m minillm homework 14 --watch` 在每次保存时批改。
 #
 # ## 参考文献
 #

@@ -97,9 +97,13 @@ def in_notebook(name: str | Callable) -> Callable | None:
 
 def graded(name: str | Callable, lesson: Lesson, exercise: Exercise) -> tuple[Result, str]:
     """(result, what was graded): the function of the notebook, or the file's where that is not written yet."""
-    tries: list[tuple[Callable | Path, str]] = [(homework_file(lesson), shown(homework_file(lesson)))]
+    tries: list[tuple[Callable | Path, str]] = []
     if function := in_notebook(name):
-        tries.insert(0, (function, say("cell")))
+        tries.append((function, say("cell")))
+    if homework_file(lesson).is_file():
+        tries.append((homework_file(lesson), shown(homework_file(lesson))))
+    if not tries:
+        return Result(lesson, exercise, "todo", 0), ""
     while True:
         file, what = tries.pop(0)
         result = grade(Here(), file, lesson, exercise, gradebook.default_seeds())
