@@ -21,7 +21,7 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from minillm.classroom.notebooks import BREAK
+from minillm.classroom.cell_prose import joined_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -116,7 +116,7 @@ def relink(text: str, source: str, page: str, language: str, modules: Sequence[s
 
     linked = re.sub(r"(!?)\[([^\]\n]*(?:\n[^\]\n]+)?)\]\(([^)\s]+)\)", link, text)
     prose = re.split(r"(^```.*?^```$)", linked, flags=re.MULTILINE | re.DOTALL)
-    return "".join(BREAK.sub("", part) if i % 2 == 0 else part for i, part in enumerate(prose))
+    return "".join(joined_lines(part) if i % 2 == 0 else part for i, part in enumerate(prose))
 
 
 def tree(title: str, pages: Sequence[str]) -> str:
