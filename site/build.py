@@ -169,7 +169,7 @@ def write_source(language: str, source: Path, kept: Path) -> None:
                 cell.source = linked(cell.source, f"notebooks/{language}/{name}.ipynb", f"lessons/{name}")
         write(source / "lessons" / f"{name}.ipynb", nbformat.writes(notebook))
         code = (ROOT / "lessons" / name / "homework.py").read_text(encoding="utf-8")
-        title = WORDS[language]["file"].format(int(name[:2]))
+        title = WORDS[language]["file"].format(name.split("_")[0].lstrip("0") or "0")
         write(
             source / "homework" / f"{name}.md", f"# {title}\n\n`lessons/{name}/homework.py`\n\n````python\n{code}````\n"
         )
