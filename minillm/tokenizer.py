@@ -1,166 +1,36 @@
 """The tokenizer: text <-> token ids, by byte-level byte-pair encoding (BPE).
 
-Training is written out here: start from the 256 bytes, count neighbouring pairs, merge the most
-frequent pair into a new token, repeat. Encoding with the learned ranks is done by tiktoken, which
-applies the same merges in the same order, only faster.
-
-Sources: Sennrich et al. 2016 (1508.07909, BPE for subwords), Radford et al. 2019 (GPT-2: on bytes).
+`bpe.py` learns the merges. Encoding with the learned ranks is done by tiktoken, which applies the same merges in the
+same order, only faster.
 """
 
 import base64
 import codecs
 import hashlib
-import heapq
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import regex
 import tiktoken
 
+from minillm.bpe import PATTERN, Merge, bpe_steps
 from minillm.plumbing.files import HASH, InputError, read_json, write_text
 
 DOC, END, PAD = "[DOC]", "[END]", "[PAD]"
 SPECIAL_TOKENS = (DOC, END, PAD)
 
-# A merge never crosses a border between pieces. From left to right: a word with the space before it;
-# one Chinese character; one digit (so that numbers are spelled out); punctuation; white space.
-PATTERN = r" ?[^\s\p{Han}\p{N}\p{P}\p{S}]+|\p{Han}|\p{N}| ?[\p{P}\p{S}]+|\s+(?!\S)|\s+"
-
 SPACES = 10_000  # white-space characters in a row from which on a run is encoded by itself
 LONGEST = 1_000_000  # of such a run encoded at once: the time of one piece grows faster than its length
 LONG_SPACE = regex.compile(rf"(?<!\s)\s{{{SPACES},}}")
 
-Pair = tuple[int, int]
-GONE = NOWHERE = -1  # no token; no neighbour
 
-
-@dataclass(frozen=True)
-class Merge:
-    """One step of BPE training: `pair`, which was `count` times in the text, became token `id`."""
-
-    pair: Pair
-    id: int
-    bytes: bytes
-    count: int
-
-
-def train_bpe(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> list[Merge]:
-    """Learn merges until there are `vocab_size` tokens (256 bytes included) or no pair is left.
-
-    Among equally frequent pairs the one that occurs first in the text wins. The result is that of
-    the textbook algorithm, which counts all pairs anew after every merge; this one counts each
-    distinct word once and, after a merge, only looks at the places where the pair was, so the time
-    grows with the length of the text (times a logarithm), however long its words are.
-
-    Raises InputError if vocab_size is below 256.
-    """
-    return list(bpe_steps(texts, vocab_size, pattern))
-
-
-def bpe_steps(texts: Iterable[str], vocab_size: int, pattern: str = PATTERN) -> Iterator[Merge]:
-    """`train_bpe` one merge at a time, to step through."""
-    if vocab_size < 256:
-        raise InputError(f"vocab_size {vocab_size} is below 256, the number of bytes: take more")
-    split = regex.compile(pattern)
-    pairs = Pairs(Counter(piece for text in texts for piece in split.findall(text)))
-    token_bytes = [bytes([b]) for b in range(256)]
-    heap = [pairs.priority(pair) for pair in pairs.count]
-    heapq.heapify(heap)
-    while len(token_bytes) < vocab_size and heap:
-        known, _, pair = heapq.heappop(heap)
-        # A count can only fall after the pair first appears: new pairs always hold a new token. So an
-        # entry that is out of date is too far to the front, and is put back where it belongs.
-        if -known != pairs.count[pair]:
-            if pairs.count[pair] > 0:
-                heapq.heappush(heap, pairs.priority(pair))
-            continue
-        new = len(token_bytes)
-        token_bytes.append(token_bytes[pair[0]] + token_bytes[pair[1]])
-        for born in pairs.merge(pair, new):
-            heapq.heappush(heap, pairs.priority(born))
-        yield Merge(pair, new, token_bytes[new], -known)
-
-
-class Pairs:
-    """The pairs of neighbouring tokens in a text: how often each occurs, and where.
-
-    The distinct words are laid one after the other, in the order of their first occurrence, with a
-    position per byte. A token is at the position of its first byte; the others are GONE. Neighbours are
-    linked, so that a merge touches only its own places, and a position never changes.
-    """
-
-    def __init__(self, words: Mapping[str, int]):
-        self.token: list[int] = []
-        self.weight: list[int] = []  # how often the word at this position occurs in the text
-        self.left: list[int] = []  # position of the neighbour, or NOWHERE
-        self.right: list[int] = []
-        for word, count in words.items():
-            raw, start = word.encode("utf-8"), len(self.token)
-            self.token += raw
-            self.weight += [count] * len(raw)
-            self.left += [NOWHERE, *range(start, start + len(raw) - 1)]
-            self.right += [*range(start + 1, start + len(raw)), NOWHERE]
-        self.count: defaultdict[Pair, int] = defaultdict(int)
-        self.where: defaultdict[Pair, list[int]] = defaultdict(list)  # rising; some no longer hold the pair
-        self.passed: defaultdict[Pair, int] = defaultdict(int)  # how many of these, from the first, do not
-        for at, after in enumerate(self.right):
-            if after != NOWHERE:
-                self.add(at)
-
-    def add(self, at: int) -> Pair:
-        """Count the pair that begins at a position."""
-        pair = self.token[at], self.token[self.right[at]]
-        self.count[pair] += self.weight[at]
-        self.where[pair].append(at)
-        return pair
-
-    def holds(self, at: int, pair: Pair) -> bool:
-        """Whether the pair begins at a position; what was lost there never comes back."""
-        after = self.right[at]
-        return after != NOWHERE and self.token[at] == pair[0] and self.token[after] == pair[1]
-
-    def priority(self, pair: Pair) -> tuple[int, int, Pair]:
-        """Smallest first: the highest count, then the first place."""
-        while not self.holds(self.where[pair][self.passed[pair]], pair):
-            self.passed[pair] += 1
-        return -self.count[pair], self.where[pair][self.passed[pair]], pair
-
-    def merge(self, pair: Pair, new: int) -> list[Pair]:
-        """Put the token `new` in all places of a pair, from the left; return the pairs that it is now part of."""
-        born: dict[Pair, None] = {}
-        for at in self.where.pop(pair):
-            if not self.holds(at, pair):
-                continue
-            before, second = self.left[at], self.right[at]
-            after = self.right[second]
-            if before != NOWHERE:
-                self.count[self.token[before], pair[0]] -= self.weight[at]
-            if after != NOWHERE:
-                self.count[pair[1], self.token[after]] -= self.weight[at]
-                self.left[after] = at
-            self.token[at], self.token[second], self.right[at] = new, GONE, after
-            for place in (before, at) if after != NOWHERE else (before,):
-                if place != NOWHERE:
-                    born[self.add(place)] = None
-        self.count[pair] = 0
-        return [p for p in born if self.count[p] > 0]
-
-
-def merge(ids: list[int], pair: Pair, new: int) -> list[int]:
-    """Replace each occurrence of `pair`, from the left and without overlap, by `new`."""
-    result, i = [], 0
-    while i < len(ids):
-        if i + 1 < len(ids) and ids[i] == pair[0] and ids[i + 1] == pair[1]:
-            result.append(new)
-            i += 2
-        else:
-            result.append(ids[i])
-            i += 1
-    return result
+def may_have_long_space(text: str) -> bool:
+    """False where no SPACES white-space characters follow each other: such a run holds a whole block of half of it."""
+    block = max(1, SPACES // 2)
+    return any(text[i : i + block].isspace() for i in range(0, len(text), block))
 
 
 class Tokenizer:
@@ -210,7 +80,7 @@ class Tokenizer:
         """
         ids: list[int] = []
         begin = 0
-        for run in LONG_SPACE.finditer(text) if len(text) >= SPACES else ():
+        for run in LONG_SPACE.finditer(text) if may_have_long_space(text) else ():
             following = text[run.end() : run.end() + 1]
             pieces = regex.findall(self.pattern, run.group() + following)
             # the last piece is the beginning of the text that follows, perhaps with the space before it
@@ -222,10 +92,21 @@ class Tokenizer:
             begin = run.end() - begins_in_run
         return ids + self.encoding.encode_ordinary(text[begin:])
 
-    def encode_batch(self, texts: Iterable[str], threads: int = 2) -> list[list[int]]:
-        """Ids of several texts; tiktoken computes without holding Python's lock."""
+    def encode_array(self, text: str) -> np.ndarray:
+        """`encode` as an array, (N,) uint32: less work and memory than a list."""
+        if not may_have_long_space(text):
+            try:
+                return self.encoding.encode_to_numpy(
+                    text, disallowed_special=()
+                )  # (N,); no text becomes a special token
+            except UnicodeEncodeError:  # half of a character in UTF-16: the list has a replacement for it
+                pass
+        return np.array(self.encode(text), dtype=np.uint32)
+
+    def encode_batch(self, texts: Iterable[str], threads: int = 2) -> list[np.ndarray]:
+        """Ids of several texts, (N,) uint32 each; tiktoken computes without holding Python's lock."""
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self.encode, texts))
+            return list(pool.map(self.encode_array, texts))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of the ids; special tokens are left out, or shown as `[END]` if asked for."""

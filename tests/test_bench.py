@@ -23,9 +23,10 @@ from minillm.commands.bench import Bench
 from minillm.gpt import GPT, token_losses
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
-from minillm.measure.bench import children, growth, machine, models, plain_gpt, rows, runner, steps, texts
+from minillm.measure.bench import children, growth, learning, machine, models, plain_gpt, rows, runner, steps, texts
 from minillm.measure.bench.machine import Ceilings, Work
 from minillm.measure.bench.plan import Plan, Shape, quick
+from minillm.measure.bench.publish import publish
 from minillm.measure.bench.rows import OURS, Row, compare, exponent, paired_ratio, show, show_table, take_turns
 from minillm.measure.bench.runner import PARTS, run_bench
 from minillm.measure.bench.steps import Unequal, check_equal, check_plain, contenders, random_batch, rough_gpt
@@ -385,6 +386,39 @@ def test_a_text_is_cut_at_line_ends_and_nothing_is_lost(tmp_path, monkeypatch):
     assert texts.texts_of(Plan(text=path)) == ("x.txt", ["a\nbc\n", "\n山山山山山山\n", "d\ne\nf"])
 
 
+# ------------------------------------------------------------------------------------------------ learning
+
+
+def test_characters_are_numbered_and_the_last_tenth_is_held_back():
+    text = learning.characters_of("abba山" * 4)
+    assert text.n_vocab == 3
+    assert [*text.training, *text.held_back] == [0, 1, 1, 0, 2] * 4
+    assert len(text.held_back) == 2
+
+
+def test_the_recipes_rate_rises_and_falls_to_a_tenth():
+    rates = [learning.recipe_rate(step, 2000) for step in range(2000)]
+    assert rates[0] == 1 / 101 and rates[100] == 1 and max(rates) == 1
+    assert rates[1050] == pytest.approx(0.55) and rates[-1] == pytest.approx(0.1, abs=1e-4)
+
+
+def test_the_loss_of_the_text_held_back_is_its_mean_over_all_rows():
+    text, model = learning.characters_of("to be or not to be " * 50), GPT(GPTConfig(7, n_ctx=5, n_embd=16, n_head=2))
+    assert text.n_vocab == 7
+    rows = torch.from_numpy(text.held_back[: len(text.held_back) // 5 * 5 + 1].copy())
+    n = (len(rows) - 1) // 5
+    expected = [
+        token_losses(model(rows[None, 5 * i : 5 * i + 5]), rows[None, 5 * i + 1 : 5 * i + 6]).mean().item()
+        for i in range(n)
+    ]
+    assert learning.loss_of(model, text, 5, "fp32") == pytest.approx(sum(expected) / n, rel=1e-5)
+
+
+def test_without_a_text_a_line_says_so():
+    (row,) = learning.loss_part(quick(), CEILINGS)
+    assert "--text" in row.note and not row.values
+
+
 # ------------------------------------------------------------------------------------------------- the whole
 
 
@@ -392,7 +426,8 @@ def test_all_parts_in_seconds(no_child, tmp_path, monkeypatch):
     peaks = count(10, 7)
     monkeypatch.setattr(models, "peak_bytes", lambda: next(peaks))
     path = tmp_path / "new" / "bench.json"
-    table = run_bench(list(PARTS), quick(repeat=2), path)
+    (tmp_path / "text.txt").write_text("To be, or not to be: 山. " * 99, encoding="utf-8")
+    table = run_bench(list(PARTS), quick(repeat=2, text=tmp_path / "text.txt"), path)
     report = json.loads(path.read_text())
     assert [row.part for row in table if row.part != "machine"] == [
         part for part in PARTS for row in table if row.part == part
@@ -402,9 +437,15 @@ def test_all_parts_in_seconds(no_child, tmp_path, monkeypatch):
     assert {"processor", "cores", "threads", "flags", "load_before"} <= report["machine"].keys()
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     for row in table:
-        assert row.note == "not installed" or (len(row.values) == 2 and all(map(math.isfinite, row.values))), row
+        rounds = 1 if row.part == "loss" else 2  # that part takes minutes
+        assert row.note == "not installed" or (len(row.values) == rounds and all(map(math.isfinite, row.values))), row
         assert row.part in ("growth", "machine") or not row.values or min(row.values) > 0, row
         assert row.share is None or row.share > 0
+    pages = publish(path, tmp_path, "bench all")
+    for page, parts in zip(pages, (("A training step", "median"), ("训练一步", "中位数")), strict=True):
+        text = page.read_text(encoding="utf-8")
+        assert all(part in text for part in parts) and "](speed.png)" in text
+        assert all(cells in text for row in table for cells in row.cells()[1:2])  # every median
     quiet = [row for row in table if row.part == "load" and "quiet" in row.case]
     loaded = [row for row in table if row.part == "load" and "busy" in row.case]
     assert {row.who for row in quiet} == {OURS, steps.OURS_OWN, steps.PLAIN}

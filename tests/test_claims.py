@@ -263,6 +263,7 @@ def found(slug: str) -> Claim:
     return replace(made_up([], slug=slug), measure=measure)
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_loses_no_other(bare_lab, tmp_path):
     bases = tmp_path / "bases"
     bases.mkdir()
@@ -298,6 +299,7 @@ def killing(slug: str) -> Claim:
     return replace(found_without_a_base(slug), measure=measure)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_its_part_to_the_first(bare_lab, tmp_path):
     results = runner.run_claims([killing("a"), killing("b")], [301, 302], tmp_path, "smoke", jobs=2, find=killing,
                                 say=lambda _: None)  # fmt: skip

@@ -2,14 +2,16 @@
 
 import base64
 import random
+import sys
 from collections import Counter
 
 import pytest
 import regex
 import tiktoken
 
+from minillm.bpe import PATTERN, bpe_steps, train_bpe
 from minillm.plumbing.files import InputError
-from minillm.tokenizer import PATTERN, SPECIAL_TOKENS, Tokenizer, bpe_steps, train_bpe
+from minillm.tokenizer import SPECIAL_TOKENS, Tokenizer, may_have_long_space
 from tests.support.work import steps_of
 
 # Few distinct characters make many ties; Chinese and emoji make characters that share their first bytes.
@@ -372,4 +374,16 @@ def test_a_run_encoded_by_itself_has_the_tokens_it_always_had(monkeypatch, patte
 
 def test_a_batch_is_encoded_as_its_texts_are():
     tokenizer = Tokenizer.train(AWKWARD, 300)
-    assert tokenizer.encode_batch(AWKWARD) == [tokenizer.encode(text) for text in AWKWARD]
+    texts = [*AWKWARD, "[END]", "half a character: \ud83d", " " * 12_000, "a" + "\n" * 30_000 + "b" * 30_000]
+    assert [ids.tolist() for ids in tokenizer.encode_batch(texts)] == [tokenizer.encode(text) for text in texts]
+
+
+def test_no_long_run_of_white_space_is_overlooked(monkeypatch):
+    monkeypatch.setattr("minillm.tokenizer.SPACES", 6)
+    white = [chr(c) for c in range(sys.maxunicode + 1) if regex.match(r"\s", chr(c))]
+    rng = random.Random(0)
+    for _ in range(2000):
+        parts = ["".join(rng.choices(kind, k=rng.randint(0, 9))) for kind in ("ab", white) * 3]
+        text = "".join(parts)
+        assert may_have_long_space(text) or not regex.search(r"\s{6}", text), repr(text)
+    assert not may_have_long_space("ab cd  ef gh")

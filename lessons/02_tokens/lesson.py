@@ -24,9 +24,10 @@ import random
 
 import regex
 
+from minillm.bpe import PATTERN, bpe_steps, merge
 from minillm.classroom.lesson_tools import label, say, show_figure, show_table, show_tokens
 from minillm.plumbing import plots
-from minillm.tokenizer import PATTERN, Tokenizer, bpe_steps, merge
+from minillm.tokenizer import Tokenizer
 from minillm.world.tables import ATTRIBUTES, load_world
 from minillm.world.text import Writer, statements
 

@@ -14,7 +14,7 @@ from minillm.plumbing.terminal import width
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d", "#72b7b2")
 VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728", "one_seed": "#555555"}
 Line = tuple[Text, Mapping[float, str] | Mapping[int, str]]
 """Its label, and the condition at each x."""

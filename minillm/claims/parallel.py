@@ -82,3 +82,5 @@ def work_together(parts: Sequence[Part], find: Find, shop: Workshop, jobs: int, 
         for process in processes:
             if process.is_alive():
                 process.terminate()
+                process.join()
+        reports.close()

@@ -94,7 +94,7 @@ def run_claims(
             finish(claim)
 
     def report(part: Part, error: str) -> None:
-        progress.report(part, error)
+        progress.report(part, error, kept=[one for one in progress.left if shop.is_kept(by_name[one.slug], one)])
         claim = by_name[part.slug]
         if part.slug not in results and all(shop.is_kept(claim, one) for one in missing[part.slug]):
             finish(claim)
@@ -142,9 +142,10 @@ class Progress:
             say(f"{self.total} parts (a claim on a seed), {jobs} at a time: {duration(self.expected / jobs)} by what "
                 f"they took before, and one or two minutes for each base model that is not there yet")  # fmt: skip
 
-    def report(self, part: Part, error: str) -> None:
-        """A part is done, or has failed."""
-        self.left.pop(part, None)
+    def report(self, part: Part, error: str, kept: Sequence[Part]) -> None:
+        """A part is done, or has failed; those `kept` by now may have been made on the way, or by a run elsewhere."""
+        for one in (part, *kept):
+            self.left.pop(one, None)
         if error:
             self.faults[part] = error
         if self.total == 1:

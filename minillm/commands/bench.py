@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from minillm.measure.bench.plan import Plan, quick
+from minillm.measure.bench.publish import publish
 from minillm.measure.bench.rows import show_table
 from minillm.measure.bench.runner import PARTS, run_bench
 from minillm.plumbing.checks import at_least_1
+from minillm.plumbing.files import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,8 @@ class Bench:
     """Measure speed and memory next to plain PyTorch and, where installed, transformers and tokenizers."""
 
     parts: Annotated[
-        tuple[Literal["train", "load", "generate", "tokenizer", "memory", "growth", "all"], ...], tyro.conf.Positional
+        tuple[Literal["train", "load", "loss", "generate", "tokenizer", "memory", "growth", "all"], ...],
+        tyro.conf.Positional,
     ] = ("all",)
     """What to measure."""
     repeat: int = 5
@@ -25,12 +28,18 @@ class Bench:
     json: Path | None = None
     """File for all figures and the description of the machine."""
     text: Path | None = None
-    """A text for the tokenizers, in UTF-8; the world's own if unset."""
+    """A text to learn and for the tokenizers, in UTF-8; the world's own if unset, and then no part `loss`."""
+    publish: Path | None = None
+    """A folder for the pages SPEED.md and SPEED.zh.md, such as lessons; needs --json."""
     quick: bool = False
     """Tiny sizes, to see that everything works: the figures say nothing."""
 
     def run(self) -> None:
         at_least_1(self, "repeat")
+        if self.publish is not None and (self.json is None or not self.publish.is_dir()):
+            raise InputError(f"--publish {self.publish}: name a folder that is there, and a file with --json")
         plan = quick(self.repeat, self.text) if self.quick else Plan(self.repeat, self.text)
         chosen = PARTS if "all" in self.parts or not self.parts else dict.fromkeys(self.parts)
         print(show_table(run_bench(list(chosen), plan, self.json)))
+        if self.publish is not None and self.json is not None:
+            publish(self.json, self.publish, f"python -m minillm bench {' '.join(self.parts)} --repeat {self.repeat}")

@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from minillm.bpe import bpe_steps
 from minillm.commands.common import read_tokenizer
 from minillm.material import records
 from minillm.material.corpus import train_tokenizer
 from minillm.material.text_files import TextFiles
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.files import InputError, write_json, write_text
-from minillm.tokenizer import bpe_steps
 from minillm.world import exam, pairs, tables, text
 
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from minillm.bpe import Merge, bpe_steps
 from minillm.material.findings import first_process
 from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
 from minillm.plumbing.files import HASH, InputError, file_hash, read_json, replace_file, write_json
 from minillm.plumbing.terminal import Progress
-from minillm.tokenizer import Merge, Tokenizer, bpe_steps
+from minillm.tokenizer import Tokenizer
 
 SAMPLE = 16 << 20  # characters a tokenizer is trained on: enough to know the frequent pairs
 RUN = 1 << 20  # characters encoded at a time
@@ -94,18 +95,15 @@ def id_type(n_vocab: int) -> type[np.unsignedinteger]:
 def encode(documents: Documents, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
     """The ids of all documents in runs, each document as [DOC] … [END]: the model must also learn where a
     text ends."""
+    doc, end = np.array([tokenizer.doc]), np.array([tokenizer.end])  # (1,)
     begins = True
     for run in batches(pieces(documents)):
         bodies = tokenizer.encode_batch(text for text, _ in run)
-        ids: list[int] = []
+        parts: list[np.ndarray] = []
         for body, (_, ends) in zip(bodies, run, strict=True):
-            if begins:
-                ids.append(tokenizer.doc)
-            ids += body
-            if ends:
-                ids.append(tokenizer.end)
+            parts += [doc] * begins + [body] + [end] * ends
             begins = ends
-        yield np.array(ids, dtype=id_type(tokenizer.n_vocab))
+        yield np.concatenate(parts, dtype=id_type(tokenizer.n_vocab), casting="unsafe")  # no id is above the type's
 
 
 def batches(parts: Iterable[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:

@@ -5,6 +5,7 @@ import time
 import torch
 
 from minillm.plumbing.files import InputError
+from minillm.plumbing.precision import bf16_is_faster
 
 
 def pick_device(name: str) -> torch.device:
@@ -21,15 +22,12 @@ def pick_device(name: str) -> torch.device:
 
 
 def uses_bf16(device: torch.device, precision: str) -> bool:
-    """Whether matrix products run in bf16: if asked for, or where the processor does it in hardware."""
+    """Whether matrix products run in bf16: if asked for, or where the device is faster at it."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return False
+    return device.type == "cpu" and bf16_is_faster()
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

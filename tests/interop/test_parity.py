@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from minillm import lora
+from minillm.bpe import PATTERN
 from minillm.generate import generate
 from minillm.gpt import GPT
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.sampling import Sampling
-from minillm.tokenizer import PATTERN, Tokenizer
+from minillm.tokenizer import Tokenizer
 from minillm.weights import names
 
 SHAPE = dict(n_vocab=97, n_ctx=96, n_layer=3, n_head=4, n_embd=32)

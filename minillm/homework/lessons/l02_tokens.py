@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from minillm import tokenizer
+from minillm import bpe
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 from minillm.homework.lessons.l02_encoding import CHARACTERS, ENCODE
 
@@ -23,7 +23,7 @@ def numbers(rng: np.random.Generator, count: int) -> list[int]:
 
 
 def merge_from_the_right(ids, pair, new):
-    return tokenizer.merge(ids[::-1], pair[::-1], new)[::-1]
+    return bpe.merge(ids[::-1], pair[::-1], new)[::-1]
 
 
 def merge_first(ids, pair, new):
@@ -84,7 +84,7 @@ def short_to_merge(rng):
 
 
 MERGE = Exercise(
-    "merge", MERGES, tokenizer.merge,
+    "merge", MERGES, bpe.merge,
     (
         Check("pair", 2, {"en": "Every occurrence becomes one new id; all other ids stay, in their order.",
                           "zh": "每次出现都变成一个新的 id；其余的 id 保持不变，顺序也不变。"}, pairs_to_merge),
@@ -111,7 +111,7 @@ MERGE = Exercise(
         Misconception("short-list-lost",
                       {"en": "You return [] for a list of one id. There is nothing to merge, but the id must stay.",
                        "zh": "只有一个 id 时你返回了 []。没有可以合并的，但这个 id 要留下。"},
-                      lambda ids, pair, new: tokenizer.merge(ids, pair, new) if len(ids) > 1 else []),
+                      lambda ids, pair, new: bpe.merge(ids, pair, new) if len(ids) > 1 else []),
         Misconception("last-id-lost",
                       {"en": "Your loop ends before the last id and loses it when it is not part of a pair: copy what is "
                              "left over.",
@@ -266,7 +266,7 @@ PAIR = Exercise(
 
 def train_bpe(words: list[str], vocab_size: int) -> list[tuple[int, int]]:
     """The framework's merges, with each word as one piece."""
-    return [step.pair for step in tokenizer.train_bpe(words, vocab_size, WHOLE)]
+    return [step.pair for step in bpe.train_bpe(words, vocab_size, WHOLE)]
 
 
 def learn(words, vocab_size, first_new=256, join=False, letters=False, least=1, once=False):
@@ -278,7 +278,7 @@ def learn(words, vocab_size, first_new=256, join=False, letters=False, least=1, 
         pair = most_frequent_pair(pieces)
         if pair is None or all_pairs(pieces).count(pair) < least:
             break
-        pieces = [tokenizer.merge(piece, pair, first_new + len(merges)) for piece in pieces]
+        pieces = [bpe.merge(piece, pair, first_new + len(merges)) for piece in pieces]
         merges.append(pair)
     return merges
 

@@ -71,6 +71,20 @@ class Plan:
     """Tokens that the tokenizers learn."""
     documents: int = 6000
     """Documents of the world's text."""
+    recipe: Shape = TRAINED[0]
+    """Shape of nanoGPT's recipe for a CPU."""
+    recipe_steps: int = 2000
+    """Its steps."""
+    short: Shape = Shape(n_layer=2, n_head=2, n_embd=128, n_ctx=64, rows=16)
+    """Shape of our run that ends near the loss of that recipe."""
+    short_steps: int = 260
+    """Its steps."""
+    long: Shape = STAGE_1
+    """Shape of our run in the time of that recipe."""
+    long_trial: int = 20
+    """Steps that say how many fit into that time."""
+    long_repeat: int = 1
+    """Rounds of these three, which take minutes."""
     axes: Mapping[str, list[Shape]] = field(default_factory=lambda: AXES)
     """Shapes along which a training step grows, by what grows in them."""
     generated: tuple[int, ...] = (64, 128, 256, 512, 1024)
@@ -85,6 +99,7 @@ def quick(repeat: int = 1, text: Path | None = None) -> Plan:
     return Plan(
         repeat, text, least_seconds=0.001, product=64, touched=(1 << 16,), trained=(replace(tiny, n_layer=2), tiny),
         remembered=(replace(tiny, rows=64, n_vocab=512),), generating=replace(tiny, n_ctx=32), batches=(1, 2), new_tokens=6, vocab_size=280, documents=40,
+        recipe=tiny, recipe_steps=3, short=tiny, short_steps=2, long=tiny, long_trial=1,
         axes={"context": [tiny, replace(tiny, n_ctx=32)], "batch": [tiny, replace(tiny, rows=8)]}, generated=(4, 8),
         shares=(0.5, 1),
     )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from minillm.measure.bench.growth import draw_growth, growth_part
+from minillm.measure.bench.learning import loss_part
 from minillm.measure.bench.machine import Ceilings, describe, measure_ceilings
 from minillm.measure.bench.models import generate_part, load_part, memory_part, train_part
 from minillm.measure.bench.plan import Plan
@@ -15,6 +16,7 @@ from minillm.plumbing.terminal import note
 PARTS: dict[str, Callable[[Plan, Ceilings], Iterator[Row]]] = {
     "train": train_part,
     "load": load_part,
+    "loss": loss_part,
     "generate": generate_part,
     "tokenizer": tokenizer_part,
     "memory": memory_part,

@@ -9,6 +9,7 @@ from statistics import median
 
 import numpy as np
 
+from minillm.bpe import PATTERN
 from minillm.material.corpus import survey, token_file
 from minillm.measure.bench.children import in_child
 from minillm.measure.bench.machine import Ceilings, package
@@ -17,7 +18,7 @@ from minillm.measure.bench.rows import OURS, Row, compare, take_turns
 from minillm.measure.bench.steps import Unequal
 from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import InputError, read_text
-from minillm.tokenizer import PATTERN, Tokenizer
+from minillm.tokenizer import Tokenizer
 from minillm.world.tables import load_world
 from minillm.world.text import Writer
 
