@@ -98,12 +98,13 @@ def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer) -> "HTML":
 
 
 def show_claim(slug: str) -> "HTML":
-    """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained.
-    Raises InputError if nothing is published."""
+    """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained."""
     from minillm import claims  # here: only the later lessons show claims
     from minillm.claims.card import card
+    from minillm.claims.pages import published
 
-    return show_html(card(claims.find(slug), claims.published(slug), language()))
+    claim = claims.find(slug)
+    return show_html(card(claim, published(claim), language()))
 
 
 # ------------------------------------------------------------------------------------- as pictures
