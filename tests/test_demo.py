@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import check_demo
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("base", "sft", "tuned", "scratch")
+MODELS = ("base", "sft", "sft_plain", "tuned", "scratch")
 
 
 @pytest.fixture(scope="module")
 def tiny_demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3,
+    config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3, plain_steps=3,
                                       scratch_steps=3, lora_steps=3, preference_steps=2)  # fmt: skip
     return out, demonstration.demo(config, out, bar=False)
 

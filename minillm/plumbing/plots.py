@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Source Han Sans CN", "PingFang SC",
                  "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
                  "Arial Unicode MS", "Droid Sans Fallback")  # fmt: skip
-COLOURS = {"base": "#8c8c8c", "sft": "#1f77b4", "tuned": "#2ca02c", "scratch": "#d62728", "lora": "#9467bd"}
+COLOURS = {
+    "base": "#8c8c8c",
+    "sft": "#1f77b4",
+    "sft_plain": "#17becf",
+    "tuned": "#2ca02c",
+    "scratch": "#d62728",
+    "lora": "#9467bd",
+}
 
 
 SHIPPED = Path(__file__).with_name("chinese.otf")
