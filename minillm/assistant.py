@@ -56,7 +56,7 @@ class Assistant:
 
     def stream(self, text: str, sampling: Sampling) -> Iterator[str]:
         """The continuation of a text, piece by piece."""
-        prompt = [self.tokenizer.doc, *self.tokenizer.encode(text)]
+        prompt = [*self.tokenizer.opening, *self.tokenizer.encode(text)] or [self.tokenizer.doc]
         return stream(self.gpt, self.tokenizer, prompt, sampling)
 
 

@@ -5,14 +5,17 @@
 
 The text between the special tokens is encoded piece by piece and the ids are joined; the mask is made
 with the ids, never found by searching. Training, chat and evaluation all use these functions, so the
-format a model was taught is the one it is asked in.
+format a model was taught is the one it is asked in. That above is ours; an open model brings the template that it
+was taught (`templates.py`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import regex
 
+from minillm.templates import TEMPLATES
 from minillm.tokenizer import Tokenizer
 
 NO_SPACE_BEFORE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\u3000-\u303f\uff00-\uffef]")
@@ -51,7 +54,7 @@ class Dialogue:
     def table(self, tokenizer: Tokenizer) -> list[tuple[str, str, bool]]:
         """For each position: the token, the label (the token that follows), whether it is learned."""
         texts = [
-            tokenizer.decode([i], special=True) if i >= tokenizer.doc else t
+            tokenizer.decode([i], special=True) if i in tokenizer.hidden else t
             for i, t in zip(self.ids, tokenizer.tokens(self.ids), strict=True)
         ]
         return list(zip(texts, texts[1:], self.mask[1:], strict=False))
@@ -65,7 +68,12 @@ def turn(question: str, answer: str) -> list[Message]:
 def answer_text(answer: str) -> str:
     """The answer as it follows `AI:`: with a space, unless it begins with a Chinese character."""
     answer = answer.strip()
-    return answer if NO_SPACE_BEFORE.match(answer) else f" {answer}"
+    return space_before(answer) + answer
+
+
+def space_before(answer: str) -> str:
+    """A space, or nothing before a Chinese character."""
+    return "" if NO_SPACE_BEFORE.match(answer) else " "
 
 
 def clean_answer(written: str) -> str:
@@ -100,23 +108,55 @@ def check_order(messages: Sequence[Message]) -> None:
         raise ValueError("the dialogue has no turn by the user")
 
 
+Part = str | int
+"""Ordinary text, or the id of a control token."""
 Turn = tuple[list[int], list[int] | None]
 """Ids of `USER: … AI:`, and of the answer; None where the answer is still to come."""
 
 
-def encode_turns(messages: Sequence[Message], tokenizer: Tokenizer) -> list[Turn]:
-    """The parts of a dialogue, each encoded by itself. Raises ValueError if the roles are not in order."""
-    check_order(messages)
-    turns: list[Turn] = []
-    before = ""
-    for message in messages:
-        if message.role == "system":
-            before = f"SYSTEM: {message.content.strip()} "
-        elif message.role == "user":
-            turns.append((tokenizer.encode(f"{before}USER: {message.content.strip()} AI:"), None))
-            before = ""
+def fill(form: str, values: Mapping[str, Sequence[Part]], tokenizer: Tokenizer) -> list[Part]:
+    """The parts of a template's text: names of control tokens become ids, {name} the value of that name as it is."""
+    special = tokenizer.special_tokens()
+    names = "|".join([*map(re.escape, sorted(special, key=len, reverse=True)), r"\{\w+\}"])
+    parts: list[Part] = []
+    for piece in re.split(f"({names})", form):
+        parts += values[piece[1:-1]] if piece[1:-1] in values and piece[0] == "{" else [special.get(piece, piece)]
+    return parts
+
+
+def encode_parts(parts: Iterable[Part], tokenizer: Tokenizer) -> list[int]:
+    """Ids of parts in a row; text that meets text is encoded in one."""
+    ids: list[int] = []
+    text = ""
+    for part in [*parts, ""]:
+        if isinstance(part, str):
+            text += part
         else:
-            turns[-1] = (turns[-1][0], tokenizer.encode(answer_text(message.content)))
+            ids += [*tokenizer.encode(text), part]
+            text = ""
+    return ids + tokenizer.encode(text)
+
+
+def encode_turns(messages: Sequence[Message], tokenizer: Tokenizer, first: bool = True) -> list[Turn]:
+    """The turns of a dialogue, each part encoded by itself; not the `first` of a dialogue, they begin without the
+    opening. Raises ValueError if the roles are not in order."""
+    check_order(messages)
+    template, turns = TEMPLATES[tokenizer.template], list[Turn]()
+    system = (tokenizer.system or template.default) if first else None
+    before = template.opening if first else template.between
+    for message in messages:
+        text = message.content.strip() if template.strip else message.content
+        values: dict[str, Sequence[Part]] = {"text": [text], "doc": tokenizer.opening, "system": []}
+        if message.role == "system":
+            system = text
+        elif message.role == "user":
+            if system:
+                values["system"] = fill(template.system, {"text": [system]}, tokenizer)
+            turns.append((encode_parts(fill(before + template.user, values, tokenizer), tokenizer), None))
+            before, system = template.between, None
+        else:
+            values["space"] = [space_before(text)]
+            turns[-1] = (turns[-1][0], encode_parts(fill(template.answer, values, tokenizer), tokenizer))
     return turns
 
 
@@ -137,8 +177,9 @@ def encode_dialogue(messages: Sequence[Message], tokenizer: Tokenizer) -> Dialog
 
     Raises ValueError if the roles are not in order.
     """
-    turns = encode_turns(messages, tokenizer)
-    ids, mask = join_turns(turns, tokenizer.doc, tokenizer.end)
+    (question, answer), *later = encode_turns(messages, tokenizer)
+    turns = [(question[1:], answer), *later]
+    ids, mask = join_turns(turns, question[0], tokenizer.end)  # the first id, [DOC] in ours, opens the dialogue
     if not all(m.learn for m in messages):
         answers, at = [m for m in messages if m.role == "assistant"], 1
         for (question, answer), message in zip(turns, answers):
@@ -165,7 +206,7 @@ def cut_dialogue(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int) 
     whole = messages[: len(messages) - (len(messages) - head) % 2]  # without a question that has no answer
     if len(whole) <= head:
         return []
-    size, kept = 1, 0  # [DOC]
+    size = kept = 0
     for question, answer in encode_turns(whole, tokenizer):
         size += len(question) + len(answer or ()) + 1  # [END]
         if size > n_ctx:
@@ -184,12 +225,15 @@ def fit_prompt(messages: Sequence[Message], tokenizer: Tokenizer, n_ctx: int, re
     head = list(messages[:1]) if messages[0].role == "system" else []
     turns = list(messages[len(head) :])
     start = len(turns) - 2 + len(turns) % 2  # of the last question
-    # what the system message takes; one token may be saved where it meets the first question
-    size = sum(len(tokenizer.encode(f"SYSTEM: {m.content.strip()}")) - 1 for m in head)
-    while start >= 0 and size + reserve < n_ctx:
-        size += len(encode_dialogue(turns[start : start + 2], tokenizer).ids) - 1
+    # what comes before it; a token may be saved where two texts meet
+    last = turns[start:]
+    size = len(encode_dialogue(head + last, tokenizer).ids) - 1
+    while start >= 2 and size + reserve < n_ctx:
         start -= 2
-    start = max(start, 0)
+        size += sum(
+            len(question) + len(answer or ())
+            for question, answer in encode_turns(turns[start : start + 2], tokenizer, first=False)
+        )
     ids = encode_dialogue(head + turns[start:], tokenizer).ids
     while len(ids) + reserve > n_ctx and start + 2 < len(turns):
         start += 2

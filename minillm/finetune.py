@@ -42,6 +42,9 @@ class TuneConfig(TrainConfig):
     """Share of the adapters' inputs set to zero while training."""
     lora_targets: tuple[Target, ...] = TARGETS
     """Names of the linear layers that get an adapter."""
+    freeze_embeddings: bool = False
+    """Leave the tokens' vectors as the base has them, and with them an output layer that shares them: tuning raises
+    the answers that it is shown over all others, and would do so there for names it never sees."""
     merge: bool = False
     """Add the adapters to the weights at the end and save a full model."""
 
@@ -147,6 +150,7 @@ def copy_of(base: GPT) -> GPT:
 def copy_to_tune(base: GPT, config: TuneConfig, adapt: Callable[[GPT], None] | None) -> GPT:
     """A copy of the base with its adapters merged, and adapted as the stage says, or by LoRA if `config` does."""
     model = copy_of(base).to(pick_device(config.device))
+    model.tok_emb.requires_grad_(not config.freeze_embeddings)
     if adapt is not None:
         adapt(model)
     elif config.lora:

@@ -130,7 +130,7 @@ class Attention(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         elif self.config.qk_norm:
             q, k = rms_norm(q, self.config.norm_eps), rms_norm(k, self.config.norm_eps)
-        if context.turn is not None:
+        if context.turn is not None and self.config.turns(context.layer):
             q, k = rotate(q, *context.turn), rotate(k, *context.turn)
         if context.cache is not None:
             k, v = context.cache.extend(context.layer, k, v)  # (B, Hkv, T, D) -> (B, Hkv, S, D)

@@ -55,13 +55,15 @@ class GPTConfig:
     """Pairs with fewer turns than this are slow."""
     rope_high_freq: float = 4.0
     """Pairs with more turns than this are fast: they stay as they are. Between the two, in proportion."""
+    rope_skip: int | None = None
+    """Every this many blocks, one does without rotary positions (4 in SmolLM3); none does if unset."""
     norm_eps: float = 1e-5
     """Added below the root in a norm, against division by zero."""
 
     def __post_init__(self) -> None:
         check_types(self)
         at_least_1(self, "n_vocab", "n_ctx", "n_layer", "n_head", "n_embd", "n_kv_head", "n_head_dim", "n_hidden")
-        at_least_1(self, "rope_base", "rope_factor", "rope_original_ctx")
+        at_least_1(self, "rope_base", "rope_factor", "rope_original_ctx", "rope_skip")
         above_0(self, "norm_eps", "rope_low_freq", "rope_high_freq")
         must_be("at most 1,000", lambda v: v <= 1000, self, "n_layer")  # each is a Python object, however small
         must_be("at most 2^20", lambda v: v <= 2**20, self, "n_ctx")
@@ -85,6 +87,10 @@ class GPTConfig:
         mlp = (3 if self.activation == "swiglu" else 2) * self.n_embd * self.hidden
         positions = self.n_ctx * (self.n_embd if self.position == "learned" else self.head_dim)
         return self.n_vocab * self.n_embd * (1 if self.tied else 2) + self.n_layer * (attention + mlp) + positions
+
+    def turns(self, layer: int) -> bool:
+        """Whether the block of this number, counted from 0, has rotary positions."""
+        return self.position == "rotary" and (self.rope_skip is None or (layer + 1) % self.rope_skip > 0)
 
     @property
     def head_dim(self) -> int:

@@ -24,11 +24,12 @@ from minillm import lora
 from minillm.checkpoint import check_same, newest, read_metrics, remove_helpers, step_of, write_metrics
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
+from minillm.open_tokenizer import load_tokenizer
 from minillm.plumbing import distributed, plots
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import HASH, InputError, file_hash, new_folder, read_json, write_json
 from minillm.plumbing.lock import locked
-from minillm.plumbing.tensors import check_like, copy_into, write_tensors
+from minillm.plumbing.tensors import all_finite, check_like, copy_into, opened, write_tensors
 from minillm.settings import TrainConfig
 from minillm.tokenizer import Tokenizer
 
@@ -203,7 +204,7 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> Run:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder: name the folder a run wrote (its --out)")
     about, hashes = read_config(folder)
-    tokenizer = Tokenizer.load(folder / "tokenizer")
+    tokenizer = load_tokenizer(folder / "tokenizer")
     if tokenizer.sha256() != hashes["tokenizer"]:
         raise InputError(f"{folder / 'tokenizer'}: {CHANGED}")
     gpt = _load_adapter(folder) if "adapter.json" in hashes else _load_model(folder, about)
@@ -238,17 +239,24 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
     return about, hashes
 
 
+def empty_state(config: GPTConfig) -> dict[str, Tensor]:
+    """Names and shapes of a model's tensors, without numbers."""
+    with torch.device("meta"):
+        return model_state(GPT(config, seed=None))
+
+
 def _load_model(folder: Path, about: Mapping) -> GPT:
     path = folder / "config.json"
     try:
         config = GPTConfig(**about["model"])
     except (KeyError, TypeError, InputError) as error:
         raise InputError(f"{path}: not the config of a model ({error}): restore the file") from None
-    with torch.device("meta"):  # shapes without numbers
-        check_like(model_state(GPT(config, seed=None)), folder / "model.safetensors")
+    check_like(empty_state(config), folder / "model.safetensors")
     model = GPT(config, seed=None)
-    copy_into(model_state(model), folder / "model.safetensors")
-    if not all(p.isfinite().all() for p in model.parameters()):
+    with opened(folder / "model.safetensors") as file:
+        for name, p in model.named_parameters():
+            p.data = file.get_tensor(name).to(p.dtype)  # mapped into memory, not copied
+    if not all(all_finite(p) for p in model.parameters()):
         raise InputError(f"{folder / 'model.safetensors'}: holds numbers that are not finite: train with a lower rate")
     return model
 

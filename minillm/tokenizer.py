@@ -36,11 +36,23 @@ def may_have_long_space(text: str) -> bool:
 class Tokenizer:
     """Text to ids and back. Special tokens exist as ids only: no text is ever encoded into one."""
 
+    template = "minillm"
+    """How dialogues are written with it: a name in `templates.TEMPLATES`."""
+    system: str | None = None
+    """What a dialogue without a system message has as one."""
+
     def __init__(self, encoding: tiktoken.Encoding, pattern: str, ranks: dict[bytes, int]):
         self.encoding, self.pattern, self.ranks = encoding, pattern, ranks
         self.n_vocab = encoding.n_vocab
         special = encoding._special_tokens  # tiktoken has no public way to ask for their ids
         self.doc, self.end, self.pad = (special[name] for name in SPECIAL_TOKENS)
+        self.hidden = frozenset(special.values())
+        """Ids that have no text of their own."""
+
+    @property
+    def opening(self) -> list[int]:
+        """What comes before a text: [DOC]."""
+        return [self.doc]
 
     @classmethod
     def from_ranks(cls, ranks: dict[bytes, int], pattern: str = PATTERN) -> "Tokenizer":
@@ -110,14 +122,17 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
         """Text of the ids; special tokens are left out, or shown as `[END]` if asked for."""
-        first = min(self.doc, self.end, self.pad)
-        return self.encoding.decode([i for i in map(int, ids) if special or i < first])
+        return self.bytes_of(i for i in map(int, ids) if special or i not in self.hidden).decode("utf-8", "replace")
+
+    def bytes_of(self, ids: Iterable[int]) -> bytes:
+        """The bytes of the ids, joined."""
+        return self.encoding.decode_bytes(list(ids))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each id's own text, for tables; half a character is shown as its bytes, `<e7>`."""
         shown = []
         for i in map(int, ids):
-            raw = self.encoding.decode_single_token_bytes(i)
+            raw = self.bytes_of([i])
             try:
                 shown.append(raw.decode("utf-8"))
             except UnicodeDecodeError:
@@ -178,9 +193,9 @@ class StreamDecoder:
 
     def push(self, token: int) -> str:
         """The text that this id completes; empty for special tokens and unfinished characters."""
-        if token in (self.tokenizer.doc, self.tokenizer.end, self.tokenizer.pad):
+        if token in self.tokenizer.hidden:
             return ""
-        return self.pending.decode(self.tokenizer.encoding.decode_single_token_bytes(token))
+        return self.pending.decode(self.tokenizer.bytes_of([token]))
 
     def finish(self) -> str:
         """What is left at the end: a replacement mark for each character that never became whole."""

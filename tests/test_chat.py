@@ -209,7 +209,10 @@ class Counting:
     """A tokenizer that counts the characters it encodes."""
 
     def __init__(self, tokenizer):
-        self.tokenizer, self.doc, self.end, self.characters = tokenizer, tokenizer.doc, tokenizer.end, 0
+        self.tokenizer, self.characters = tokenizer, 0
+
+    def __getattr__(self, name: str):
+        return getattr(self.tokenizer, name)
 
     def encode(self, text: str) -> list[int]:
         self.characters += len(text)

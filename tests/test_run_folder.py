@@ -178,11 +178,11 @@ def test_no_partial_file_is_left_not_even_when_writing_fails(tmp_path, monkeypat
     saved(tmp_path / "run")
     before = contents(tmp_path)
 
-    def full_disk(path, content):
-        path.write_text("half of it")
+    def full_disk(file: int) -> None:
+        os.truncate(file, 9)
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)  # whatever is written is forced to the disk before it counts
     with pytest.raises(OSError):
         saved(tmp_path / "run", seed=1)
     assert contents(tmp_path) == before  # the old file is still whole

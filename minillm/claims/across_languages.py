@@ -203,8 +203,8 @@ CLAIM = Claim(
         "memory-own": dict(en=f"from memory, in Chinese: {MANY} Chinese pairs", zh=f"凭记忆，用中文：{MANY} 对中文"),
     },
     metric=dict(
-        en="right answers in the other language; with a passage, among the values in it",
-        zh="用另一种语言的正确回答；给出文章时，从文中的几个值里选",
+        en="right answers in the other language",
+        zh="用另一种语言的正确回答",
     ),
     better="zh-english",
     worse="zh-any",

@@ -77,10 +77,10 @@ def measure(lab: Lab) -> Observation:
 
 
 RUNS = {
-    "short": dict(en="student, people's short answers", zh="学生，人写的短回答"),
-    "people": dict(en="student, people's sentences", zh="学生，人写的完整句子"),
-    "student": dict(en="student, the teacher's sentences", zh="学生，老师的完整句子"),
-    "teacher": dict(en="teacher", zh="老师"),
+    "short": dict(en="people's short answers", zh="学人写的短回答"),
+    "people": dict(en="people's sentences", zh="学人写的句子"),
+    "student": dict(en="the teacher's sentences", zh="学老师的句子"),
+    "teacher": dict(en="the teacher", zh="老师自己"),
 }
 MARKS = {
     "style": dict(en="style", zh="风格"),
@@ -110,8 +110,8 @@ CLAIM = Claim(
         for run in RUNS
     },
     metric=dict(
-        en="answers about held-out places, asked in wordings that no pair has",
-        zh="关于未教过的地方的回答，问法都没教过",
+        en="answers to questions in new wordings",
+        zh="用新的问法提问时的回答",
     ),
     better="other-teacher",
     worse="other-student",

@@ -14,7 +14,7 @@ from minillm.plumbing.terminal import width
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d")
+COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d", "#72b7b2")
 VERDICT_COLOURS = {"reproduced": "#2ca02c", "partly": "#ff7f0e", "not_reproduced": "#d62728", "one_seed": "#555555"}
 Line = tuple[Text, Mapping[float, str] | Mapping[int, str]]
 """Its label, and the condition at each x."""
@@ -129,8 +129,7 @@ def curves(
 
 
 def draw(claim: Claim, result: Mapping, target: "Axes | Path | str", language: str = "en") -> None:
-    """Draw a result on axes, or into a PNG file at a path. Without a font for Chinese, in English."""
-    language = language if language == "en" or plots.chinese_font() else "en"
+    """Draw a result on axes, or into a PNG file at a path."""
     if isinstance(target, str | Path):
         figure, grid = plots.new_figure(1, 1, (6.8, 4.4))
         draw(claim, result, grid[0, 0], language)

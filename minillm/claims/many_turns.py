@@ -50,7 +50,7 @@ def measure(lab: Lab) -> Observation:
 WAYS = {
     "single": dict(en="single questions", zh="单个问题"),
     "full": dict(en="two turns, both in full", zh="两轮，都问完整"),
-    "back": dict(en="two turns, the second refers back", zh="两轮，第二轮联系上文"),
+    "back": dict(en="two turns, referring back", zh="两轮，联系上文"),
 }
 MARKS = {
     "first": dict(en="turn 1", zh="第 1 轮"),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COUNTS = (16, 64, 256)  # pairs, of each task alike
-STEPS = 100
-ASKED = 200  # questions of each task
+STEPS = 80
+ASKED = 150  # questions of each task
 
 
 def labelled(dialogues: Sequence[Sequence[Message]], classes: Sequence[str], run: Run) -> list[Dialogue]:
@@ -163,8 +163,8 @@ CLAIM = Claim(
     ),
     budget=dict(en=f"Twenty-one tunings of {STEPS} steps per seed.", zh=f"每个种子微调二十一次，各 {STEPS} 步。"),
     notes=dict(
-        en="All tunings have equal pairs, steps and examples per step; random weights learn at the rates of stage 1, the base at those of stage 2. Proofreading is asked about sentences that are held out whole, with the word that their mistake is about; stage 1 read the right forms of all sentences. The classification head is BERT's use of a base: from the hidden state of the last token to one score for each answer, and cannot say anything else. In an earlier version the sentences asked about were recombined from taught parts, and random weights reached 99 %, more than the base with a fifth of the pairs (65 %).",
-        zh="所有微调的问答对数、步数和每步的例子数都相同；随机参数用第 1 阶段的学习率，基础模型用第 2 阶段的。编修考的句子整句没有教过，错误所在的词也没有教过；第 1 阶段读过所有句子的正确形式。分类头是 BERT 使用基础模型的方式：从最后一个词元的隐藏状态得到每个回答的一个分数，别的什么也说不出。早先的版本里，考的句子由教过的部分拼成，随机参数达到 99 %，高于基础模型用五分之一的问答对（65 %）。",
+        en="All tunings have equal pairs, steps and examples per step; random weights learn at the rates of stage 1, the base at those of stage 2. Proofreading is asked about sentences that are held out whole, with the word that their mistake is about; stage 1 read the right forms of all sentences. The classification head is BERT's use of a base: from the hidden state of the last token to one score for each answer, and cannot say anything else. On seed 101 (quick, 120 steps, 256 pairs) the base reached 68, 46 and 60 % in answering, translating and proofreading, random weights 2, 0 and 63 %, the classifier 72 %: a rule of grammar that the pairs show in full takes no stage 1. The threshold for proofreading was left as it was. In an earlier version the sentences asked about were recombined from taught parts, and random weights reached 99 %, more than the base with a fifth of the pairs (65 %).",
+        zh="所有微调的问答对数、步数和每步的例子数都相同；随机参数用第 1 阶段的学习率，基础模型用第 2 阶段的。编修考的句子整句没有教过，错误所在的词也没有教过；第 1 阶段读过所有句子的正确形式。分类头是 BERT 使用基础模型的方式：从最后一个词元的隐藏状态得到每个回答的一个分数，别的什么也说不出。在种子 101 上（快速版，120 步，256 对），基础模型在问答、翻译、编修上得 68、46、60 %，随机参数 2、0、63 %，分类器 72 %：问答对已经完整展示的语法规则，用不着第 1 阶段。编修的阈值没有因此改动。早先的版本里，考的句子由教过的部分拼成，随机参数达到 99 %，高于基础模型用五分之一的问答对（65 %）。",
     ),
     measure=measure,
     picture=picture,

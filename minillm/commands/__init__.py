@@ -37,6 +37,12 @@ COMMANDS = {
     ),
     "world": Command("material", "World", "Write what the world generates: raw text, dialogues, preferences, exam."),
     "tokenizer": Command("material", "TokenizerCommand", "Train a tokenizer, or see how one cuts a text.", prints=True),
+    "import": Command("weights", "Import", "Take an open model in: a Hugging Face folder, a GGUF file, or smollm2."),
+    "export": Command(
+        "weights",
+        "Export",
+        "Write a run for other programs: transformers (hf), llama.cpp and Ollama (gguf), PEFT (peft).",
+    ),
     "bench": Command(
         "bench",
         "Bench",

