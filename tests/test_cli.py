@@ -397,6 +397,8 @@ PLANTED = {  # command: a function of the framework that it needs
     "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",
     "world --out {new}": "minillm.world.pairs.preferences",
     "tokenizer --text {home}/text.txt": "minillm.tokenizer.Tokenizer.encode",
+    "import --from {home}/text.txt --out {new}": "minillm.weights.convert.read_model",
+    "export --run {home}/runs/base --format hf --out {new}": "minillm.weights.export.write_config",
     "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.runner.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
