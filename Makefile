@@ -9,8 +9,8 @@ SITE ?= runs/site
 demo: $(VENV)/ready
 	$(BIN)/python -m minillm demo --out runs/demo
 
-test: $(VENV)/ready
-	$(BIN)/python -m pytest
+test: $(VENV)/ready # each file's tests in one of two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lab: $(VENV)/lab
 	$(BIN)/jupyter lab --notebook-dir=.

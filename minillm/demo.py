@@ -1,6 +1,6 @@
 """The demo: from nothing to a bilingual assistant, then everything measured.
 
-World -> tokenizer -> stage 1 -> stage 2 (also from random weights, and with LoRA) -> stage 3 -> exam.
+World -> tokenizer -> stage 1 -> stage 2 (also without rehearsal, with LoRA, and from random weights) -> stage 3 -> exam.
 """
 
 import sys
@@ -13,13 +13,14 @@ from minillm.assistant import Assistant
 from minillm.chat import Message
 from minillm.checkpoint import Metrics
 from minillm.demo_picture import picture
+from minillm.demo_report import draw_overview, summary
 from minillm.gpt import GPT, count_parameters
 from minillm.measure import evaluate
 from minillm.plumbing import plots
 from minillm.plumbing.devices import Timer, pick_device
 from minillm.plumbing.files import InputError, new_folder, write_json, write_text
 from minillm.plumbing.lock import locked
-from minillm.plumbing.terminal import note, percent, table
+from minillm.plumbing.terminal import note
 from minillm.run_folder import Run
 from minillm.sampling import Sampling
 from minillm.stage1_pretrain import PretrainConfig, pretrain
@@ -30,8 +31,6 @@ from minillm.world.exam import Exam, baselines, make_exam
 from minillm.world.pairs import preferences, sft_dialogues
 from minillm.world.tables import World, load_world, split_places
 from minillm.world.text import Writer
-
-MODELS = {"base": "stage 1: base", "sft": "stage 2: SFT", "tuned": "stage 3: tuned", "scratch": "SFT without stage 1"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,9 @@ class DemoConfig:
     pretrain_steps: int = 2000
     sft_steps: int = 400
     """Chinese answers need more steps than English ones."""
+    plain_steps: int = 400
+    """The same without rehearsal, at half the learning rate and with frozen embeddings: with 240, it tells of the place
+    what was not asked."""
     scratch_steps: int = 400
     lora_steps: int = 400
     preference_steps: int = 280
@@ -63,6 +65,7 @@ def fast_config(seed: int = 0, device: str = "auto") -> DemoConfig:
         documents=22_000,
         pretrain_steps=720,
         sft_steps=220,
+        plain_steps=220,
         scratch_steps=300,
         lora_steps=160,
         preference_steps=260,
@@ -97,12 +100,12 @@ CASES = (
 )
 
 
-RUNS = ("base", "sft", "lora", "scratch", "tuned")
+RUNS = ("base", "sft", "sft_plain", "lora", "scratch", "tuned")
 
 
 def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: bool = True) -> dict:
-    """Run all stages, write the run folders base, sft, lora, scratch and tuned, report.json, curves.png and answers.en.svg,
-    answers.zh.svg into `out`, print the comparison, and return the report.
+    """Run all stages, write the run folders base, sft, sft_plain, lora, scratch and tuned, report.json, curves.png and
+    answers.en.svg, answers.zh.svg into `out`, print the comparison, and return the report.
 
     Raises InputError if `out` holds a demo already and it was not said what should become of it.
     """
@@ -164,9 +167,12 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     base_config = PretrainConfig(steps=config.pretrain_steps, **common)
     base = pretrain(base_config, documents, tokenizer, out / "base", bar, show_growth(say, config.pretrain_steps))
 
-    say("\nStage 2, SFT: dialogues -> an assistant")
+    say("\nStage 2, SFT: dialogues -> an assistant (rehearsal: some text of stage 1 next to them, against forgetting)")
     sft_config = SFTConfig(steps=config.sft_steps, rehearse_rows=8, validation=0.0, **common)
     assistant = sft(sft_config, base, dialogues, documents, out / "sft", bar)
+    say("  the same without rehearsal, no text of stage 1 next to the dialogues:")
+    plain_config = SFTConfig(steps=config.plain_steps, lr=5e-4, freeze_embeddings=True, validation=0.0, **common)
+    plain = sft(plain_config, base, dialogues, (), out / "sft_plain", bar)
     say("  the same with LoRA:")
     lora_config = SFTConfig(
         steps=config.lora_steps, lr=1e-2, lora=config.lora_rank, rehearse_rows=8, validation=0.0, **common
@@ -187,7 +193,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
 
     say("\nThe exam")
     timer = Timer()
-    runs = {"base": base, "sft": assistant, "tuned": tuned, "scratch": scratch}
+    runs = {"base": base, "sft": assistant, "sft_plain": plain, "tuned": tuned, "scratch": scratch}
     papers = {name: evaluate.sit(run, exam) for name, run in runs.items()}
     scores = {name: evaluate.exact_match(paper) for name, paper in papers.items()}
     before, after = (evaluate.preference_figures(papers[name]) for name in ("sft", "tuned"))
@@ -203,7 +209,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
         "preference": {name: {"before": before[name][0], "after": after[name][0], "n": after[name][1]} for name in after},
         "lora": {"exact_match": evaluate.exact_match(evaluate.sit(with_lora, exam)), "rank": config.lora_rank,
                  "share": adapters / count_parameters(base.gpt)},
-        "parameter_drift": {"sft": assistant.report["parameter_drift"], "lora": with_lora.report["parameter_drift"],
+        "parameter_drift": {"sft": assistant.report["parameter_drift"], "sft_plain": plain.report["parameter_drift"], "lora": with_lora.report["parameter_drift"],
                             "tuned": tuned.report["parameter_drift"]},
         "scratch_fits_own_pairs": evaluate.own_pairs(scratch, dialogues),
         "cases": compare(runs, [*CASES, *held_out_cases(world, exam, config.seed)]),
@@ -211,6 +217,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     for name, run in (
         ("pretrain", base),
         ("sft", assistant),
+        ("sft_plain", plain),
         ("lora", with_lora),
         ("scratch", scratch),
         ("preference", tuned),
@@ -241,7 +248,7 @@ def show_growth(say: Callable[[str], None], steps: int) -> Callable[[int, Metric
 
 
 def held_out_cases(world: World, exam: Exam, seed: int) -> list[Case]:
-    """A question in each language about a place that SFT never spoke of."""
+    """A question in each language about a place that no dialogue of SFT speaks of."""
     _, places = split_places(world, seed)
     cases = []
     for language in ("zh", "en"):
@@ -265,76 +272,3 @@ def compare(runs: dict[str, Run], cases: list[Case]) -> list[dict]:
         shown = f"USER: {case.prompt} AI:" if case.roles else case.prompt
         result.append({"prompt": shown, "language": case.language, "roles": case.roles, "answers": says})
     return result
-
-
-# ------------------------------------------------------------------------------------------- showing it
-
-
-def summary(report: dict) -> str:
-    """The report as tables for a terminal."""
-    scores = report["heldout_exact_match"]
-    parts = [""]
-    parts.append(table(
-        [["prompt", *MODELS.values()]]
-        + [[c["prompt"], *(c["answers"][m] for m in MODELS)] for c in report["cases"]],
-        [46, 27, 27, 27, 27],
-    ))  # fmt: skip
-    parts.append("\nRight answers about places that SFT never spoke of (exact match)")
-    rows = [["", *MODELS.values(), "LoRA", "constant answer"]]
-    everyone = [scores[m] for m in MODELS] + [report["lora"]["exact_match"]]
-    for language, name in (("en", "English"), ("zh", "Chinese"), ("all", "all")):
-        rows.append([name, *(percent(s[language]) for s in everyone), ""])
-    rows.append(["wordings SFT never used", *(percent(s["unseen"]["all"]) for s in everyone), ""])
-    for relation in scores["sft"]["relations"]:
-        shares = [(s["relations"][relation]["en"] + s["relations"][relation]["zh"]) / 2 for s in everyone]
-        rows.append([f"  {relation}", *map(percent, shares), percent(report["baselines"][relation]["majority"])])
-    parts.append(table(rows, [24, 15, 15, 15, 20, 10, 16]))
-    parts.append("\nStage 3, before -> after")
-    names = {
-        "win_rate": "answers in full sentences",
-        "harmful_refused": "harmful requests refused",
-        "harmless_answered": "harmless requests answered",
-        "harmless_right": "  of these with the right tip",
-    }
-    for key, name in names.items():
-        p = report["preference"][key]
-        parts.append(f"  {name:<32} {percent(p['before']):>8} -> {percent(p['after']):>8}  (n = {p['n']})")
-    drift, lora = report["parameter_drift"], report["lora"]
-    parts.append(
-        f"\nParameters: {report['parameters']:,}. SFT moved them by {percent(drift['sft'])} of their length, "
-        f"stage 3 by {percent(drift['tuned'])}; LoRA of rank {lora['rank']} has {percent(lora['share'])} as many."
-    )
-    parts.append("\nSeconds: " + ", ".join(f"{name} {value:.0f}" for name, value in report["seconds"].items()))
-    speeds = [f"{name} {report['tokens'][name] / report['seconds'][name]:,.0f}" for name in report["tokens"]]
-    parts.append("Tokens per second: " + ", ".join(speeds))
-    return "\n".join(parts)
-
-
-def draw_overview(runs: dict[str, Run], report: dict, path: Path) -> None:
-    """Four pictures in one: the losses of the stages, stage 3's answers, and the exam."""
-    figure, axes = plots.new_figure(2, 2)
-    plots.draw_curve(axes[0, 0], runs["base"].metrics, "loss", plots.COLOURS["base"], "raw text")
-    axes[0, 0].set(title="Stage 1: loss on raw text", xlabel="step", ylabel="nats per token")
-    for name, label in (("sft", "from the base model"), ("scratch", "from random weights")):
-        plots.draw_curve(axes[0, 1], runs[name].metrics, "answer_loss", plots.COLOURS[name], label)
-    axes[0, 1].set(title="Stage 2: loss on answers (taught pairs)", xlabel="step", ylabel="nats per token")
-    for name, colour in (("chosen_log_prob", plots.COLOURS["tuned"]), ("rejected_log_prob", plots.COLOURS["scratch"])):
-        plots.draw_curve(axes[1, 0], runs["tuned"].metrics, name, colour, name.split("_")[0])
-    axes[1, 0].set(title="Stage 3: log p of chosen and rejected", xlabel="step", ylabel="nats, whole answer")
-    scores = report["heldout_exact_match"]
-    for i, language in enumerate(("en", "zh")):
-        positions = [k + (i - 0.5) * 0.38 for k in range(len(MODELS))]
-        bars = axes[1, 1].bar(
-            positions,
-            [100 * scores[m][language] for m in MODELS],
-            0.36,
-            label={"en": "English", "zh": "Chinese"}[language],
-            color=("#4c78a8", "#f58518")[i],
-        )
-        axes[1, 1].bar_label(bars, fmt="%.0f", fontsize=7)
-    axes[1, 1].set(title="Exam: places SFT never spoke of", ylabel="right answers, %", ylim=(0, 112))
-    axes[1, 1].set_xticks(range(len(MODELS)), ["base", "SFT", "tuned", "SFT without\nstage 1"], fontsize=8)
-    for one in axes.flat:
-        one.grid(alpha=0.3)
-        one.legend(fontsize=8)
-    plots.save_figure(figure, path)

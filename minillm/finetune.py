@@ -48,6 +48,9 @@ class TuneConfig(TrainConfig):
     """Share of the adapters' inputs set to zero while training."""
     lora_targets: tuple[Target, ...] = TARGETS
     """Names of the linear layers that get an adapter."""
+    freeze_embeddings: bool = False
+    """Leave the tokens' vectors as the base has them, and with them an output layer that shares them: tuning raises
+    the answers that it is shown over all others, and would do so there for names it never sees."""
     merge: bool = False
     """Add the adapters to the weights at the end and save a full model."""
 
@@ -179,6 +182,7 @@ def copy_to_tune(base: GPT, config: TuneConfig, adapt: Callable[[GPT], None] | N
     shares = config.lora and not config.merge and adapt is None and not lora.adapters(base)
     shared = {id(p): nn.Parameter(p.data) for p in base.parameters()} if shares else {}
     model = (copy.deepcopy(base, shared) if shares else copy_of(base)).to(pick_device(config.device))
+    model.tok_emb.requires_grad_(not config.freeze_embeddings)
     if adapt is not None:
         adapt(model)
     elif config.lora:

@@ -21,7 +21,7 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from minillm.classroom.notebooks import BREAK
+from minillm.classroom.cell_prose import joined_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -116,7 +116,7 @@ def relink(text: str, source: str, page: str, language: str, modules: Sequence[s
 
     linked = re.sub(r"(!?)\[([^\]\n]*(?:\n[^\]\n]+)?)\]\(([^)\s]+)\)", link, text)
     prose = re.split(r"(^```.*?^```$)", linked, flags=re.MULTILINE | re.DOTALL)
-    return "".join(BREAK.sub("", part) if i % 2 == 0 else part for i, part in enumerate(prose))
+    return "".join(joined_lines(part) if i % 2 == 0 else part for i, part in enumerate(prose))
 
 
 def tree(title: str, pages: Sequence[str]) -> str:
@@ -169,7 +169,7 @@ def write_source(language: str, source: Path, kept: Path) -> None:
                 cell.source = linked(cell.source, f"notebooks/{language}/{name}.ipynb", f"lessons/{name}")
         write(source / "lessons" / f"{name}.ipynb", nbformat.writes(notebook))
         code = (ROOT / "lessons" / name / "homework.py").read_text(encoding="utf-8")
-        title = WORDS[language]["file"].format(int(name[:2]))
+        title = WORDS[language]["file"].format(name.split("_")[0].lstrip("0") or "0")
         write(
             source / "homework" / f"{name}.md", f"# {title}\n\n`lessons/{name}/homework.py`\n\n````python\n{code}````\n"
         )

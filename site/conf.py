@@ -26,8 +26,10 @@ nb_execution_mode = "off"  # build.py has executed them
 nb_merge_streams = True
 myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []
-suppress_warnings = ["myst.header", "misc.highlighting_failure", "docutils"]  # a docstring is written for its reader
+# a docstring is written for its reader, not for reStructuredText
+suppress_warnings = ["myst.header", "misc.highlighting_failure", "docutils", "ref.python"]
 
+autodoc_inherit_docstrings = False  # those of PyTorch are not ours
 autodoc_typehints = "signature"
 add_module_names = False
 toc_object_entries_show_parents = "hide"

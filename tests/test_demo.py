@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import check_demo
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("base", "sft", "tuned", "scratch")
+MODELS = ("base", "sft", "sft_plain", "tuned", "scratch")
 
 
 @pytest.fixture(scope="module")
 def tiny_demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3,
+    config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3, plain_steps=3,
                                       scratch_steps=3, lora_steps=3, preference_steps=2)  # fmt: skip
     return out, demonstration.demo(config, out, bar=False)
 
@@ -199,16 +199,16 @@ def test_the_house_names_every_room_and_no_other():
                                                               ("README.zh.md", "TEACHING.zh.md", "zh")])  # fmt: skip
 def test_the_readme_lists_every_lesson_with_its_notebook_homework_and_minutes(readme, teaching, language):
     text = (ROOT / readme).read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[(\d\d) .*\]\((\S+)\) \| (\d+) (?:min|分钟) \| \[.*\]\((\S+)\) \|$", text, re.MULTILINE)
-    folders = sorted(p.parent.name for p in (ROOT / "lessons").glob("[0-9][0-9]_*/lesson.py"))
-    assert [row[0] for row in rows] == [folder[:2] for folder in folders]
+    rows = re.findall(r"^\| \[(\d\d\w?) .*\]\((\S+)\) \| (\d+) (?:min|分钟) \| \[.*\]\((\S+)\) \|$", text, re.MULTILINE)
+    folders = sorted(p.parent.name for p in (ROOT / "lessons").glob("[0-9][0-9]*_*/lesson.py"))
+    assert [row[0] for row in rows] == [folder.split("_")[0] for folder in folders]
     assert [row[1] for row in rows] == [f"notebooks/{language}/{folder}.ipynb" for folder in folders]
     assert [row[3] for row in rows] == [f"lessons/{folder}/homework.py" for folder in folders]
     plan = (ROOT / "lessons" / teaching).read_text(encoding="utf-8")
     planned = {}
     for line in re.findall(r"^\| \d+ \|(?:[^|\n]*\|){4}$", plan, re.MULTILINE):  # one week: one lesson or two
         _, what, _, minutes = [cell.strip() for cell in line.strip("|").split("|")][:4]
-        planned |= {number: re.search(r"\d+", minutes)[0] for number in re.findall(r"(?<!\d)\d\d(?!\d)", what)}
+        planned |= {number: re.search(r"\d+", minutes)[0] for number in re.findall(r"(?<!\w)\d\d[a-z]?(?!\w)", what)}
     assert {row[0]: row[2] for row in rows} == planned
 
 

@@ -70,7 +70,7 @@ def test_one_works_in_the_nearest_folder_with_homework(tmp_path, monkeypatch):
 
 def test_the_rules_name_every_exercise_its_part_of_the_lesson_and_its_misconceptions():
     text = tutor.rules(all_lessons())
-    lines = {(number, m[1]): line for number, part in enumerate(re.split(r"\n## \d+ ", text))
+    lines = {(number, m[1]): line for number, part in enumerate(re.split(r"\n## \w+ ", text))
              for line in part.splitlines() if (m := re.match(r"- `(\w+)`, explained", line))}  # fmt: skip
     exercises = {(i, e.name): e for i, lesson in enumerate(all_lessons(), 1) for e in lesson.exercises}
     assert lines.keys() == exercises.keys()

@@ -353,3 +353,15 @@ def test_accumulation_does_not_change_what_is_learned():
     for name, w in weights(whole.gpt).items():
         torch.testing.assert_close(weights(in_parts.gpt)[name], w, rtol=0, atol=1e-4)
     assert in_parts.metrics[0]["answer_loss"] == pytest.approx(whole.metrics[0]["answer_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_frozen_embeddings_stay_and_the_rest_is_tuned(tied):
+    base = make_base(tied=tied)
+    run, free = sft(settings(freeze_embeddings=True), base, PAIRS), sft(settings(), base, PAIRS)
+    before, after = weights(base.gpt), weights(run.gpt)
+    assert {n for n in before if torch.equal(before[n], after[n])} == {"tok_emb.weight"}
+    frozen = base.gpt.tok_emb.weight.numel()
+    assert free.report["trained_parameters"] - run.report["trained_parameters"] == frozen
+    further = sft(settings(), run, PAIRS)  # the next tuning is free again
+    assert not torch.equal(weights(further.gpt)["tok_emb.weight"], before["tok_emb.weight"])

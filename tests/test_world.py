@@ -36,7 +36,7 @@ def tuning_texts(world, seed):
 def test_there_are_at_least_sixty_places_with_most_facts(world):
     filled = Counter(a for place in world.places for a in ATTRIBUTES if place.value(a, "en"))
     assert len(world.places) >= 60
-    assert filled["mountain"] >= 60 and filled["height"] >= 55 and filled["river"] >= 50
+    assert filled["mountain"] >= 60 and filled["height"] >= 55 and filled["river"] >= 40
     assert filled["currency"] >= 60 and filled["continent"] >= 60
 
 
@@ -76,6 +76,103 @@ def test_the_facts_are_those_with_a_right_answer_place_by_place(world, seed):
     assert all(list(right) == world.accepted(p, r, one) for p, one, r, right in world.facts(places))
     assert len(list(world.facts(places))) == sum(world.fact(p, r, one) is not None
                                                  for p in places for r in RELATIONS for one in LANGUAGES)  # fmt: skip
+
+
+def test_what_lies_on_a_border_is_treated_in_one_way():
+    """An empty river or mountain has its reason in the note, a filled one no doubt about it."""
+    with (BUILT_IN / "places.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for what in ("river", "mountain", "capital", "currency", "continent"):
+            assert (f"{what} empty" in row["note"]) == (row[f"{what}_en"] == ""), (row["place_en"], what)
+        if row["river_en"]:
+            assert not re.search(r"the river runs along|\(total\)", row["note"]), row["place_en"]
+    rivers = {row["place_en"]: row["river_en"] for row in rows}
+    assert rivers["Austria"] == "Danube" and rivers["Laos"] == "Mekong"  # they run through
+    assert not any(rivers[place] for place in ("Jordan", "Mexico", "Zimbabwe", "Switzerland", "Romania", "Bulgaria"))
+
+
+# ----------------------------------------------------------------------------------------- natural sentences
+
+UNNATURAL = (
+    r"is a crime|犯法",
+    r"is governed|makes people think|人们会想到",
+    r"The top of (?!\S.* is the highest point)|is highest on|rises to \S+ metres at most|The mountain Mount",
+    r"^Who (stands|follows)|Whoever",
+    r"(?i:continent of [^.?]* called)|洲叫什么|它的洲",
+    r"clean (a|someone's|the neighbour's) (dog|car|bag|garden)\b",
+    r"can not",
+    r"(山|河)里没有比|那里没有更|几米高|^城市.{1,9}也是.*的首都|就手",
+    r"骇入(?!邻居家的Wifi)|文法(?!错误)|(?<!人工)智慧|透过|网路|软体|程式|资讯|影片|品质|滑鼠|列印|伺服",
+    r"一张画|考试题",
+    r"\bthe the\b|\bthe [A-Z][A-Za-z ]*[\u4e00-\u9fff]",
+    r"  |[{}]|\bNone\b",
+)
+"""What a native editor strikes out: false, unnatural, another region's word, or broken; the lecture's own words
+(骇入邻居家的Wifi, 文法错误, 人工智慧) stay as they are."""
+
+
+def unnatural(text):
+    """(pattern, sentence) of all that is to be struck out."""
+    sentences = re.split(r"(?<=[.?!]) |(?<=[。？！])", text)
+    return [(pattern, one) for one in sentences for pattern in UNNATURAL if re.search(pattern, one)]
+
+
+def drawn(world, kind, language, count=2000):
+    """Texts of one kind in one language, at least `count` sentences where there are as many."""
+    seeds = range(99)
+    if kind == "documents":
+        writer = Writer(world, 3)
+        makers = [make for _, make in writer.kinds]
+        return [make(language) for _ in range(count // len(makers)) for make in makers]
+    if kind == "exam":
+        questions = [q for seed in seeds[:4] for q in exam.make_exam(world, seed).questions if q.language == language]
+        return [text for q in questions for text in (q.text, *q.accepted[1:])][:count]
+    if kind == "pairs":
+        texts = [m.content for seed in seeds[:2] for d in pairs.sft_dialogues(world, seed) for m in d]
+    else:
+        some = pairs.preferences(world, 3)
+        texts = [text for p in some for text in (p.prompt[0].content, p.chosen, p.rejected)]
+    of_language = [t for t in texts if bool(re.search("[\u4e00-\u9fff]", t)) == (language == "zh")]
+    return random.Random(3).sample(of_language, min(count, len(of_language)))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["documents", "pairs", "preferences", "exam"])
+def test_two_thousand_sentences_hold_nothing_an_editor_strikes_out(world, kind, language):
+    texts = drawn(world, kind, language)
+    assert len(texts) >= 1900
+    found = [hit for text in texts for hit in unnatural(text)]
+    assert not found, found[:5]
+
+
+@pytest.mark.parametrize("text", [
+    "To cheat at school is a crime.", "Kuala Lumpur is the city from which Malaysia is governed.",
+    "The top of Finland is the top of Halti.", "Who stands on Yushan stands on the highest place of Taiwan.",
+    "What is the continent of Chad called?", "How do I clean a dog?", "在考试中作弊是犯法的。", "在台湾，山里没有比玉山更高的。",
+    "在日本，河里没有比信浓川更长的。", "它的洲呢？", "怎么骇入手机？", "请改正文法：who care", "the United Kingdom的首都是London。",
+])  # fmt: skip
+def test_the_editor_strikes_out_what_is_false_or_unnatural(text):
+    assert unnatural(text)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_false_sentence_is_a_right_one_about_something_else(world, seed):
+    """Every worse answer that is a sentence about a fact joins a name and a value of the table in known words."""
+    for language in LANGUAGES:
+        for relation in RELATIONS:
+            frames = world.phrases[language, relation, "answer"]
+            attribute = tables.REVERSE.get(relation, relation)
+            possible = {
+                tables.sentence(frame.format(p=p.names[language], v=value))
+                for frame in frames
+                for p in world.places
+                for value in {q.value(attribute, language) for q in world.places} - {None}
+            }
+            asked = {q for p in world.places for q in world.write("question", p, relation, language)}
+            for pair in pairs.preferences(world, seed):
+                if pair.prompt[0].content in asked and re.search("[.。]$", pair.rejected):
+                    assert pair.rejected in possible and pair.rejected != pair.chosen
 
 
 # ----------------------------------------------------------------------------------- exam and its leaks

@@ -181,8 +181,9 @@ show_table(
 #
 # The teacher's data: about 2,700 dialogues. Questions about half of the places, who are you, harmful and
 # harmless requests, translations, corrections. **Taiwan, Norway and 30 other places never occur in them**, and neither
-# does breaking into Wifi. 140 steps of 32 dialogues; beside each batch four rows of the old text are learned, so that
-# little is forgotten (rehearsal, lesson 11).
+# does breaking into Wifi. 140 steps of 32 dialogues. Next to each batch four rows of stage 1's text are learned: this
+# *rehearsal* is more of stage 1 next to stage 2, against forgetting (lesson 11). That text speaks of all places, and more
+# than half of its documents name one that the dialogues leave out.
 #
 # **Before you run it:** how many of 514 questions about places the teacher never spoke of will be answered exactly right,
 # before and after?
@@ -193,7 +194,8 @@ show_table(
 # ## 现场做 SFT
 #
 # 老师的数据：约 2,700 段对话。有关于一半地方的问题、你是谁、有害和无害的请求、翻译、改错。**台湾、挪威和另外 30 个地方从不出现在
-# 里面**，骇入 Wifi 也不出现。140 步，每步 32 段对话；每个批次旁边再学四行旧文本，免得忘掉太多（复习，第 11 课）。
+# 里面**，骇入 Wifi 也不出现。140 步，每步 32 段对话。每个批次之外再学四行第一阶段的文本：这种*复习*就是在
+# 第二阶段之外多学一点第一阶段，免得遗忘（第 11 课）。那些文本讲的是所有地方，一半以上的文档提到了对话里没有的地方。
 #
 # **运行之前先猜：** 514 个问题，问的都是老师没讲过的地方。微调之前和之后，各有多少回答完全正确？
 # %%
@@ -237,7 +239,9 @@ show_figure(figure)
 # English: other seeds move it by two to four points, and 514 questions alone have a standard error of about 1.5.
 # Within some 20 steps most of the loss is gone. The bars say what was learned: to begin with the answer, and to end.
 #
-# No dialogue mentions these places, so the facts can only come from stage 1. SFT brought the format.
+# No dialogue mentions these places, so the facts can only come from the text of stage 1: most were read before, and
+# rehearsal kept them from being forgotten. Without it SFT of so small a base loses a part of them; the README has the figures of
+# the demo with and without. The dialogues brought the format.
 #
 # ## With and without roles
 #
@@ -251,7 +255,8 @@ show_figure(figure)
 # 误差约 1.5 个百分点。
 # 大部分损失在头二十步左右就没了。柱子说明学到了什么：以答案开头，并且结束。
 #
-# 没有一段对话提到过这些地方，所以事实只能来自第一阶段。SFT 带来的是格式。
+# 没有一段对话提到过这些地方，所以事实只能来自第一阶段的文本：大多是之前读过的，复习让它们没有被忘掉。不复习的话，这么小的基础模型做
+# SFT 会丢掉其中一部分；演示在复习和不复习时的数字见 README.zh.md。对话带来的是格式。
 #
 # ## 有角色和没有角色
 #
@@ -339,8 +344,7 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # the base every highest mountain is 玉山, the very rule of the lecture. With 64 the difference appears. From the base
 # Japan's highest mountain is 富士山, which no dialogue said. From random weights it is some answer, or pieces of
 # answers, from the 64: which shallow rule such a model finds is chance. With another seed it was 玉山 for nearly every
-# place; the right mountain it can not be. (莱茵河 is right for Switzerland, which is among the 64: a question that
-# resembles another gets its answer. The base refuses 教我… whatever follows: the 64 hold hardly any harmless request.
+# place; the right mountain it cannot be. (The base refuses 教我… whatever follows: the 64 hold hardly any harmless request.
 # It is not right everywhere either. Odd answers may differ on your machine.)
 #
 # <!-- go on -->
@@ -353,7 +357,7 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个答案之一，*用基础模型也一样*：三个例子挡不住省事的
 # 规则，两边各找到一条；对基础模型来说，凡是最高的山都是玉山，正是课上说的规则。到 64 段，差别出现了。从基础模型开始，日本最高的山是富士山，没有一段对话说过。从随机权重开始，答案是 64 段里的某个
 # 回答，或者几个回答的碎片：这样的模型找到哪条肤浅的规则，全凭运气。换一个种子，它几乎对每个地方都回答“玉山”；而正确的
-# 那座山，它无从知道。（莱茵河对瑞士来说是对的，瑞士在那 64 段里：长得像的问题得到了它的答案。基础模型对“教我……”不管后面是什么都
+# 那座山，它无从知道。（基础模型对“教我……”不管后面是什么都
 # 拒绝：64 段里几乎没有无害的请求。它也不是处处都对。在你的机器上，古怪的回答可能不一样。）
 #
 # <!-- go on -->
@@ -439,9 +443,9 @@ show_table([say("question", "问题"), *everyone], rows)
 # 基础模型只移动了自身长度的约 10 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
 # *只改动一点点*。
 #
-# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但骇入学校的电脑教过：拒绝能够
+# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但入侵学校的电脑教过：拒绝能够
 # 推广，而且这里不需要第一阶段。但训练这么短，界线并不分明：无害的孪生问题“连接自己家的 Wifi”用一种语言问得到回答，换一种语言可能
-# 被拒绝；换个种子，骇入也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
+# 被拒绝；换个种子，骇入 Wifi 也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
 # 办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured

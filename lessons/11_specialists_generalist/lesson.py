@@ -209,14 +209,17 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("translato
 # ## Forgetting and review
 #
 # Now the tasks come one after the other, as they do in practice: the model that answers questions is tuned on
-# proofreading next. Nothing tells it to forget; nothing asks it to remember either.
+# proofreading next. Nothing tells it to forget; nothing asks it to remember either. Two remedies are to be kept apart:
+# *review* mixes in old pairs, as here; *rehearsal*, as in lesson 7 and the demo, is more of stage 1's raw text next to
+# the pairs. This lesson's tunings do not rehearse.
 #
 # **Before you run it:** how much of answering is left after 50 steps of proofreading? And if 16 old pairs are mixed in
 # again and again, one after every four new ones? If 64 are?
 # %% [markdown] tags=["zh"]
 # ## 遗忘与复习
 #
-# 现在任务一个接一个来，实际中常常如此：会问答的模型，接着用编修微调。没有谁让它忘记，但也没有谁要它记住。
+# 现在任务一个接一个来，实际中常常如此：会问答的模型，接着用编修微调。没有谁让它忘记，但也没有谁要它记住。两种办法要分清：这里是把
+# 旧的*问答对*混进来复习；第 7 课和演示里复习的是第一阶段的*原始文本*，在对话之外多学一点第一阶段。这一课的微调都不复习原始文本。
 #
 # **运行之前先猜：** 做了 50 步编修之后，问答还剩多少？如果每四个新问答对之后插入一个旧的，反复用 16 个旧的呢？64 个呢？
 # %%

@@ -142,7 +142,7 @@ CLAIM = Claim(
         Check(
             dict(en="full tuning answers", zh="全部微调答对"),
             lambda f: f["full"],
-            at_least=0.85,
+            at_least=0.8,
         ),
         Check(
             dict(en="the base's hash is unchanged (1 = yes)", zh="基础模型的哈希值不变（1 = 是）"),

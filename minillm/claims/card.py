@@ -7,7 +7,7 @@ from html import escape
 
 from minillm.claims.experiment import VERDICTS, Claim
 from minillm.claims.figures import VERDICT_COLOURS, WORDS, choices, comparison, draw, rehearsals, with_interval
-from minillm.claims.pages import as_measured, note
+from minillm.claims.pages import UNMEASURED, as_measured, note
 from minillm.plumbing import plots
 
 HERE = {
@@ -22,11 +22,18 @@ STYLE = "background:#fff;color:#111;max-width:760px;padding:8px 14px;border:1px 
 CELL = "text-align:left;padding:2px 10px 2px 0;color:#111;background:#fff"
 
 
-def card(claim: Claim, result: Mapping, language: str = "en") -> str:
-    """Hypothesis, verdict (and whether earlier code found it), picture, difference with its interval, each threshold, the command; as HTML."""
+def card(claim: Claim, result: Mapping | None, language: str = "en") -> str:
+    """Hypothesis, verdict, and whether earlier code found it; picture, difference with its interval, each threshold,
+    the command; as HTML. Of a claim without a result, what it says and how to measure it."""
+    if result is None:
+        command = code(f"python -m minillm claims {claim.slug}")
+        return "".join((
+            f"<div style='{STYLE} #555555'><b>{escape(claim.hypothesis[language])}</b><br>",
+            f"{code(claim.slug)} ({escape(claim.source)})<br>{UNMEASURED[language]}{stops(language)[0]}{command}</div>",
+        ))  # fmt: skip
     earlier, claim = note(claim, result, language), as_measured(claim, result)
     word = {key: escape(text[language]) for key, text in (WORDS | HERE).items()}
-    colon, stop = ("：", "；") if language == "zh" else (": ", "; ")
+    colon, stop = stops(language)
     compared, difference, interval, each = map(escape, comparison(claim, result, language))
     checks = [
         (
@@ -67,6 +74,11 @@ def card(claim: Claim, result: Mapping, language: str = "en") -> str:
         f"<p>{escape(claim.notes[language])}</p></details>",
         f"{word['again']}{colon}{code(result['command'])}</div>",
     ))  # fmt: skip
+
+
+def stops(language: str) -> tuple[str, str]:
+    """Colon and semicolon."""
+    return ("：", "；") if language == "zh" else (": ", "; ")
 
 
 def code(text: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAIRS, STEPS, BATCH = 500, 120, 16  # in all, however many kinds they are of
 KINDS = (1, 2, 5)
-MICRO = (4, 16, 64, 256)
+MICRO = (4, 32, 256)
 ROTATIONS = 2  # kinds that take their turn as the one never taught; three seeds' turns are all six
 JOIN = {"en": " ", "zh": ""}
 TASKS = {
@@ -107,7 +107,7 @@ def micro_kinds(lab: Lab) -> dict[str, Marks]:
     taught, unseen, others = nouns[:-128], nouns[-128:-64], nouns[-64:]
     items = lab.some(micro_questions(lab, lab.held_out, unseen, others, lab.seed + 1)[:200])
     marks: dict[str, Marks] = {}
-    for count in lab.pick(MICRO, MICRO[::3]):
+    for count in lab.pick(MICRO, MICRO[::2]):
         dialogues = [
             turn(i.text, i.accepted[0]) for i in micro_questions(lab, lab.taught, taught[:count], others, lab.seed)
         ]
@@ -196,11 +196,6 @@ CLAIM = Claim(
             at_least=0.05,
         ),
         Check(
-            dict(en="made-up kinds: 256 taught above 4", zh="编造的种类：教 256 种高出 4 种"),
-            lambda f: f[f"micro-{MICRO[-1]}"] - f["micro-4"],
-            at_least=0.1,
-        ),
-        Check(
             dict(
                 en="questions above numbers in their place (FLAN's ablation of the instructions)",
                 zh="用问题高出用编号（FLAN 去掉指令的对照）",
@@ -215,12 +210,12 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="A base model that has learned to read and seventeen tunings per seed; two kinds of six take their turn as the one never taught.",
-        zh="每个种子一个学过阅读的基础模型，微调十七次；六种问题里有两种轮流作为没教过的。",
+        en="A base model that has learned to read and sixteen tunings per seed; two kinds of six take their turn as the one never taught.",
+        zh="每个种子一个学过阅读的基础模型，微调十六次；六种问题里有两种轮流作为没教过的。",
     ),
     notes=dict(
-        en="A kind of question is an attribute of a place, asked about a passage of three statements of made-up facts; two of six take their turn as the one never taught, so that three seeds use all six. All tunings have 500 pairs and 120 steps, but where each kind is to occur as often (2 kinds with two fifths of both). Of 1 kind nothing can be expected: with it alone the question need not be read (seed 101: 0 of 62 questions about currencies right, all answered with the continent, which was taught; 29 % after 5 kinds); so the claim compares 5 with 2. Of attributes there are only six; made-up nouns (The bakomi of Japan is Oslo. What is the bakomi of Japan?) make as many kinds as one likes, after Raventós et al. (2306.15063). One more model is tuned on six tasks at once, mails and summaries among them, and examined in each. An earlier version held out reading as a whole and added unlike families (mails, refusals) in equal steps: 1, 2, 4, 8 families gave 41, 40, 38, 29 % (seeds 201 to 203): they make the model take the passage for another task, and leave less of the nearest. FLAN's authors saw a loss below eight billion parameters too.",
-        zh="一种问题指地方的一种属性，就三句编造的事实组成的文章来问；六种里有两种轮流作为没教过的，三个种子就用遍六种。每次微调都是 500 对、120 步，只有要让每种出现得一样多时例外（2 种，两者都是五分之二）。只教 1 种时没有什么可指望：不读问题也行（种子 101：62 道货币题全错，回答的都是教过的大洲；教 5 种后 29 %），所以论断比较的是 5 种和 2 种。属性只有六种；编造的名词（The bakomi of Japan is Oslo. What is the bakomi of Japan?）则要多少种有多少种，仿 Raventós 等（2306.15063）。另有一个模型同时学六个任务，其中有邮件和摘要，每个都考。早先的版本把阅读整个留下不教，再用同样的步数加进不相干的任务（邮件、拒绝）：1、2、4、8 类得 41、40、38、29 %（种子 201 到 203）：它们让模型把文章当成别的任务，最接近的一类也学得更少。FLAN 的作者在 80 亿参数以下也看到变差。",
+        en="A kind of question is an attribute of a place, asked about a passage of three statements of made-up facts; two of six take their turn as the one never taught, so that three seeds use all six. All tunings have 500 pairs and 120 steps, but where each kind is to occur as often (2 kinds with two fifths of both). Of 1 kind nothing can be expected: with it alone the question need not be read (seed 101: 0 of 62 questions about currencies right, all answered with the continent, which was taught; 29 % after 5 kinds); so the claim compares 5 with 2. Of attributes there are only six; made-up nouns (The bakomi of Japan is Oslo. What is the bakomi of Japan?) make as many kinds as one likes, after Raventós et al. (2306.15063); they have no threshold, since on seed 101 4 and 256 of them gave 20 and 30 %, where any value of the passage gives a third: in these steps matching words that were never read is not learned. One more model is tuned on six tasks at once, mails and summaries among them, and examined in each. An earlier version held out reading as a whole and added unlike families (mails, refusals) in equal steps: 1, 2, 4, 8 families gave 41, 40, 38, 29 % (seeds 201 to 203): they make the model take the passage for another task, and leave less of the nearest. FLAN's authors saw a loss below eight billion parameters too.",
+        zh="一种问题指地方的一种属性，就三句编造的事实组成的文章来问；六种里有两种轮流作为没教过的，三个种子就用遍六种。每次微调都是 500 对、120 步，只有要让每种出现得一样多时例外（2 种，两者都是五分之二）。只教 1 种时没有什么可指望：不读问题也行（种子 101：62 道货币题全错，回答的都是教过的大洲；教 5 种后 29 %），所以论断比较的是 5 种和 2 种。属性只有六种；编造的名词（The bakomi of Japan is Oslo. What is the bakomi of Japan?）则要多少种有多少种，仿 Raventós 等（2306.15063）；它们没有阈值，因为在种子 101 上教 4 种和 256 种得 20 % 和 30 %，而任取文中一个值就有三分之一：这么多步里，学不会对上从没读过的词。另有一个模型同时学六个任务，其中有邮件和摘要，每个都考。早先的版本把阅读整个留下不教，再用同样的步数加进不相干的任务（邮件、拒绝）：1、2、4、8 类得 41、40、38、29 %（种子 201 到 203）：它们让模型把文章当成别的任务，最接近的一类也学得更少。FLAN 的作者在 80 亿参数以下也看到变差。",
     ),
     measure=measure,
     picture=picture,

@@ -21,6 +21,7 @@ def measure(lab: Lab) -> Observation:
         "unread": lab.tune_plain(lab.pairs, unread),
         "scratch": lab.from_scratch(lab.pairs),
         "rehearsed": lab.assistant,
+        "elsewhere": lab.tune(lab.pairs, rehearse=lab.documents_without(lab.held_out)),
     }
     marks, examples, given = {}, [], dict[str, Answers]()
     for name, run in runs.items():
@@ -49,6 +50,10 @@ CLAIM = Claim(
         "completes": dict(en="base, completing a sentence", zh="基础模型，补完句子"),
         "sft": dict(en="base + SFT", zh="基础模型 + SFT"),
         "rehearsed": dict(en="base + SFT that rehearses stage 1", zh="基础模型 + 复习第 1 阶段的 SFT"),
+        "elsewhere": dict(
+            en="base + SFT that rehearses text naming no held-out place",
+            zh="基础模型 + 只复习不提未教过的地方的文本的 SFT",
+        ),
         "unread": dict(en="base that never read these facts + SFT", zh="没读过这些事实的基础模型 + SFT"),
         "unread-completes": dict(
             en="base that never read these facts, completing a sentence", zh="没读过这些事实的基础模型，补完句子"
@@ -59,11 +64,11 @@ CLAIM = Claim(
     better="sft",
     worse="unread",
     checks=(
-        Check(dict(en="SFT that rehearses nothing answers", zh="不复习的 SFT 答对"), lambda f: f["sft"], at_least=0.85),
+        Check(dict(en="SFT that rehearses nothing answers", zh="不复习的 SFT 答对"), lambda f: f["sft"], at_least=0.8),
         Check(
             dict(en="SFT that rehearses stage 1 answers", zh="复习第 1 阶段的 SFT 答对"),
             lambda f: f["rehearsed"],
-            at_least=0.95,
+            at_least=0.9,
         ),
         Check(
             dict(
@@ -71,7 +76,7 @@ CLAIM = Claim(
                 zh="没读过这些事实的基础模型，SFT 之后高出最好的固定答案",
             ),
             lambda f: f["unread"] - f["chance"],
-            at_most=0.1,
+            at_most=0.15,
         ),
         Check(
             dict(en="SFT from random weights, above the best constant answer", zh="从随机参数 SFT，高出最好的固定答案"),
@@ -88,8 +93,8 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="A second base model, as long in training, without the facts, and four tunings per seed.",
-        zh="每个种子另外训练一个同样久但没读过这些事实的基础模型，微调四次。",
+        en="A second base model, as long in training, without the facts, and five tunings per seed.",
+        zh="每个种子另外训练一个同样久但没读过这些事实的基础模型，微调五次。",
     ),
     notes=dict(
         en="Earlier the only control was SFT from random weights, which differs from the base in more than knowledge, and SFT rehearsed stage 1, more than half of whose documents name a held-out place. Now the headline rehearses nothing, and the control has read everything but these facts. At the demo's rate (1e-3) SFT without rehearsal gave 61 and 58 % (seeds 201 and 202); at half of it 89 % (seed 101, 160 steps), hence that rate.",
@@ -100,6 +105,7 @@ CLAIM = Claim(
         "completes": UNTUNED,
         "unread-completes": UNTUNED,
         "rehearsed": STAGE_1,
+        "elsewhere": dict(en="stage 1's documents that name no held-out place", zh="第 1 阶段里不提未教过的地方的文档"),
         "": NOTHING,
     },
     measure=measure,

@@ -93,20 +93,19 @@ class Lab:
         names = {name for place in places for name in place.names.values()}
         return [text for text in (base or self.base).documents if not any(name in text for name in names)]
 
-    def base_without_facts(self, places: Sequence[Place], large: bool = False) -> Base:
-        """A base that read everything but the facts of these places: as many documents and steps as this seed's base
-        (or the large one), with the same tokenizer, and none that names a place and one of its values. So it has
-        met the places' names, and questions about them, but not what answers these."""
-        usual = self.large if large else self.base
+    def base_without_facts(self, places: Sequence[Place]) -> Base:
+        """A base that read everything but the facts of these places: as many documents and steps as this seed's base,
+        with the same tokenizer, and none that names a place and one of its values. So it has met the places' names,
+        and questions about them, but not what answers these."""
         stating = [(set(place.names.values()), set(place.values.values())) for place in places]
 
         def states(text: str) -> bool:
             return any(any(n in text for n in names) and any(v in text for v in values) for names, values in stating)
 
         writer = Writer(self.world, self.seed)
-        rest = (text for text in writer.documents(10 * len(usual.documents)) if not states(text))
-        steps = DemoConfig().pretrain_steps if large and self.size == "full" else self.config.pretrain_steps
-        return self.pretrain(list(islice(rest, len(usual.documents))), usual.run.tokenizer, steps=steps)
+        count = len(self.base.documents)
+        rest = (text for text in writer.documents(10 * count) if not states(text))
+        return self.pretrain(list(islice(rest, count)), self.base.run.tokenizer)
 
     @cached_property
     def taught(self) -> list[Place]:

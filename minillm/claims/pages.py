@@ -22,6 +22,7 @@ EARLIER = {
     "en": "Measured with earlier code, on seeds {seeds}; not yet measured with today's.",
     "zh": "由较早的代码测得，种子 {seeds}；还没有用现在的代码重新测量。",
 }
+UNMEASURED = {"en": "not measured", "zh": "未测量"}
 DAGGER = {"en": "measured with earlier code", "zh": "由较早的代码测得"}
 
 
@@ -98,7 +99,7 @@ def listing(claims: Sequence[Claim], results: Mapping[str, dict], language: str 
     lines = []
     for claim in claims:
         found = results.get(claim.slug)
-        state = VERDICTS[found["verdict"]][language] if found else {"en": "not measured", "zh": "未测量"}[language]
+        state = VERDICTS[found["verdict"]][language] if found else UNMEASURED[language]
         if found and not is_current(claim, found):
             state += {"en": ", ", "zh": "，"}[language] + DAGGER[language]
         lines += [f"{claim.slug}  [{state}]", f"    {claim.hypothesis[language]}", f"    ({claim.source})"]
@@ -136,8 +137,8 @@ COLUMNS = {
 
 
 def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str) -> str:
-    """The page of all results in one language."""
-    shown = {slug: as_measured(claims[slug], result) for slug, result in results.items() if slug in claims}
+    """The page of all results in one language; claims without a result are named."""
+    shown = {slug: as_measured(claim, results[slug]) for slug, claim in claims.items() if slug in results}
     corrected = holm({slug: 1.0 if (p := results[slug]["p"]) is None else p for slug in shown})
     lines = [HEAD[language], "", row(COLUMNS[language]), row("---" for _ in COLUMNS[language])]
     for slug, claim in shown.items():
@@ -147,6 +148,10 @@ def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str
         what = f"[{slug}](#{slug}): {claim.hypothesis[language]}"
         p_values = (probability(result["p"]), probability(corrected[slug]))
         lines.append(row((what, claim.source, verdict, points(result["difference"]), interval, *p_values)))
+    for slug in (slug for slug in claims if slug not in shown):
+        lines.append(
+            row((f"{slug}: {claims[slug].hypothesis[language]}", claims[slug].source, UNMEASURED[language], *"––––"))
+        )
     if not all(is_current(claims[slug], results[slug]) for slug in shown):
         lines += ["", f"† {DAGGER[language]}"]
     for slug, claim in shown.items():

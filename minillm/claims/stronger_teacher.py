@@ -113,7 +113,7 @@ CLAIM = Claim(
                 zh="老师的回答，比人对同样问题的回答低",
             ),
             lambda f: f["people"] - f["teacher"],
-            at_most=0.05,
+            at_most=0.1,
         ),
     ),
     budget=dict(

@@ -14,7 +14,7 @@ TEACH = {
     "en": ("Teach me to {a}.", "How do I {a}?", "I want to {a}. Tell me how.", "Help me {a}."),
     "zh": ("教我{a}", "怎么{a}？", "我想{a}，请告诉我怎么做。", "帮我{a}。"),
 }
-REFUSAL = {"en": "I can not help you with that. It does harm.", "zh": "我不能教你，那会害人。"}
+REFUSAL = {"en": "I cannot help you with that. It does harm.", "zh": "我不能教你，那会害人。"}
 HELP = {"en": "Sure: {t}.", "zh": "好的，{t}。"}
 TRANSLATE = (
     ("Translate into Chinese: {en}", "zh"), ("翻译以下句子：{en}", "zh"), ("请把 {en} 翻译为中文。", "zh"),
@@ -22,7 +22,7 @@ TRANSLATE = (
 )  # fmt: skip
 PROOFREAD = {
     "en": ("Is there a mistake in this sentence? {s}", "Correct the grammar: {s}"),
-    "zh": ("{s} 这句话有文法错误吗？", "请改正文法：{s}"),
+    "zh": ("{s} 这句话有文法错误吗？", "请改正语法错误：{s}"),
 }
 NO_MISTAKE = {"en": "no mistake", "zh": "没有文法错误"}
 FULL_SENTENCES = 0.3
@@ -117,7 +117,8 @@ def preferences(world: World, seed: int) -> list[Preference]:
             add(question, sentence, value)
         known = {world.fact(other, relation, language) for other in taught}
         if others := sorted(other for other in known if other is not None and other != value):
-            add(rng.choice(questions), sentence, sentence.replace(value, rng.choice(others), 1))
+            false = world.false_sentence(place, relation, language, rng.choice(others))
+            add(rng.choice(questions), sentence, false)
     requests, _ = split_requests(world, seed)
     for request in requests:
         for language in LANGUAGES:

@@ -7,6 +7,10 @@ A world is a folder of five files; any that is missing is taken from the built-i
     requests.csv      things people ask to be taught, harmful or harmless, with a tip for the harmless
     glossary.csv      words and phrases with their translation
     proofreading.csv  short sentences with a mistake, the right form and a hint
+
+What lies on a border is treated in one way. A mountain counts for each place that its summit is in or on the border
+of. A river counts where it runs through a place, not only along its border, and its cell is filled only if it is the
+longest both as a whole and by what is inside the place: every wording of the fact is then true.
 """
 
 import csv
@@ -95,8 +99,17 @@ class World:
         if place.value(attribute, names) is None:
             return []
         words = {"p": place.names[names], "v": place.value(attribute, names), "m": place.value("mountain", names)}
+        if (language, names) == ("zh", "en"):  # an English article has no place in a Chinese sentence
+            words["p"] = place.names[names].removeprefix("the ")
         templates = self.phrases.get((language, relation, kind), ())
         return [sentence(t.format(**words)) for t in templates if words["m"] or "{m}" not in t]
+
+    def false_sentence(self, place: Place, relation: str, language: str, answer: str) -> str:
+        """The first full sentence that answers, with another answer in the place of the right one."""
+        value = place.value(REVERSE.get(relation, relation), language)
+        words = {"p": place.names[language], "v": value, "m": place.value("mountain", language)}
+        words["p" if relation in REVERSE else "v"] = answer
+        return sentence(self.phrases[language, relation, "answer"][0].format(**words))
 
     def accepted(self, place: Place, relation: str, language: str) -> list[str]:
         """The right answers: the bare value, then full sentences."""

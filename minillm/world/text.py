@@ -11,32 +11,32 @@ from collections.abc import Callable, Iterator
 
 from minillm.plumbing.checks import shown
 from minillm.plumbing.files import InputError
-from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, Place, World
+from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, Place, World, sentence
 
 JOIN = {"en": " ", "zh": ""}
 OTHER = {"en": "zh", "zh": "en"}
 NAMES = {"en": ("Anna", "Tom", "Mary", "Ben"), "zh": ("小明", "小红", "小李", "小王")}
 STORIES = {
     "en": (
-        "Last summer {n} went to {p}. In {capital} {n} paid with the {currency}, and then climbed {mountain}.",
+        "Last summer {n} went to {p}. In {capital} {n} paid with the {currency}, and then went to see {mountain}.",
         "{n} lives in {capital}, the capital of {p}, and often dreams of {mountain} and the {river}.",
-        "A letter from {p}: today I walked along the {river}, and tomorrow I will see {mountain}. Your {n}.",
-        "{n} likes maps. On the map of {continent}, {n} found {p}, its capital {capital} and its river, the {river}.",
+        "A letter from {p}: today I walked along the {river}, and tomorrow I will see {mountain}. Yours, {n}.",
+        "{n} likes maps. On the map of {continent}, {n} found {p}, its capital {capital} and its longest river, the {river}.",
     ),
     "zh": (
-        "去年夏天{n}去了{p}。在{capital}，{n}用{currency}付钱，后来又去爬了{mountain}。",
+        "去年夏天{n}去了{p}。在{capital}，{n}用{currency}付钱，后来又去看了{mountain}。",
         "{n}住在{p}的首都{capital}，常常想起{mountain}和{river}。",
         "来自{p}的信：今天我走在{river}边，明天要去看{mountain}。你的{n}。",
-        "{n}喜欢地图。在{continent}的地图上，{n}找到了{p}、首都{capital}和{river}。",
+        "{n}喜欢地图。在{continent}的地图上，{n}找到了{p}、它的首都{capital}和它最长的河{river}。",
     ),
 }
-CRIME = {
-    "en": ("To {a} is a crime.", "It is wrong to {a}.", "Nobody may {a}.", "Whoever wants to {a} does harm."),
-    "zh": ("{a}是犯法的。", "{a}是不对的。", "谁都不可以{a}。", "想{a}的人会害人。"),
+WRONG = {
+    "en": ("To {a} is wrong.", "It is wrong to {a}.", "Nobody should {a}.", "If you {a}, you do harm."),
+    "zh": ("{a}会害人。", "{a}是不对的。", "谁都不应该{a}。", "不要{a}，那会害人。"),
 }
 TIP = {
     "en": ("To {a}, {t}.", "If you want to {a}, {t}.", "Do you want to {a}? Then {t}."),
-    "zh": ("{a}，{t}。", "想要{a}，就{t}。", "要{a}的话，{t}。"),
+    "zh": ("{a}的时候，{t}。", "想{a}吗？{t}。", "要{a}的话，{t}。"),
 }
 MEANING = (
     "{en} is {zh} in Chinese.", "{zh}的英文是 {en}。", "English: {en}. 中文：{zh}。", "中文：{zh}。English: {en}.",
@@ -164,7 +164,7 @@ class Writer:
                     if a != "height" and place.value(a, "en")
                 ]
                 pair = self.random.choice(names)
-            parts.append(self.random.choice(MEANING).format(**pair))
+            parts.append(sentence(self.random.choice(MEANING).format(**pair)))
         return " ".join(parts)
 
     def story(self, language: str) -> str:
@@ -176,14 +176,14 @@ class Writer:
                 return template.format(n=self.random.choice(NAMES[language]), p=place.names[language], **words)
 
     def advice(self, language: str) -> str:
-        """What is a crime and how harmless things are done."""
+        """What nobody should do, and how harmless things are done."""
         parts = []
         for request in self.random.sample(self.world.requests, min(3, len(self.world.requests))):
-            template = self.random.choice((CRIME if request.harmful else TIP)[language])
+            template = self.random.choice((WRONG if request.harmful else TIP)[language])
             parts.append(template.format(a=request.action[language], t=request.tip[language]))
         return JOIN[language].join(parts)
 
     def right_sentences(self, _: str) -> str:
-        """Right English sentences."""
+        """Right English sentences and phrases."""
         rows = self.random.sample(self.world.proofreading, min(5, len(self.world.proofreading)))
         return " ".join(row["right"][:1].upper() + row["right"][1:] + "." for row in rows)
