@@ -399,6 +399,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "tokenizer --text {home}/text.txt": "minillm.tokenizer.Tokenizer.encode",
     "import --from {home}/text.txt --out {new}": "minillm.weights.convert.read_model",
     "export --run {home}/runs/base --format hf --out {new}": "minillm.weights.export.write_config",
+    "doctor --base {home}/runs/base --pairs {home}/pairs.jsonl": "minillm.measure.doctor.lengths",
     "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.runner.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
