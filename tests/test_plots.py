@@ -6,7 +6,9 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from minillm.classroom.lesson_tools import draw_matrix
 from minillm.plumbing import plots
+from tests.support import make_font
 
 PRETRAIN = [{"step": s, "loss": 6.0 / s, "lr": 0.1, "tokens": 24.0} for s in range(1, 90)]
 SFT = [m | {"answer_loss": m["loss"], "rehearsal_loss": 1.0} for m in PRETRAIN]
@@ -89,19 +91,34 @@ def test_smoothing_is_the_mean_of_a_value_and_those_before_it(values, width, exp
     assert plots.smooth(values, width) == pytest.approx(expected)
 
 
-def test_the_chinese_font_is_an_installed_one_or_none():
-    font = plots.chinese_font()
-    assert font is None or font in {f.name for f in font_manager.fontManager.ttflist}
-
-
-def test_without_a_chinese_font_there_is_none_and_english_is_still_drawn(tmp_path, monkeypatch):
+@pytest.fixture
+def no_installed_font(monkeypatch):
+    """A machine on which no font with Chinese is installed."""
     monkeypatch.setattr(plots, "CHINESE_FONTS", ("No Such Font",))
-    plots.chinese_font.cache_clear()
-    try:
-        assert plots.chinese_font() is None
-        plots.training_curves(PRETRAIN, tmp_path / "curves.png")
-    finally:
-        plots.chinese_font.cache_clear()
+    for cached in (plots.chinese_font, plots.drawable):
+        cached.cache_clear()
+    yield
+    for cached in (plots.chinese_font, plots.drawable):
+        cached.cache_clear()
+
+
+def test_the_chinese_font_is_one_that_matplotlib_knows():
+    assert plots.chinese_font() in {f.name for f in font_manager.fontManager.ttflist}
+
+
+def test_the_shipped_font_has_every_character_of_the_project(no_installed_font):
+    assert plots.chinese_font() == make_font.NAME
+    missing = {character for character in make_font.used() | make_font.frequent() if not plots.can_draw(character)}
+    assert not missing, f"make the font anew: tests/support/make_font.py ({''.join(sorted(missing))})"
+    assert not plots.can_draw("玉\U00020000") and plots.can_draw("玉 − √ naïve é")
+
+
+def test_chinese_is_drawn_with_the_shipped_font(no_installed_font, tmp_path):
+    figure, axes = plots.new_figure(1)
+    axes[0, 0].set(title="台湾最高的山是玉山", xlabel="步数 step", ylabel="− 1 naïve √")
+    draw_matrix(axes[0, 0], [[1.0, 2.0]], ["玉"], ["\U00020000", " 山"])
+    plots.save_figure(figure, tmp_path / "chinese.png")  # a missing glyph would be an error here
+    assert [label.get_text() for label in axes[0, 0].get_xticklabels()] == ["0", "_山"]
 
 
 def test_a_font_that_matplotlib_has_not_noticed_yet_is_found(monkeypatch):
@@ -114,7 +131,6 @@ def test_a_font_that_matplotlib_has_not_noticed_yet_is_found(monkeypatch):
         plots.chinese_font.cache_clear()
 
 
-@pytest.mark.skipif(plots.chinese_font() is None, reason="no font with Chinese characters is installed")
 def test_chinese_is_drawn_without_missing_glyphs(tmp_path):
     figure, axes = plots.new_figure(1)
     axes[0, 0].set(title="台湾最高的山是玉山，法国的首都是巴黎", xlabel="步数 step", ylabel="− 1 naïve")

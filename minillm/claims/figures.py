@@ -129,8 +129,7 @@ def curves(
 
 
 def draw(claim: Claim, result: Mapping, target: "Axes | Path | str", language: str = "en") -> None:
-    """Draw a result on axes, or into a PNG file at a path. Without a font for Chinese, in English."""
-    language = language if language == "en" or plots.chinese_font() else "en"
+    """Draw a result on axes, or into a PNG file at a path."""
     if isinstance(target, str | Path):
         figure, grid = plots.new_figure(1, 1, (6.8, 4.4))
         draw(claim, result, grid[0, 0], language)

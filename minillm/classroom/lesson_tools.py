@@ -36,8 +36,8 @@ def say(en: str, zh: str) -> str:
 
 
 def label(en: str, zh: str) -> str:
-    """The same for a picture: Chinese only where a font can draw it."""
-    return say(en, zh) if plots.chinese_font() else en
+    """The same in a picture."""
+    return say(en, zh)
 
 
 # ---------------------------------------------------------------------------------------- as HTML
@@ -129,7 +129,7 @@ def draw_matrix(
 ) -> None:
     """A matrix as coloured squares, (rows, columns), with names; `symmetric` puts white at zero.
 
-    Names that no installed font can draw are replaced by their positions.
+    Names with characters that no font at hand has are replaced by their positions.
     """
     import numpy as np
 
@@ -139,11 +139,10 @@ def draw_matrix(
         {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "Blues", "vmin": 0.0}
     )
     axes.imshow(values, aspect="auto" if symmetric else "equal", **scale)
-    drawable = plots.chinese_font() is not None
     turned: dict[str, Any] = {"rotation": 90}
     for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, turned)):
         if names:
-            shown = [n if drawable or n.isascii() else str(i) for i, n in enumerate(names)]
+            shown = [n if plots.can_draw(n) else str(i) for i, n in enumerate(names)]
             marked = ["_" * (len(n) - len(n.lstrip(" "))) + n.lstrip(" ") for n in shown]  # a token's leading space
             set_ticks(range(len(names)), marked, fontsize=8, **turn)
     axes.set_title(title)

@@ -1,7 +1,7 @@
 """Pictures: training curves and the demo's overview, labelled in English.
 
-Chinese tokens appear in pictures only if an installed font has them (`chinese_font`); matplotlib
-would draw empty boxes otherwise.
+Chinese is drawn with an installed font, else with the one in `chinese.otf`, which has the frequent characters;
+matplotlib would draw empty boxes for others, so ask `can_draw` first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +31,12 @@ COLOURS = {
 }
 
 
+SHIPPED = Path(__file__).with_name("chinese.otf")
+
+
 @lru_cache(maxsize=1)
-def chinese_font() -> str | None:
-    """Name of an installed font that has Chinese characters, or None."""
+def chinese_font() -> str:
+    """Name of a font that has Chinese characters: an installed one, else the one that is shipped."""
     from matplotlib import font_manager
 
     def known() -> str | None:
@@ -45,7 +48,25 @@ def chinese_font() -> str | None:
         for path in font_manager.findSystemFonts():
             if Path(path).stem.partition("-")[0].lower() in wanted:
                 font_manager.fontManager.addfont(path)
-    return known()
+    if (name := known()) is not None:
+        return name
+    font_manager.fontManager.addfont(SHIPPED)
+    return font_manager.fontManager.ttflist[-1].name
+
+
+@lru_cache(maxsize=1)
+def drawable() -> frozenset[int]:
+    """Code points of all characters that the fonts of our pictures have."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    files = [font_manager.findfont(name) for name in (chinese_font(), "DejaVu Sans")]
+    return frozenset(point for file in files for point in FT2Font(file).get_charmap())
+
+
+def can_draw(text: str) -> bool:
+    """Whether a picture can show every character of the text."""
+    return all(ord(character) in drawable() for character in text)
 
 
 @contextmanager
@@ -59,12 +80,11 @@ def dispensable(path: Path) -> Iterator[None]:
 
 
 def new_figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.6, 3.4)) -> tuple["Figure", "np.ndarray"]:
-    """A figure with a grid of axes, drawn without a screen and with a font for Chinese if there is one."""
+    """A figure with a grid of axes, drawn without a screen and with a font for Chinese."""
     import matplotlib
     from matplotlib.figure import Figure  # the class, not pyplot: nothing global, no window
 
-    font = chinese_font()
-    matplotlib.rcParams["font.sans-serif"] = ([font] if font else []) + ["DejaVu Sans"]
+    matplotlib.rcParams["font.family"] = [chinese_font(), "DejaVu Sans"]  # the second where the first has no glyph
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", dpi=110)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
