@@ -10,13 +10,15 @@ from pathlib import Path
 from statistics import median
 
 from minillm.gpt_families import gpt2_config
+from minillm.material.corpus import survey
 from minillm.measure.bench.machine import Ceilings
 from minillm.measure.bench.models import seconds_to_generate
 from minillm.measure.bench.plan import Plan, Shape
 from minillm.measure.bench.rows import OURS, Row, exponent, take_turns
 from minillm.measure.bench.steps import PLAIN, contenders, random_batch, rough_gpt
-from minillm.measure.bench.texts import seconds_to_train, texts_of
+from minillm.measure.bench.texts import seconds_to_file, seconds_to_train, texts_of
 from minillm.plumbing.plots import new_figure, save_figure
+from minillm.tokenizer import Tokenizer
 
 FIELDS = {"context": "n_ctx", "batch": "rows", "width": "n_embd", "vocabulary": "n_vocab"}
 Turns = Mapping[tuple[str, float], Callable[[], float]]
@@ -24,11 +26,12 @@ Turns = Mapping[tuple[str, float], Callable[[], float]]
 
 
 def growth_part(plan: Plan, ceilings: Ceilings) -> Iterator[Row]:
-    """A step against its sizes, generating against the length, training a tokenizer against the text."""
+    """A step against its sizes, generating against the length, training a tokenizer and encoding against the text."""
     for axis, shapes in plan.axes.items():
         yield from growth_rows(f"step against {axis}", steps_of(shapes, FIELDS[axis], plan), plan)
     yield from growth_rows("generating against new tokens", generations(plan), plan)
     yield from growth_rows("tokenizer against bytes", trainings(plan), plan)
+    yield from growth_rows("encoding against bytes", encodings(plan), plan)
 
 
 def steps_of(shapes: Sequence[Shape], field: str, plan: Plan) -> Turns:
@@ -49,12 +52,22 @@ def generations(plan: Plan) -> Turns:
 
 def trainings(plan: Plan) -> Turns:
     """Tokenizers on shares of the text."""
+    return {(OURS, size): partial(seconds_to_train, part, plan.vocab_size) for size, part in parts_of(plan)}
+
+
+def encodings(plan: Plan) -> Turns:
+    """Token files of shares of the text."""
+    parts = list(parts_of(plan))
+    tokenizer = Tokenizer.train(parts[-1][1], plan.vocab_size)
+    return {(OURS, size): partial(seconds_to_file, part, tokenizer, survey(part).sha256) for size, part in parts}
+
+
+def parts_of(plan: Plan) -> Iterator[tuple[int, list[str]]]:
+    """Shares of the text, with their bytes."""
     _, texts = texts_of(plan)
-    turns: dict[tuple[str, float], Callable[[], float]] = {}
     for share in plan.shares:
         part = first_part(texts, share)
-        turns[OURS, sum(len(text.encode()) for text in part)] = partial(seconds_to_train, part, plan.vocab_size)
-    return turns
+        yield sum(len(text.encode()) for text in part), part
 
 
 def first_part(texts: Sequence[str], share: float) -> list[str]:
