@@ -164,6 +164,8 @@ def write_source(language: str, source: Path, kept: Path) -> None:
         write(source / f"{page}.md", text + "\n" + trees(language, lessons) if page == "index" else text)
     for name in lessons:
         notebook = nbformat.read(kept / language / f"{name}.ipynb", 4)
+        if notebook.cells[0].cell_type == "code":  # it finds the project: nothing to read
+            del notebook.cells[0]
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = linked(cell.source, f"notebooks/{language}/{name}.ipynb", f"lessons/{name}")

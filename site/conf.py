@@ -24,6 +24,9 @@ html_search_language = "zh" if LANGUAGE == "zh" else "en"
 
 nb_execution_mode = "off"  # build.py has executed them
 nb_merge_streams = True
+nb_code_prompt_show, nb_code_prompt_hide = {"en": ("Show the code", "Hide the code"), "zh": ("展开代码", "收起代码")}[
+    LANGUAGE
+]
 myst_heading_anchors = 4
 myst_enable_extensions: list[str] = []
 # a docstring is written for its reader, not for reStructuredText
