@@ -7,6 +7,8 @@ Source: Hu et al. 2021 (2106.09685).
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -71,20 +73,34 @@ class LoRALinear(nn.Module):
     def merge(self) -> None:
         """Add ΔW to W, so that the layer costs what it did without an adapter."""
         if not self.merged:
-            self.base.weight += self.delta()
+            self.base.weight.data = self.base.weight + self.delta()  # not in place: another model may share it
             self.merged = True
 
     @torch.no_grad()
     def unmerge(self) -> None:
         """Take ΔW away from W again."""
         if self.merged:
-            self.base.weight -= self.delta()
+            self.base.weight.data = self.base.weight - self.delta()
             self.merged = False
 
 
 def adapters(model: nn.Module) -> dict[str, LoRALinear]:
     """All adapters of a model by the name of the layer they are at."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+
+
+@contextmanager
+def frozen_in_bf16(model: nn.Module, enabled: bool = True) -> Iterator[None]:
+    """Hold the matrices next to adapters in bf16: products in bf16 need not convert them in every step."""
+    layers = [adapter.base for adapter in adapters(model).values()] if enabled else []
+    whole = [layer.weight.data for layer in layers]
+    for layer in layers:
+        layer.weight.data = layer.weight.data.bfloat16()
+    try:
+        yield
+    finally:
+        for layer, weight in zip(layers, whole, strict=True):
+            layer.weight.data = weight
 
 
 def inject(model: GPT, config: LoRAConfig, seed: int = 0) -> None:

@@ -34,6 +34,12 @@ def pack(lengths: Sequence[int], width: int) -> list[list[int]]:
     return rows
 
 
+def row_width(dialogues: Sequence[Dialogue], n_ctx: int) -> int:
+    """How wide rows should be: the context, but of a long one no more than 256 tokens or the longest dialogue, since
+    what attention costs grows with the square of it."""
+    return min(n_ctx, max(256, *(len(d.ids) - 1 for d in dialogues)))
+
+
 def packed_batch(dialogues: Sequence[Dialogue], n_ctx: int, pad: int) -> Batch:
     """Several dialogues per row, none of which sees another; positions begin at 0 in each."""
     lengths = [len(d.ids) - 1 for d in dialogues]

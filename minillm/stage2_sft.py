@@ -17,7 +17,7 @@ from minillm.finetune import TuneConfig, finetune
 from minillm.gpt import GPT
 from minillm.material.corpus import Documents, data_hash
 from minillm.measure.loss import answer_loss
-from minillm.packing import packed_batch
+from minillm.packing import packed_batch, row_width
 from minillm.plumbing.checks import share
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
@@ -90,7 +90,7 @@ def sft(
     held_back, examples = ([encoded[i] for i in part] for part in (order[:n_held_back], order[n_held_back:]))
 
     def loss(model: GPT, drawn: list[Dialogue]) -> list[MicroBatch]:
-        return mean_loss(model, packed_batch(drawn, n_ctx, pad), config, "answer_loss")
+        return mean_loss(model, packed_batch(drawn, row_width(drawn, n_ctx), pad), config, "answer_loss")
 
     def measure(model: GPT) -> float:
         return answer_loss(model, held_back, pad, config.precision)

@@ -40,7 +40,7 @@ from minillm.world.exam import Question
         ([], [0.1, 0.2], (0.05, 0.3), "reproduced"),
         ([True, False], [0.1, 0.2], (0.05, 0.3), "partly"),
         ([False], [0.1, 0.2], (0.05, 0.3), "partly"),
-        ([True], [0.3, -0.01], (0.05, 0.3), "not_reproduced"),  # one seed with another sign
+        ([True], [0.3, -0.01], (0.05, 0.3), "reproduced"),  # a seed of another sign is part of the interval
         ([True], [0.1, 0.2], (-0.01, 0.3), "not_reproduced"),  # the interval holds 0
         ([True], [-0.1, -0.2], (-0.3, -0.05), "not_reproduced"),  # the other way round
         ([True], [0.0, 0.0], (0.0, 0.0), "not_reproduced"),
@@ -49,7 +49,7 @@ from minillm.world.exam import Question
         ([True], [], (0.1, 0.2), "not_reproduced"),
     ],
 )
-def test_the_verdict_follows_from_thresholds_signs_and_interval(holds, differences, interval, expected):
+def test_the_verdict_follows_from_thresholds_and_interval(holds, differences, interval, expected):
     assert verdict(holds, differences, interval) == expected
 
 

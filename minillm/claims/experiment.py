@@ -120,7 +120,7 @@ class Claim:
     better: str
     """The condition that should score higher …"""
     worse: str
-    """… than this one. Their difference has to be above 0 in all seeds, and so has its interval."""
+    """… than this one: the interval of their difference has to be above 0."""
     checks: tuple[Check, ...]
     """The thresholds."""
     budget: Text
@@ -156,13 +156,14 @@ def mean(marks: Marks) -> float:
 
 
 def verdict(holds: Sequence[bool], differences: Sequence[float], interval: Interval) -> str:
-    """`reproduced`: the difference is clear (above 0 in every seed, and so is its interval) and every
-    threshold holds. `partly`: it is clear, but a threshold is missed. Otherwise `not_reproduced`; of a single
-    seed `one_seed`."""
+    """`reproduced`: the difference is clear (its interval is above 0) and every threshold holds. `partly`: it is
+    clear, but a threshold is missed. Otherwise `not_reproduced`; of a single seed `one_seed`.
+
+    One sign in all seeds is not asked for: with more seeds that is kept by fewer true effects.
+    """
     if len(differences) == 1:
         return "one_seed"
-    clear = bool(differences) and all(d > 0 for d in differences) and interval[0] > 0
-    if not clear:
+    if not differences or not interval[0] > 0:  # NaN is not, either
         return "not_reproduced"
     return "reproduced" if all(holds) else "partly"
 

@@ -116,8 +116,8 @@ Each claim has thresholds in its module under `minillm/claims/`, written down be
 seeds that no setting was tuned on. A seed repeats the whole experiment: other weights at the start, another order
 of the data, another split of the places. Intervals are 95 % intervals of the mean over seeds (Student's t over the
 seeds' numbers, so that what a seed and what the places drawn change are both in it). *Reproduced* means: the
-difference between the two conditions the claim is about is above 0 in every seed, and so is its interval; and
-every threshold is kept by the whole of its interval. *Partly*: the difference is clear, a threshold is missed.
+interval of the difference between the two conditions the claim is about is above 0, and every threshold is kept by
+the whole of its interval. *Partly*: the difference is clear, a threshold is missed.
 *p* is that of the same t; *p (Holm)* is corrected for the number of claims on this page. Marks are shares of right
 answers unless said otherwise. claims.json has the marks of every seed and place.""",
     "zh": """# 课程里的论断，一一测量
@@ -126,7 +126,7 @@ answers unless said otherwise. claims.json has the marks of every seed and place
 每个论断的阈值写在 `minillm/claims/` 里它自己的模块中，先于这次运行；这次运行用的随机种子没有用来调过任何设置。
 每个种子都把整个实验重做一遍：初始参数不同，数据的顺序不同，地方的划分也不同。区间是各种子平均值的 95 % 区间
 （对各种子的数值用学生 t 分布，所以种子带来的变动和抽到哪些地方带来的变动都包含在内）。
-「重现」的意思是：论断所比较的两种条件之差在每个种子上都大于 0，其区间也在 0 以上；并且每个阈值的整个区间都达到要求。
+「重现」的意思是：论断所比较的两种条件之差，其区间在 0 以上；并且每个阈值的整个区间都达到要求。
 「部分重现」：差别清楚，但有阈值未达到。*p* 出自同一个 t；*p（Holm）* 按本页论断的个数做了校正。
 如无说明，分数是正确回答所占的比例。claims.json 里有每个种子、每个地方的得分。""",
 }

@@ -43,6 +43,12 @@ COMMANDS = {
         "Export",
         "Write a run for other programs: transformers (hf), llama.cpp and Ollama (gguf), PEFT (peft).",
     ),
+    "doctor": Command(
+        "doctor",
+        "Doctor",
+        "Look at pairs before tuning a base on them, and at what tuning did (--run); convert them (--to).",
+        prints=True,
+    ),
     "bench": Command(
         "bench",
         "Bench",

@@ -1,6 +1,7 @@
 """What several commands need."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,17 @@ from minillm.tokenizer import Tokenizer
 def only(kind: type, values: object) -> Any:
     """The part of a command's values that makes up a config."""
     return kind(**{f.name: getattr(values, f.name) for f in fields(kind)})
+
+
+def fitted(kind: type, values: object, recipe: Mapping[str, Any]) -> Any:
+    """The same, where what was left open (None, but not a default) is as the recipe says, else the config's default."""
+    defaults = {f.name: f.default for f in fields(kind)}
+    given = {name: getattr(values, name) for name in defaults}
+    left = {name for name, value in given.items() if value is None and defaults[name] is not None}
+    chosen = {name: recipe.get(name, defaults[name]) for name in left}
+    if told := {name: value for name, value in chosen.items() if name in recipe}:
+        note(f"for a base of this size: {', '.join(f'{name} {value}' for name, value in sorted(told.items()))}")
+    return kind(**given | chosen)
 
 
 def no_effect(values: object, because: str, *names: str) -> None:

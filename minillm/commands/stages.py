@@ -7,7 +7,8 @@ from typing import Literal
 from minillm import demo as demonstration
 from minillm import run_folder
 from minillm.checkpoint import GO_ON
-from minillm.commands.common import no_effect, only, read_tokenizer
+from minillm.commands.common import fitted, no_effect, only, read_tokenizer
+from minillm.finetune import recipe_for
 from minillm.homework import pipeline
 from minillm.material import records
 from minillm.material.text_files import TextFiles
@@ -107,6 +108,12 @@ class Pretrain(PretrainConfig):
 class Sft(SFTConfig):
     """Stage 2: teach a base model to answer, with dialogues."""
 
+    steps: int | None = None  # type: ignore[assignment]
+    """Number of updates; by the size of the base if unset, as batch_size and lr."""
+    batch_size: int | None = None  # type: ignore[assignment]
+    """Dialogues per step."""
+    lr: float | None = None  # type: ignore[assignment]
+    """Learning rate of AdamW."""
     base: Path
     """Run folder of the base model."""
     pairs: tuple[Path, ...]
@@ -126,7 +133,7 @@ class Sft(SFTConfig):
         dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
-            config = replace(only(SFTConfig, self), device=str(device))
+            config = replace(fitted(SFTConfig, self, recipe_for(base.gpt, self.lora)), device=str(device))
             show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
@@ -162,7 +169,9 @@ def announce_idle(command: Sft | Prefer) -> None:
     if not command.lora:
         no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "lora_targets", "merge")
     if not command.rehearse_rows:
-        no_effect(command, "without --rehearse-rows", "rehearse", "rehearse_weight")
+        no_effect(
+            command, "without --rehearse-rows", "rehearse", *(() if command.rehearse_own else ("rehearse_weight",))
+        )
 
 
 def show_report(run: run_folder.Run, out: Path) -> None:

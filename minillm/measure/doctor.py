@@ -1,0 +1,143 @@
+"""What a tuning of one's own pairs will meet, and what it did: figures with what each means and what to change.
+
+The general questions are simple facts in English (general.csv); those that a base answers right are what it can forget.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from minillm.assistant import Assistant
+from minillm.chat import Message, encode_dialogue
+from minillm.measure.loss import answer_loss
+from minillm.plumbing.devices import autocast
+from minillm.run_folder import Run
+from minillm.sampling import Sampling
+
+GENERAL = Path(__file__).parent / "general.csv"
+MOST = 100  # questions asked of each kind
+Answers = list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of dialogues."""
+
+    shortest: int
+    median: int
+    longest: int
+    too_long: int
+    """Dialogues that do not fit into the context."""
+
+
+def lengths(run: Run, dialogues: Sequence[Sequence[Message]]) -> Lengths:
+    sizes = sorted(len(encode_dialogue(d, run.tokenizer).ids) for d in dialogues)
+    return Lengths(sizes[0], round(median(sizes)), sizes[-1], sum(n > run.gpt.config.n_ctx for n in sizes))
+
+
+def loss_of(run: Run, dialogues: Sequence[Sequence[Message]]) -> float:
+    """Mean loss on the answers' tokens, in nats, of the dialogues that fit."""
+    encoded = [encode_dialogue(d, run.tokenizer) for d in dialogues[:MOST]]
+    return answer_loss(run.gpt, [d for d in encoded if len(d.ids) <= run.gpt.config.n_ctx], run.tokenizer.pad)
+
+
+def first_turns(dialogues: Sequence[Sequence[Message]]) -> list[tuple[list[Message], str]]:
+    """Of each dialogue the messages up to the first question, and its answer."""
+    found = []
+    for messages in dialogues[:MOST]:
+        at = next(i for i, m in enumerate(messages) if m.role == "assistant")
+        found.append((list(messages[:at]), messages[at].content))
+    return found
+
+
+def answers(run: Run, prompts: Sequence[list[Message]], most: int = 64) -> Answers:
+    """Greedy answers, and whether each ended; products in bf16 where that is faster."""
+    with autocast(run.gpt.device, "auto"):
+        return Assistant(run).answers(prompts, Sampling(max_new_tokens=most))
+
+
+def plain(text: str) -> str:
+    """A text without case, white space and punctuation at its ends."""
+    return re.sub(r"\s+", " ", text).strip(" .!?。！？\"'").casefold()
+
+
+def repeats(text: str) -> bool:
+    """Whether a text ends in the same words, at least three times in a row."""
+    return bool(re.search(r"(.{4,80}?)\1{2,}\W*$", f" {text}", re.DOTALL))
+
+
+def general_questions() -> list[tuple[str, list[str]]]:
+    """Questions and what an answer must contain one of."""
+    with GENERAL.open(encoding="utf-8", newline="") as file:
+        return [(row["question"], row["accepted"].split("|")) for row in csv.DictReader(file)]
+
+
+def known(run: Run, questions: Sequence[tuple[str, list[str]]]) -> list[bool]:
+    """Whether a model answers each general question right."""
+    given = answers(run, [[Message("user", q)] for q, _ in questions], most=24)
+    return [any(re.search(rf"(?<!\w){re.escape(a)}(?!\w)", text, re.IGNORECASE) for a in accepted)
+            for (text, _), (_, accepted) in zip(given, questions, strict=True)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A base and what was tuned from it, on the same questions."""
+
+    exact: tuple[int, int]
+    """Answers as taught, before and after."""
+    loss: tuple[float, float]
+    asked: int
+    knew: int
+    """General questions that the base answers right."""
+    knows: int
+    """Of these, those that the tuned model still does."""
+    ended: int
+    """Answers of the tuned model that end."""
+    repeated: int
+    echoed: int
+    """Answers that begin with the question."""
+
+
+def examine(base: Run, tuned: Run, dialogues: Sequence[Sequence[Message]]) -> Examination:
+    """Ask both models the questions of the dialogues and the general ones."""
+    turns = first_turns(dialogues)
+    before, after = (answers(run, [prompt for prompt, _ in turns]) for run in (base, tuned))
+    exact = [
+        sum(plain(text) == plain(a) for (text, _), (_, a) in zip(given, turns, strict=True))
+        for given in (before, after)
+    ]
+    general = general_questions()
+    kept = [q for q, right in zip(general, known(base, general), strict=True) if right]
+    asked = [plain(prompt[-1].content) for prompt, _ in turns]
+    return Examination(
+        (exact[0], exact[1]), (loss_of(base, dialogues), loss_of(tuned, dialogues)), len(turns), len(kept),
+        sum(known(tuned, kept)) if kept else 0, sum(ended for _, ended in after), sum(repeats(text) for text, _ in after),
+        sum(plain(text).startswith(q) for (text, _), q in zip(after, asked, strict=True)),
+    )  # fmt: skip
+
+
+def advice(found: Examination) -> list[str]:
+    """What the figures mean and what to change, a line each."""
+    lines = []
+    if found.exact[1] < 0.5 * found.asked and found.loss[1] > 0.3 * found.loss[0]:
+        lines.append("few answers are as taught: it has not learned the pairs yet: more --steps, or a higher --lr")
+    elif found.exact[1] < 0.5 * found.asked:
+        lines.append(
+            "the loss fell but few answers are as taught word for word: read some; if they say the same, all is well"
+        )
+    if found.knew and found.knows < 0.9 * found.knew:
+        lines.append("it has forgotten what the base knew: --rehearse-own 24, fewer --steps, or a lower --lr")
+    if found.ended < 0.9 * found.asked:
+        lines.append(
+            "answers do not end: the pairs' answers may be cut, longer than the context, or hold end marks as text"
+        )
+    if found.repeated > 0.1 * found.asked:
+        lines.append("answers repeat themselves: too many --steps on too few pairs: halve them, or write more pairs")
+    if found.echoed > 0.1 * found.asked:
+        lines.append(
+            "answers echo the question: look whether the pairs' answers begin with it, or the fields are swapped"
+        )
+    return lines or ["nothing to change"]

@@ -1,0 +1,80 @@
+"""The doctor: its figures on answers that are known, and shapes there and back."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from minillm.__main__ import main
+from minillm.chat import Message, turn
+from minillm.material.convert import SHAPES
+from minillm.material.records import read_dialogues, write_records
+from minillm.measure import doctor
+from minillm.run_folder import Run, save_run
+
+DIALOGUES = {
+    "single": turn("台湾最高的山是哪座？", "玉山"),
+    "system": [Message("system", "Be brief."), *turn("Hi", "Hello")],
+    "several": [*turn("a b", "c"), *turn("d", "e\nf"), *turn("g", "h")],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", DIALOGUES)
+def test_a_shape_is_read_back_as_the_same_dialogue(tmp_path, shape, kind):
+    record = SHAPES[shape](DIALOGUES[kind])
+    if record is None:
+        assert shape == "prompt-completion" and kind != "single"
+        return
+    write_records(tmp_path / "x.jsonl", [record])
+    assert read_dialogues([tmp_path / "x.jsonl"]) == [DIALOGUES[kind]]
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [("I am. I am. I am. I am.", True), ("the end the end the end", True), ("one two three", False), ("", False),
+     ("12345 12345", False), ("no no no no no no no no", True)],
+)  # fmt: skip
+def test_repeating(text, does):
+    assert doctor.repeats(text) == does
+
+
+def test_general_questions_have_answers_and_no_two_are_the_same():
+    questions = doctor.general_questions()
+    assert len({q for q, _ in questions}) == len(questions) >= 120
+    assert all(q.endswith("?") and accepted and all(accepted) for q, accepted in questions)
+
+
+def test_a_right_answer_is_a_whole_word(monkeypatch):
+    said = iter([[("It is a mouse", True), ("Au.", True), ("Paris!", True), ("30", True)]])
+    monkeypatch.setattr(doctor, "answers", lambda *_, **__: next(said))
+    asked = [("a", ["us"]), ("b", ["au", "gold"]), ("c", ["paris"]), ("d", ["3"])]
+    assert doctor.known(None, asked) == [False, True, True, False]
+
+
+GOOD = doctor.Examination((0, 10), (3.0, 0.1), 10, 100, 95, 10, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({}, "nothing"), ({"exact": (0, 2), "loss": (3.0, 2.0)}, "more --steps"), ({"exact": (0, 2)}, "word for word"),
+     ({"knows": 80}, "forgotten"), ({"ended": 3}, "do not end"), ({"repeated": 4}, "repeat"), ({"echoed": 5}, "echo")],
+)  # fmt: skip
+def test_each_fault_has_its_advice(change, word):
+    (line,) = doctor.advice(replace(GOOD, **change))
+    assert word in line
+
+
+def test_the_command_tells_before_and_after(tmp_path, tokenizer, make_gpt, capsys):
+    run = Run(make_gpt(n_vocab=tokenizer.n_vocab, n_ctx=96), tokenizer)
+    save_run(tmp_path / "base", run, {})
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(json.dumps([{"prompt": "Who are you?", "completion": "Lin"}, {"prompt": "x"}]), encoding="utf-8")
+    words = ["doctor", "--base", str(tmp_path / "base"), "--pairs", str(pairs), "--run", str(tmp_path / "base")]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    for part in ("1 dialogues can be used", "pairs.json:1:", "« Lin[END]»", "loss at step 1", "0 -> 0 of 1"):
+        assert part in told, part
+    assert main([*words[:5], "--to", "alpaca", "--out", str(tmp_path / "a.jsonl")]) == 0
+    assert json.loads((tmp_path / "a.jsonl").read_text())["output"] == "Lin"
+    assert main([*words[:5], "--to", "alpaca"]) == 2
