@@ -48,23 +48,29 @@ def state(notebook: Path) -> str:
     return digest.hexdigest()
 
 
-def execute(language: str, kept: Path, chosen: str) -> None:
-    """Run the notebooks of a language that are not kept yet as they are now; raises the error of a cell."""
+def execute(language: str, kept: Path, chosen: str, run: bool = True) -> None:
+    """Run the notebooks of a language that are not kept yet as they are now; raises the error of a cell.
+
+    Without `run`, keep them as they are, without outputs, where none with outputs is kept."""
     from nbclient import NotebookClient
 
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     for notebook in sorted((ROOT / "notebooks" / language).glob(f"{chosen}*.ipynb")):
         done = kept / language / notebook.name  # a lesson asks its folder for the language
         now = state(notebook)
-        if done.exists() and nbformat.read(done, 4).metadata.get("state") == now:
+        if done.exists() and (not run or nbformat.read(done, 4).metadata.get("state") == now):
             continue
         start = time.monotonic()
         done.parent.mkdir(parents=True, exist_ok=True)
         content = nbformat.read(notebook, 4)
-        NotebookClient(content, timeout=600, resources={"metadata": {"path": str(done.parent)}}).execute()
-        content.metadata["state"] = now
+        if run:
+            NotebookClient(content, timeout=600, resources={"metadata": {"path": str(done.parent)}}).execute()
+            content.metadata["state"] = now
         nbformat.write(content, done)
-        print(f"{language}/{notebook.name}: executed, {time.monotonic() - start:.0f} s", flush=True)
+        print(
+            f"{language}/{notebook.name}: {'executed' if run else 'taken as it is'}, {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
 
 
 # ----------------------------------------------------------------------------------------------- pages
@@ -216,14 +222,13 @@ def front(path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the web pages: lessons executed, in both languages.")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "site", help="folder for what is made")
-    parser.add_argument("--only-execute", choices=LANGUAGES, help="execute the lessons of one language, build nothing")
+    parser.add_argument("--execute", nargs="*", choices=LANGUAGES, default=LANGUAGES, metavar="LANGUAGE",
+                        help="languages whose lessons are executed; those of the others have no outputs")  # fmt: skip
     parser.add_argument("--lessons", default="", help="only those whose name begins like this, as 03")
     options = parser.parse_args()
     kept = options.work / "notebooks"
-    for language in [options.only_execute] if options.only_execute else LANGUAGES:
-        execute(language, kept, options.lessons)
-    if options.only_execute:
-        return 0
+    for language in LANGUAGES:
+        execute(language, kept, options.lessons, run=language in options.execute)
     for language in LANGUAGES:
         source, out = options.work / "source" / language, options.work / "html" / language
         write_source(language, source, kept)
