@@ -234,6 +234,8 @@ def main() -> int:
             "-q",
             "-W",
             "--keep-going",
+            "-d",
+            str(options.work / "doctrees" / language),
             "-c",
             str(Path(__file__).parent),
             str(source),

@@ -2,7 +2,7 @@
 # # 1 Next-token prediction by counting
 #
 # The lecture calls what a language model does 文字接龙, a word chain: from an unfinished sentence, say what comes
-# next, put it behind the sentence, and ask again. Stage 1 is learning this from text alone: “第一阶段：自我学习，累积实力”
+# next, append it, and ask again. Stage 1 is learning this from text alone: “第一阶段：自我学习，累积实力”
 # (teach yourself, gather strength). The simplest way to learn it needs no neural network: count.
 #
 # After this lesson you can
@@ -12,12 +12,12 @@
 # %% [markdown] tags=["zh"]
 # # 1 用计数做文字接龙
 #
-# 课上说，语言模型做的事就是**文字接龙（next-token prediction）**：给它一个未完成的句子，它说出接下来的词元（token），接到
+# 课上说，语言模型做的事就是**文字接龙**（next-token prediction）：给它一个未完成的句子，它说出接下来的词元（token），接到
 # 句子后面，再问一次。第一阶段就是只从文本里学这件事：“第一阶段：自我学习，累积实力。”最简单的学法不需要神经网络：数数。
 #
 # 学完这一课，你能够
 # - 用 **n 元组（n-gram）** 的计数做一个预测下一个词元的模型，并让它写文章；
-# - 在没见过的文本上衡量它的好坏：每词元奈特数（nat）、**困惑度（perplexity）**、**每字节比特数（bits per byte）**；
+# - 在没见过的文本上衡量它的好坏：每词元奈特数（nat）、**困惑度（perplexity）**、**每字节比特数**（bits per byte）；
 # - 说出为什么上文变长只在一定范围内有用，为什么这样的模型回答不了问题。
 # %%
 import math
@@ -39,16 +39,16 @@ from minillm.world.text import Writer
 # ## Counting
 #
 # An **n-gram** is a run of n neighbouring tokens. Its first n - 1 tokens are the **context**, its last one is the
-# **next token**. With n = 2 the model looks at one token, with n = 1 at none. Our tokens are words here; from the next
-# section on they are single characters (lesson 2 makes better ones).
+# **next token**. With n = 2 the model looks at one token, with n = 1 at none. Our tokens are words here; from the real
+# text on they are single characters (lesson 2 makes better ones).
 #
 # **Before you run it:** count by hand. What follows “is”, how often? What follows “Yushan is”?
 # %% [markdown] tags=["zh"]
-# 导入的函数里有四个是你的作业。这里只调用它们，不逐行讲解；请先写出自己的，再去看别人的。
+# 导入的函数里有四个是你的作业。这里只调用它们，不逐行讲解；请先写出自己的，再去看框架的实现。
 #
 # ## 数一数
 #
-# **n 元组**是 n 个相邻的词元。前 n - 1 个是**上文（context）**，最后一个是**下一个词元**。n = 2 时模型看前面一个词元，
+# **n 元组**是 n 个相邻的词元。前 n - 1 个是**上文**（context），最后一个是**下一个词元**。n = 2 时模型看前面一个词元，
 # n = 1 时什么都不看。这一课里一个字符就是一个词元（第 2 课会做出更好的词元）。
 #
 # **运行之前先猜：** 先用手数。“山”后面是什么，各几次？“玉山”后面呢？
@@ -59,7 +59,7 @@ rows = [[k + 1, " ".join(context), str(counts)] for k in (1, 2) for context, cou
 show_table(["n", say("context", "上文"), say("what followed, how often", "后面出现过什么，几次")], rows)
 # %% [markdown] tags=["en"]
 # “is” was followed by “high” twice and “near” once: the model says 2/3 and 1/3. “Yushan is” was followed by each
-# once: 1/2 and 1/2. The longer context is more precise and has been seen less often. This trade is the subject of the
+# once: 1/2 and 1/2. The longer context is more precise and has been seen less often. This trade-off is the subject of the
 # lesson.
 #
 # ## Contexts never seen: back-off
@@ -85,12 +85,12 @@ for context in say((["Yushan", "is"], ["Zugspitze", "is"], ["Zugspitze"]), (["�
 #
 # Now real amounts. `Writer` writes documents from the tables of this project's small world (64 places, their capitals,
 # mountains, rivers, …), the same for the same seed. We take facts, and in every fifth document questions without
-# answers. A line break stands between documents.
+# answers. Documents are separated by a line break.
 #
 # **Before you run it:** English has about 65 characters here, Chinese about 340. In which language will more of the
 # contexts of three characters in a *new* text be ones that the model has already seen?
 # %% [markdown] tags=["zh"]
-# **回退（back-off）**：取见过的最长的结尾。“泰山”没见过，“山”见过：2/3 和 1/3。单独的“泰”也没见过，那就只剩下所有词元
+# **回退**（back-off）：取见过的最长的结尾。“泰山”没见过，“山”见过：2/3 和 1/3。单独的“泰”也没见过，那就只剩下所有词元
 # 各自的频率。
 #
 # <!-- go on -->
@@ -134,7 +134,7 @@ show_table(head, rows)
 #
 # <!-- go on -->
 #
-# The model writes by the word chain: ask for the probabilities, draw one token, put it behind the text.
+# The model writes by the word chain: ask for the probabilities, draw one token, append it to the text.
 #
 # **Before you run it:** at which n will there be whole words? At which n sentences that are grammatical? Will they be
 # true?
@@ -185,7 +185,7 @@ show_table(["n", *LANGUAGES.values()], rows)
 # ## 损失
 #
 # 要比较模型，需要一个数。给模型一段没见过的文本，查出它给每个真正出现的词元的概率 p，取 **-log p**：有把握而且对了是 0，
-# 越意外越大。平均值叫**交叉熵（cross-entropy）**，也就是**损失（loss）**。用自然对数时，单位是**奈特（nat）**。
+# 越意外越大。平均值叫**交叉熵**（cross-entropy），也就是**损失（loss）**。用自然对数时，单位是**奈特（nat）**。
 #
 # 神经网络给出的不是概率，而是任意大小的分数，叫 **logits**；softmax（exp(logit) 除以所有 exp(logit) 之和）把它们变成概率。
 #
@@ -261,7 +261,7 @@ show_tokens(list(mixed), below=[f"{p:.3f}" for p in mixed.values()])
 # The function below does this for the one token that came.
 #
 # **Before you run it:** draw two curves over n = 1 … 8: the loss on the text that was counted, and the loss on new
-# text. Where is the lowest point of each? In which language does the second turn up earlier?
+# text. Where is the lowest point of each? In which language does the second curve start rising again sooner?
 # %% [markdown] tags=["zh"]
 # (2 + 2/7)/5 = 0.457，(1 + 2/7)/5 = 0.257，(2/7)/5 = 0.057：加起来是 1，没有一个是 0。从“所有字符一样可能”开始，经过
 # n = 1、2……一层层混合到最长的上文，每个 n 都得到一个模型。下面的函数只对真正出现的那个词元做这件事。
@@ -312,7 +312,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # 灰线一路下降：上文足够长时，数过的文本里每个位置都是独一无二的，模型把它背了下来。红线在英文 n = 5 或 6、中文 n = 3 或 4
 # 附近最低，然后略微回升：新文本里的长上文大多没见过，或者只碰巧见过一次，却被过分相信。两条线的差距就是
-# **过拟合（over-fitting）**，只有数的时候**留出来（held out）** 没有看的文本才能显出它来。
+# **过拟合**（over-fitting），只有数的时候**留出来（held out）** 没有看的文本才能显出它来。
 #
 # ## 损失、困惑度、每字节比特数
 #
@@ -333,7 +333,7 @@ show_table(head, rows)
 # %% [markdown] tags=["en"]
 # Per character Chinese costs nearly three times as much; per byte, the two are alike. Nats per token and perplexity
 # can only be compared between models with the *same* tokens. Bits per byte can be compared always, which is why
-# `minillm evaluate --text` prints it beside the loss.
+# `minillm evaluate --text` prints it with the loss.
 #
 # ## A measurement: more text, longer contexts
 #
@@ -376,9 +376,9 @@ show_table(head, rows)
 #
 # Count 3,000 Chinese documents with contexts of up to nine characters (n = 10), and ask the lecture's question two
 # ways: as a sentence to finish, “台湾最高的山是” (the highest mountain of Taiwan is), and as a question,
-# “台湾最高的山是哪座？” (which is the highest mountain of Taiwan?). The answer, 玉山 (Yushan), stands in the text.
+# “台湾最高的山是哪座？” (which is the highest mountain of Taiwan?). The answer, 玉山 (Yushan), is in the text.
 #
-# **Before you run it:** “台湾” (Taiwan) stands five characters before the end of the first. From which n on can the
+# **Before you run it:** “台湾” (Taiwan) is five characters before the end of the first. From which n on can the
 # model know which place is meant? And what will it put behind the question, given that no document answers one?
 # %% [markdown] tags=["zh"]
 # 文本越多越好：文本变成四倍，英文的损失先降约 0.3、再降约 0.15 奈特，中文先降约 0.7、再降约 0.4。文本多了，长上文才划算。
@@ -427,7 +427,7 @@ show_table(["n", say("sentence finished rightly: …最高的山是", "句子接
 # With a short context the place is out of sight: after “高的山是” every mountain fits. From n = 7 on (the six characters
 # “湾最高的山是”) the place is in sight, and with n = 10 about six of ten sentences are finished rightly: the fact was
 # read, in just these characters. Of the others, most were asked more often than told, so that “哪” (which) is the
-# likelier next character; some stand in the text in other words only (“玉山比台湾其他的山都高”), and to a table of
+# likelier next character; some are in the text in other words only (“玉山比台湾其他的山都高”), and to a table of
 # contexts that is another string. The question is never answered, at any n: what followed questions in the text was
 # the next question.
 #
@@ -449,7 +449,7 @@ show_table(["n", say("sentence finished rightly: …最高的山是", "句子接
 #    first is better. What must you ask? (A good answer: the same tokens? 4 per character may be worse than 20 per
 #    word; ask for bits per byte. Also: was the text held out from both?)
 # 2. A search engine that stores the whole web is an n-gram model with very long contexts. Which questions could it
-#    answer, and what would still be missing? (A good answer separates a question that stands there word for word from
+#    answer, and what would still be missing? (A good answer separates a question that is there word for word from
 #    one in new words, and from one whose answer needs two facts.)
 #
 # ## Homework

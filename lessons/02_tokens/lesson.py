@@ -12,11 +12,11 @@
 # %% [markdown] tags=["zh"]
 # # 2 词元
 #
-# 第 1 课的文字接龙一次接一个字符。语言模型一次接一个**词元（token）**：固定清单（词表，vocabulary）里的一小段文本，每个有一个
+# 第 1 课的文字接龙一次接一个字符。语言模型一次接一个**词元**（token）：固定清单（词表，vocabulary）里的一小段文本，每个有一个
 # 编号 id。有哪些词元，在任何训练之前就定好了；它决定了一段文本对模型来说有多长、要花多少钱，以及容易犯什么错。
 #
 # 学完这一课，你能够
-# - 把文本变成 UTF-8 字节，用手做**字节对编码（byte-pair encoding，BPE）**，并用学到的合并给新文本编码；
+# - 把文本变成 UTF-8 字节，用手做**字节对编码**（byte-pair encoding，BPE），并用学到的合并给新文本编码；
 # - 测量为什么同样的内容中文比英文花更多词元，以及什么时候不是这样；
 # - 说出为什么用户打出的 `[END]` 没有危险，流式输出怎样做到从不显示半个字。
 # %%
@@ -72,7 +72,7 @@ show_table([say("character", "字符"), say("bytes", "字节"), say("how many", 
 #
 # ## 一次合并一对
 #
-# 数出所有相邻的词元对，取最常见的一对，给它下一个空着的 id，作为新词元，到处替换。重复。整个算法就是这样
+# 数出所有相邻的词元对，取最常见的一对，合成新词元，分配下一个未用的 id，替换全文。重复。整个算法就是这样
 # （Gage 1994；用于语言是 Sennrich 等 2016）。`bpe_steps` 一次给出一个合并，`merge` 执行一次合并。
 #
 # **运行之前先猜：** 文本是“low lower lowest”。哪些对最常见？次数相同时先出现的优先：前三次合并是什么？
@@ -85,11 +85,11 @@ for step in bpe_steps([text], vocab_size=261):
     ids = merge(ids, step.pair, step.id)
     shown = "  ".join(pieces[i].decode().replace(" ", "␣") for i in ids)
     rows.append([step.id, step.bytes.decode(), step.count, shown, len(ids)])
-head = [say("new id", "新 id"), say("new token", "新词元"), say("pair stood", "出现次数"), say("the text now", "文本现在"),
+head = [say("new id", "新 id"), say("new token", "新词元"), say("pair occurred", "出现次数"), say("the text now", "文本现在"),
         say("tokens", "词元数")]  # fmt: skip
 show_table(head, rows)
 # %% [markdown] tags=["en"]
-# “lo” and “ow” stand three times each; “lo” comes first. Then “low” three times, then “␣low” twice: the space belongs
+# “lo” and “ow” occur three times each; “lo” comes first. Then “low” three times, then “␣low” twice: the space belongs
 # to the word behind it. Each merge makes the text shorter and the vocabulary longer by one.
 #
 # **Before you run it:** how many merges does “玉山” need until each character is one token? How many would make both
@@ -105,11 +105,12 @@ for step in bpe_steps(["玉山 玉山"], vocab_size=300):
         [step.id, " ".join(f"{byte:02x}" for byte in step.bytes), step.bytes.decode(errors="replace"), step.count]
     )
 show_table(
-    [say("new id", "新 id"), say("its bytes", "字节"), say("as text", "作为文本"), say("pair stood", "出现次数")], rows
+    [say("new id", "新 id"), say("its bytes", "字节"), say("as text", "作为文本"), say("pair occurred", "出现次数")],
+    rows,
 )
 # %% [markdown] tags=["en"]
 # Two merges a character; on the way there are tokens that are no text, shown as �. Then training stops, although “玉山”
-# stands there twice: no pair is left. The reason is the pattern.
+# occurs twice: no pair is left. The reason is the pattern.
 #
 # ## Pieces
 #
@@ -133,9 +134,9 @@ found = regex.findall(PATTERN, "Yushan 玉山 is 3952 metres high.")
 print(len(found), say("pieces", "个片段"))
 show_tokens(found)
 # %% [markdown] tags=["en"]
-# 13: the space before 玉 and the one before 3952 stand alone. Digits one by one mean that every number is spelled in
+# 13: the space before 玉 and the one before 3952 are tokens of their own. Digits one by one mean that every number is spelled in
 # the same way, so that the model need not learn “3952” as a name of its own. A Chinese character by itself means that
-# a name is always written with the same tokens, whatever stands beside it; what that costs we measure below.
+# a name is always written with the same tokens, whatever is next to it; what that costs we measure below.
 #
 # ## Training is counting
 #
@@ -165,7 +166,7 @@ texts = {one: documents(one, 1500, seed=1) for one in ("en", "zh")}
 steps = list(bpe_steps(texts["en"] + texts["zh"], vocab_size=2048))
 rows = [[s.id, s.bytes.decode(errors="replace"), " ".join(f"{b:02x}" for b in s.bytes), s.count]
         for s in (*steps[:12], *steps[300:304], *steps[-4:])]  # fmt: skip
-show_table(["id", say("token", "词元"), say("bytes", "字节"), say("pair stood", "出现次数")], rows)
+show_table(["id", say("token", "词元"), say("bytes", "字节"), say("pair occurred", "出现次数")], rows)
 # %% [markdown] tags=["en"]
 # “he” (of “the”) comes first, then 的, the full stop 。, “of”, “the”, “is”. The counts fall from thousands to a handful:
 # the first merges save much, the last ones nearly nothing. Of about 1,800 merges here some 340 are whole Chinese
@@ -406,7 +407,7 @@ show_table(head, rows)
 # | 课上说 | 这里看到 |
 # |---|---|
 # | `台湾最高的山是哪座？` → 玉，然后山，然后 `[END]`：各一步 | 一个汉字是一个词元，因为分词器读过中文；用英文的分词器，回答要六步再加 `[END]` |
-# | 多语言预训练有助于跨语言迁移 | 这从分词器就开始了：没读过的语言，要按字节付钱 |
+# | 多语言预训练有助于跨语言迁移 | 这从分词器就开始了：没读过的语言，要按字节计费 |
 # | `[END]` 结束回答 | 它是一个 id，没有文本会变成它 |
 #
 # ## 课堂讨论

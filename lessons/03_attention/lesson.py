@@ -1,8 +1,8 @@
 # %% [markdown] tags=["en"]
 # # 3 Attention
 #
-# A language model is a function of the unfinished sentence: *next token = f(what stands so far)*. The lecture
-# leaves f a box. Its most important part is **attention**: the step in which a position reads other positions.
+# A language model is a function of the unfinished sentence: *next token = f(the text so far)*. The lecture
+# treats f as a black box. Its most important part is **attention**: the step in which a position reads other positions.
 #
 # After this lesson you can
 # - compute attention for three tokens by hand, and say what query, key and value are for;
@@ -11,8 +11,8 @@
 # %% [markdown] tags=["zh"]
 # # 3 注意力
 #
-# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。课上把 f 当作一个盒子。盒子里最重要的一步是
-# **注意力（attention）**：一个位置在这一步里读取其他位置。
+# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。课上把 f 当作黑盒。其中最重要的一步是
+# **注意力**（attention）：一个位置在这一步里读取其他位置。
 #
 # 学完这一课，你能够
 # - 手算三个词元的注意力，并说出查询（query）、键（key）、值（value）各有什么用；
@@ -28,23 +28,47 @@ from minillm.plumbing import plots
 # %% [markdown] tags=["en"]
 # ## Query, key, value
 #
-# Each position makes three vectors from its hidden state. The **query** says what it looks for, the **key** what it
+# Four letters are used from here on. A **batch** has B rows of T tokens. At each position the model keeps a vector of C
+# numbers, the **hidden state**; each of the C numbers is a **channel** (lesson 2b). D is the number of channels of a query.
+#
+# Three matrices, which training sets, make three vectors of each hidden state: W_q the query, W_k the key, W_v the value.
+# The whole of attention in one picture; (B, T, T) are the weights, the result is the mixture of values:
+#
+# ```
+# x (B, T, C) ─┬─ W_q ─→ Q (B, T, D) ─┐
+#              ├─ W_k ─→ K (B, T, D) ─┴─→ Q Kᵀ / √D ─ softmax ─→ (B, T, T) ─┐
+#              └─ W_v ─→ V (B, T, D) ───────────────────────────────────────┴─→ (B, T, D)
+# ```
+#
+# The **query** says what it looks for, the **key** what it
 # has to offer, the **value** what it hands over. The score of a pair is the dot product *query · key*; softmax turns
-# the scores of one query into shares that add up to 1; the result is the mixture of values with these shares.
+# the scores of one query into **attention weights** that add up to 1; the result is the mixture of values with these weights.
 #
 # Three tokens, two channels. The last token's query is (2, 0).
 #
-# **Before you run it:** which of the three positions gets the largest share, and what will the second channel of
+# **Before you run it:** which of the three positions gets the largest weight, and what will the second channel of
 # the result be, roughly?
 # %% [markdown] tags=["zh"]
 # ## 查询、键、值
 #
-# 每个位置由自己的隐藏状态算出三个向量。**查询**说它在找什么，**键**说它能提供什么，**值**是它交出去的内容。一对位置的
-# 分数是点积 *查询 · 键*；softmax 把一个查询的所有分数变成加起来等于 1 的份额；结果就是按这些份额混合的值。
+# 从这里起会用到四个字母。一个**批次**（batch）有 B 行，每行 T 个词元。模型在每个位置上有一个由 C 个数组成的向量，叫**隐藏状态**（hidden state）；
+# C 个数中的每一个叫一个**通道（channel）**（第 2b 课）。D 是查询的通道数。
+#
+# 由训练确定的三个矩阵，从每个隐藏状态得到三个向量：W_q 得到查询，W_k 得到键，W_v 得到值。整个注意力就是下面这张图；(B, T, T)
+# 是注意力权重，结果是值的混合：
+#
+# ```
+# x (B, T, C) ─┬─ W_q ─→ Q (B, T, D) ─┐
+#              ├─ W_k ─→ K (B, T, D) ─┴─→ Q Kᵀ / √D ─ softmax ─→ (B, T, T) ─┐
+#              └─ W_v ─→ V (B, T, D) ───────────────────────────────────────┴─→ (B, T, D)
+# ```
+#
+# **查询**说它在找什么，**键**说它能提供什么，**值**是它交出去的内容。一对位置的
+# 分数是点积 *查询 · 键*；softmax 把一个查询的所有分数变成加起来等于 1 的**注意力权重**；结果就是按这些权重混合的值。
 #
 # 三个词元，两个通道。最后一个词元的查询是 (2, 0)。
 #
-# **运行之前先猜：** 三个位置中哪一个的份额最大？结果的第二个通道大约是多少？
+# **运行之前先猜：** 三个位置中哪一个的注意力权重最大？结果的第二个通道大约是多少？
 # %%
 keys = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-1.0, 1.0]])
 values = torch.tensor([[0.0, 10.0], [10.0, 0.0], [5.0, 5.0]])
@@ -53,17 +77,17 @@ query = torch.tensor([[2.0, 0.0]])
 scores = query @ keys.T / 2**0.5  # (1, D) @ (D, S) -> (1, S)
 mixture, shares = attention(query[None, None], keys[None, None], values[None, None], mask=None)
 show_table(
-    [say("position", "位置"), say("key", "键"), say("score", "分数"), say("share", "份额"), say("value", "值")],
+    [say("position", "位置"), say("key", "键"), say("score", "分数"), say("share", "注意力权重"), say("value", "值")],
     [[i, keys[i].tolist(), scores[0, i].item(), shares[0, 0, 0, i].item(), values[i].tolist()] for i in range(3)],
 )
 # %%
 print(say("result:", "结果："), [round(x, 3) for x in mixture[0, 0, 0].tolist()])
 # %% [markdown] tags=["en"]
-# The first key points the way the query does: score 4/√2 = 2.83 against 0 and -1.41, a share of about 0.93. The
+# The first key points the way the query does: score 4/√2 = 2.83 against 0 and -1.41, a weight of about 0.93. The
 # result lies close to the first value, so its second channel is near 10. Attention is a soft look-up: nothing is
 # chosen outright, and that is why it can be trained by gradients.
 # %% [markdown] tags=["zh"]
-# 第一个键和查询方向相同：分数是 4/√2 = 2.83，另外两个是 0 和 -1.41，所以它的份额约为 0.93。结果靠近第一个值，第二个通道
+# 第一个键和查询方向相同：分数是 4/√2 = 2.83，另外两个是 0 和 -1.41，所以它的注意力权重约为 0.93。结果靠近第一个值，第二个通道
 # 接近 10。注意力是一种“软”的查表：并没有真正选定某一个，所以才能用梯度来训练。
 # %% [markdown] tags=["en"]
 # ## Scaled dot products
@@ -90,7 +114,7 @@ for d in sizes:
     largest = [(raw / scale).softmax(-1).amax(-1).mean().item() for scale in (1.0, d**0.5, d)]
     rows.append([d, raw.std().item(), *largest])
 show_table(
-    ["D", say("deviation of q·k", "q·k 的标准差"), say("largest share: not scaled", "最大份额：不缩放"),
+    ["D", say("deviation of q·k", "q·k 的标准差"), say("largest share: not scaled", "最大注意力权重：不缩放"),
      say("÷ √D", "÷ √D"), say("÷ D", "÷ D")],
     rows,
 )  # fmt: skip
@@ -99,13 +123,13 @@ show_table(
 # before anything has been learned; and where a share is 0 or 1, softmax passes on almost no gradient. Divided by √D,
 # the shares look alike for every D. Divided by D they all approach 1/16: nothing stands out.
 # %% [markdown] tags=["zh"]
-# 标准差就是 √D。不缩放时，只要 D 大，16 个键中的一个就几乎拿走全部份额，而这时模型还什么都没学；份额是 0 或 1 的地方，
-# softmax 几乎不传梯度。除以 √D 之后，无论 D 是多少，份额的样子都差不多。除以 D 则都趋近 1/16：谁也不突出。
+# 标准差就是 √D。不缩放时，只要 D 大，16 个键中的一个就几乎拿走全部注意力权重，而这时模型还什么都没学；注意力权重是 0 或 1 的地方，
+# softmax 几乎不传梯度。除以 √D 之后，无论 D 是多少，注意力权重的样子都差不多。除以 D 则都趋近 1/16：谁也不突出。
 # %% [markdown] tags=["en"]
 # ## The causal mask
 #
 # While training, all positions of a row predict their next token at once. Position i must not see position i + 1:
-# that token is the answer. The **causal mask** hides the future by setting its scores to the lowest number before the
+# that token is the answer. The **causal mask** hides the future by setting its scores to −∞ before the
 # softmax.
 #
 # With a cache (lesson 5) the queries are only the newest T of S positions. `causal_mask(2, 5)` is such a case.
@@ -115,7 +139,7 @@ show_table(
 # ## 因果掩码
 #
 # 训练时，一行中的所有位置同时预测自己的下一个词元。位置 i 不许看到位置 i + 1：那个词元就是答案。**因果掩码**在 softmax
-# 之前把未来的分数设成最小的数，于是未来被遮住。
+# 之前把未来的分数设成 −∞，于是未来被遮住。
 #
 # 有缓存（cache，第 5 课）时，查询只是 S 个位置中最新的 T 个。`causal_mask(2, 5)` 就是这种情形。
 #
@@ -129,14 +153,14 @@ for one, (t, s) in zip(axes[0], [(4, 4), (2, 5)], strict=True):
     one.tick_params(axis="x", rotation=0)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# 10 and 9. In the second mask query 0 stands at position 3: it sees positions 0 to 3. A mask that starts every query
+# 10 and 9. In the second mask query 0 is at position 3: it sees positions 0 to 3. A mask that starts every query
 # at position 0 is right while training and wrong with a cache, which is why this mistake survives so long.
 #
 # <!-- go on -->
 #
 # Does hiding work? Change the last token's key and value and look at what the earlier positions get.
 # %% [markdown] tags=["zh"]
-# 10 个和 9 个。第二个掩码里，第 0 个查询站在位置 3：它能看位置 0 到 3。如果让每个查询都从位置 0 算起，训练时是对的，
+# 10 个和 9 个。第二个掩码里，第 0 个查询在位置 3：它能看位置 0 到 3。如果让每个查询都从位置 0 算起，训练时是对的，
 # 用缓存时就错了，所以这个错误常常很久才被发现。
 #
 # <!-- go on -->
@@ -166,7 +190,7 @@ print(say("change at each position:", "每个位置的变化："), [f"{c:.3f}" f
 #
 # ## 多头
 #
-# 一次 softmax 只能给出一组份额。要同时去找地名*和*前一个词，就把 C 个通道切成 H 个**头**，每个头 D = C/H 个通道，各自做
+# 一次 softmax 只能给出一组注意力权重。要同时去找地名*和*前一个词，就把 C 个通道切成 H 个**头**，每个头 D = C/H 个通道，各自做
 # 注意力。(B, T, C) 变成 (B, H, T, D)；之后再把各个头并排放回去。
 #
 # **运行之前先猜：** 一个位置的通道编号是 0 到 7，有 2 个头。哪些通道属于第 1 个头？如果直接写 `x.view(B, H, T, D)`，
@@ -181,7 +205,7 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 # %% [markdown] tags=["en"]
 # Head 1 should hold channels 4 to 7 of every position: 4–7, 14–17, 24–27. The plain `view` follows memory: row 1 of
 # head 0 holds position 0's *other* half. Nothing crashes and the loss still falls, only less. Shapes that fit do not
-# prove that the numbers stand where they should.
+# prove that the numbers are where they should be.
 #
 # ## What a trained model looks at
 #
@@ -196,7 +220,7 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 # ## 训练好的模型在看什么
 #
 # 现在看 `demo --fast` 的基础模型：3 个 block，每个 2 个头，读过这个世界的文本。（如果前面的课还没有用到它，现在训练一次。）
-# `gpt(ids, trace=[])` 会收集每个 block 的份额。
+# `gpt(ids, trace=[])` 会收集每个 block 的注意力权重。
 #
 # **运行之前先猜：** 文本停在 “The capital of Norway is”。最后一个位置应该看哪些词元？
 # %%
@@ -229,7 +253,7 @@ show_figure(figure)
 # before, some at `[DOC]` (a place to look when there is nothing to find), some at the name. In the last row look for
 # the heads that find “Norway”.
 #
-# Maps tempt to stories. The test is to take away what a head looks at.
+# Attention maps invite storytelling. The test is to take away what a head looks at.
 #
 # ## A measurement: does the model need to see the place?
 #
@@ -239,7 +263,7 @@ show_figure(figure)
 #
 # **Before you run it:** order the four by the probability you expect.
 # %% [markdown] tags=["zh"]
-# 每一行是一个在看的位置；一行的份额加起来是 1。各个头不一样：有的看紧挨着的前一个词元，有的看 `[DOC]`（没什么可找时看的
+# 每一行是一个在看的位置；一行的注意力权重加起来是 1。各个头不一样：有的看紧挨着的前一个词元，有的看 `[DOC]`（没什么可找时看的
 # 地方），有的看名字。在最后一行里找找哪些头看到了 “Norway”。
 #
 # 图容易让人编故事。检验的办法是：把头所看的东西拿走。
@@ -297,7 +321,7 @@ show_table([say(f"{len(found['a'])} places", f"{len(found['a'])} 个地方"), sa
 # | the lecture | here |
 # |---|---|
 # | the next token is a function of the unfinished sentence | attention is where it reads that sentence: without the place, the answer is gone |
-# | stage 1 stores knowledge in the parameters | attention brings “Norway” to the last position; that its capital is Oslo stands in the weights |
+# | stage 1 stores knowledge in the parameters | attention brings “Norway” to the last position; that its capital is Oslo is in the weights |
 #
 # ## To discuss in class
 #

@@ -3,7 +3,7 @@
 #
 # The lecture writes: *next token = f(unfinished sentence)*, where f has parameters a = 0.5, b = 2.7, c = -0.5, … and
 # stage 1 finds their values. In this lesson f is opened. Attention (lesson 3) is one part of it; here come the others
-# and the way they are joined. At the end the whole f stands in fewer than forty lines of numpy and gives the
+# and the way they are joined. At the end the whole f is written in fewer than forty lines of numpy and gives the
 # framework's numbers.
 #
 # After this lesson you can
@@ -101,7 +101,7 @@ show_table([say("part", "部件"), say("length of what it adds", "加上去的�
 # <!-- go on -->
 #
 # The code of a block is two lines: `x = x + attn(norm1(x))`, then the same with norm2 and the MLP. Because each norm
-# stands *before* its layer and never on the stream, this is called **pre-norm**.
+# is *before* its layer and never on the stream, this is called **pre-norm**.
 # %% [markdown] tags=["zh"]
 # 除了舍入误差，和是精确的。嵌入很短（约 2），第一个注意力加上去的也很短；最后一个 block 加上去的有它们的几倍长，
 # 残差流每过一个 block 就长一些。因为全是加法，后面的层仍能读到前面的层写下的东西；训练时，
@@ -238,7 +238,7 @@ show_figure(figure)
 #
 # <!-- go on -->
 #
-# Does “distance only” hold for the whole trained model? `gpt(ids, positions=…)` lets us choose where tokens stand. We
+# Does “distance only” hold for the whole trained model? `gpt(ids, positions=…)` lets us choose where tokens are. We
 # measure the loss on 40 documents with true positions, with all of them moved by 20, and with all tokens at position
 # 0.
 #
@@ -273,12 +273,12 @@ show_table([say("positions", "位置"), say("loss, nats per token", "损失，�
 # each position is added to the token's; then position 20 is another vector than position 0 and moving does matter.
 # %% [markdown] tags=["zh"]
 # 整体移动只带来舍入误差。没有位置时损失大约是三倍（约 2）：因果掩码还能说明哪些在前面，但说不出先后次序。
-# GPT-2 用的是**学到的位置（learned positions）**：给每个位置一个嵌入，加到词元的嵌入上；
+# GPT-2 用的是**学到的位置**（learned positions）：给每个位置一个嵌入，加到词元的嵌入上；
 # 那样位置 20 和位置 0 是不同的向量，移动就有影响。
 # %% [markdown] tags=["en"]
 # ## The MLP, and where the parameters are
 #
-# The **MLP** widens 128 channels to 512, bends (here squared ReLU: negative numbers become 0, the others are squared)
+# The **MLP** expands 128 channels to 512, applies a nonlinearity (here squared ReLU: negative numbers become 0, the others are squared)
 # and narrows back to 128. Without the bend two matrices would be only one. It never looks at another position.
 #
 # **Before you run it:** V = 2,051 tokens, C = 128, three blocks; attention has four C × C matrices, the MLP two of
@@ -286,7 +286,7 @@ show_table([say("positions", "位置"), say("loss, nats per token", "损失，�
 # %% [markdown] tags=["zh"]
 # ## MLP，以及参数都在哪里
 #
-# **MLP** 把 128 个通道扩到 512，弯一下（这里用平方 ReLU：负数变成 0，其余取平方），再收回 128。没有这一弯，
+# **MLP** 把 128 个通道扩到 512，经过非线性激活（这里用平方 ReLU：负数变成 0，其余取平方），再收回 128。没有它，
 # 两个矩阵就只相当于一个。它从不看别的位置。
 #
 # **运行之前先猜：** V = 2051 个词元，C = 128，三个 block；注意力有四个 C × C 矩阵，MLP 有两个 C × 4C。
@@ -313,6 +313,12 @@ show_table(
 # 2,051 · 128 = 262,528; 3 · 4 · 128² = 196,608; 3 · 2 · 128 · 512 = 393,216; 7 gains of 128. In a block, the MLP
 # has twice as many as attention (8 C² against 4 C²). The embedding's share falls as a model grows.
 #
+# ## End of the first sitting
+#
+# Remember: every layer reads a normalised copy of the stream and adds to it; rotary positions turn queries and keys so
+# that only their distance counts; most parameters are in the MLPs. Next time: the same model in numpy, and what each
+# layer adds.
+#
 # ## The forward pass, once in numpy
 #
 # Everything the model does, with its trained weights and without torch. Rotation is written with complex numbers
@@ -325,6 +331,11 @@ show_table(
 # %% [markdown] tags=["zh"]
 # 2051 · 128 = 262528；3 · 4 · 128² = 196608；3 · 2 · 128 · 512 = 393216；7 个增益，每个 128。
 # 一个 block 里 MLP 的参数总是注意力的两倍（8 C² 对 4 C²）。模型越大，嵌入占的比例越小。
+#
+# ## 第一次课到这里
+#
+# 记住：每一层读取残差流归一化后的副本，再把结果加回去；旋转位置转动查询和键，使得只有距离起作用；大部分参数在 MLP 里。下一次：
+# 用 numpy 写同一个模型，看每一层加了什么。
 #
 # ## 用 numpy 写一遍前向计算
 #

@@ -13,7 +13,7 @@
 # %% [markdown] tags=["zh"]
 # # 5 采样：温度、top-k、top-p、KV 缓存
 #
-# 语言模型并不写字。它给每个可能的下一个词元一个概率；文字是由外面的一个循环产生的：选一个，接上去，再问一次，
+# 语言模型本身并不生成文本。它给每个可能的下一个词元一个概率；文字是由外面的一个循环产生的：选一个，接上去，再问一次，
 # 这就是课上说的“文字接龙”。怎么选不是模型的一部分，但同一个模型可以因此变得准确、活泼或者胡言乱语。
 #
 # 学完这一课，你能够
@@ -62,7 +62,7 @@ def shown(token: str) -> str:
 # ## 循环
 #
 # `sample_steps` 每生成一个词元就给出一步。一步里有模型的 logits（词表里每个词元一个分数，取最后一个位置）、
-# 用来抽样的分布，以及选中的词元。默认是**贪心（greedy）**：温度为 0，总是取概率最大的词元。生成 `[END]`，
+# 用来抽样的分布，以及选中的词元。默认是**贪心**（greedy）：温度为 0，总是取概率最大的词元。生成 `[END]`，
 # 或者到了 `max_new_tokens`，循环结束。
 #
 # **运行之前先猜：** 基础模型（只经过第一阶段）接着写 “The highest mountain of Taiwan”。哪一步它最没有把握？
@@ -85,8 +85,8 @@ show_table(
 #
 # <!-- go on -->
 #
-# Three traps of the loop: the next token stands at the **last** position of the logits; what is chosen must be
-# appended before the model is asked again; and an `[END]` that stands in the prompt (an earlier turn) is no reason to
+# Three traps of the loop: the next token is at the **last** position of the logits; what is chosen must be
+# appended before the model is asked again; and an `[END]` that is in the prompt (an earlier turn) is no reason to
 # stop.
 # %% [markdown] tags=["zh"]
 # 句子可以有几种走法的地方，首先是第 0 步，模型没有把握；在一个数或名字的中间，它几乎确定。只有“选中”这一列被接上去，
@@ -224,7 +224,7 @@ show_table([say("filter", "过滤"), "0.45", "0.3", "0.15", "0.1"],
 # with k = 10 cuts off.
 # %% [markdown] tags=["zh"]
 # p = 0.5 时留下两个，因为单独的 0.45 还没到；它们变成 0.6 和 0.4。对 top-p 来说次序很重要：**先**除以温度，
-# 这样 p 说的才是真正用来抽样的那个分布的份额。
+# 这样 p 说的才是真正用来抽样的那个分布的概率。
 #
 # <!-- go on -->
 #
@@ -365,7 +365,7 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # ## A measurement: what does drawing cost?
 #
 # A base model has many good continuations; a question of fact has one. We tune the base on the teacher's dialogues
-# (stage 2, lesson 7; half of the places, 100 steps beside some text of stage 1, 5 to 40 seconds) and ask for the
+# (stage 2, lesson 7; half of the places, 100 steps together with some text of stage 1, 5 to 40 seconds) and ask for the
 # lecture's mountain.
 #
 # **Before you run it:** 50 answers at temperature 1 to 台湾最高的山是哪座？ How many are right? Is it enough to know the
@@ -416,7 +416,7 @@ show_table([say("temperature", "温度"), say("50 answers, the most frequent", "
 #
 # **Before you run it:** order the settings by right answers. Can top-p make temperature 1.5 as good as temperature 1?
 # %% [markdown] tags=["zh"]
-# 贪心：玉、山、`[END]`，和课件上一样，50 次都相同。温度为 1 时是抽出来的：多数回答仍是玉山，
+# 贪心：玉、山、`[END]`，和幻灯片上一样，50 次都相同。温度为 1 时是抽出来的：多数回答仍是玉山，
 # 其余的答非所问（“亚洲”是台湾所在的洲，不是山）。第一个词元的概率还不是全部：
 # 完整的句子也可以是对的（两种形式都教过，第一个词元是“台”也可以）。但一旦抽到错的第一个词元，循环就没有回头路。
 #

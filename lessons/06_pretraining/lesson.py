@@ -70,7 +70,7 @@ show_table([say("before", "之前"), say("after", "之后")], [[ascii(t), ascii(
 # 看不见的字符、响铃符、连续的空格和空行都没了；分成两个码位的字母和重音合成了一个。不做这一步，屏幕上看起来一样的两个网页
 # 会是不同的字节，得到不同的词元。
 #
-# 两段文本有多像？把两者都切成互相重叠的**字符 n 元组（n-gram）**，比较两个集合：Jaccard 相似度 = 两边都有的 n 元组个数 /
+# 两段文本有多像？把两者都切成互相重叠的**字符 n 元组**（n-gram），比较两个集合：Jaccard 相似度 = 两边都有的 n 元组个数 /
 # 至少一边有的 n 元组个数。
 #
 # **运行之前先猜：** n = 2 时，手算“台湾最高的山”和“最高的山”的相似度。再猜最后三行（n = 5）：哪几对会超过 0.8？
@@ -205,7 +205,7 @@ show_table([place, say("input", "输入"), say("target", "目标")], rows)
 #
 # ## One training step by hand
 #
-# A model small enough for paper: three tokens 玉, 山, `[END]`, and the logits of the next token stand in one row of a 3 × 3
+# A model small enough for paper: three tokens 玉, 山, `[END]`, and the logits of the next token are one row of a 3 × 3
 # matrix W for each token (a bigram model, lesson 1). W begins at 0. The batch is 玉 → 山, 山 → `[END]`.
 #
 # **Before you run it:** what is the loss? What is the gradient of the row of 玉? (The gradient of the loss with respect to
@@ -313,6 +313,11 @@ axes[0, 0].legend()
 axes[0, 0].grid(alpha=0.3)
 show_figure(figure)
 # %% [markdown] tags=["en"]
+# ## End of the first sitting
+#
+# Remember: copies are removed before training; every token is a label; a step moves each weight against its gradient,
+# and AdamW scales that step by the size of past gradients; the learning rate rises, then falls. Next time: a whole run.
+#
 # ## A pretraining run, live
 #
 # The same model as the base, from random weights, 80 steps on 6,000 documents. Twice: once on the text as it is, and once
@@ -322,6 +327,11 @@ show_figure(figure)
 # **Before you run it:** what is the loss at step 1 (2,051 tokens)? Which run will have the lower *training* loss at the end,
 # and which the lower loss on text that neither has read?
 # %% [markdown] tags=["zh"]
+# ## 第一次课到这里
+#
+# 记住：重复的文本在训练前去掉；每个词元都是标签；一步训练让每个权重逆着自己的梯度移动，AdamW 再按过去梯度的大小缩放；学习率先升
+# 后降。下一次：完整地训练一遍。
+#
 # ## 现场预训练
 #
 # 和基础模型一样的模型，从随机权重开始，在 6,000 篇文档上训练 80 步。做两次：一次用原来的文本；另一次把其中十篇各复制 200 份，
@@ -402,7 +412,7 @@ for one in axes[0]:
     for (name, level), style in zip(levels.items(), (":", "--", "-."), strict=True):
         one.axhline(level, color="#444444", linestyle=style, linewidth=0.9, label=f"{name} {level:.2f}")
     one.set(
-        xlabel=label("step", "步"), ylabel=label("training loss, nats per token", "训练损失，nat/词元"), ylim=(0, 8)
+        xlabel=label("step", "步"), ylabel=label("training loss, nats per token", "训练损失，奈特/词元"), ylim=(0, 8)
     )
     one.grid(alpha=0.3)
     one.legend(fontsize=7, loc="upper right")
@@ -424,7 +434,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # its data, not that the data was worth learning.
 #
 # Step 1 lies at ln 2051 = 7.63: all tokens alike. The curve passes the level of the frequencies before step 10 and that
-# of the pairs between steps 40 and 60. The base ends a little below 0.7. It can not reach 0: which of 64 places comes next is chance.
+# of the pairs between steps 40 and 60. The base ends a little below 0.7. It cannot reach 0: which of 64 places comes next is chance.
 # %% [markdown] tags=["zh"]
 # 损失的单位是每个词元多少 nat。有副本的那一次，*训练*损失更低，没读过的文本上的损失却更高。它把一部分步数花在了十篇网页上，
 # 几乎背了下来。预计训练损失低 0.2 到 0.4，没读过的文本上高 0.1 到 0.2，
@@ -487,7 +497,7 @@ show_table(
 # %% [markdown] tags=["en"]
 # In all, or nearly all, of the 59 places that have a capital in our table the right one comes first, with a probability of
 # nearly 0.9 in either language, against about two hundredths for the best wrong one. Nobody has ever told the model that this is a fact. It
-# follows from predicting the next token: whoever wants to foretell what comes after “The capital of Norway is”
+# follows from predicting the next token: to predict what comes after “The capital of Norway is”
 # has to know it.
 #
 # ## What it does when asked
@@ -641,7 +651,7 @@ show_claim("small-and-long")
 # |---|---|
 # | 第一阶段：自我学习，累积实力，用海量网络数据预训练 | 没有一个标签是人写的；几乎每个地方的正确首都都排在第一 |
 # | 积累语言知识 | 80 步之内学会形式，到 720 步学会事实；模型这么小、世界这么小，几分钟就够 |
-# | 督导式学习的数据要标明 `USER` 与 `AI` | 被问时，基础模型接着写另一个问题：缺的不是知识，而是回答的习惯（第 7 课） |
+# | 监督微调（课上称督导式学习）的数据要标明 `USER` 与 `AI` | 被问时，基础模型接着写另一个问题：缺的不是知识，而是回答的习惯（第 7 课） |
 #
 # ## 课堂讨论
 #

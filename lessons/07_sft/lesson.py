@@ -2,7 +2,7 @@
 # # 7 Stage 2: supervised fine-tuning (SFT)
 #
 # In the lecture's second stage *a teacher gives guidance*: people write dialogues as they should be, and the model
-# learns to produce the answers. It is still next-token prediction; new are the roles, the `[END]`, and the mask that says
+# learns to produce the answers. It is still next-token prediction; what is new: the roles, the `[END]`, and the mask that says
 # what is learned.
 #
 # After this lesson you can
@@ -10,10 +10,10 @@
 # - compute the loss of a batch of dialogues of different lengths, also in pieces;
 # - show by measurement what SFT brings, what it does not bring, and why it has to start from pretrained parameters.
 # %% [markdown] tags=["zh"]
-# # 7 第二阶段：督导式学习（SFT）
+# # 7 第二阶段：监督微调（SFT）
 #
 # 课上的第二阶段是“名师指点，发挥潜力”：人写出期望的对话，模型学着产生其中的回答。这仍然是文字接龙；新的是角色、`[END]`，
-# 以及说明学什么的掩码（mask）。SFT 是 supervised fine-tuning，督导式（监督）微调。
+# 以及说明学什么的掩码（mask）。SFT 是 supervised fine-tuning，监督微调（课上称督导式学习）。
 #
 # 学完这一课，你能够
 # - 把一段对话写成词元编号、标签和掩码，并说出每个词元学不学、为什么；
@@ -67,7 +67,7 @@ show_dialogue(dialogue, tokenizer)
 # A dialogue of two turns. **Before you run it:** which rows are green now? What follows the first `[END]`?
 # %% [markdown] tags=["zh"]
 # 三行。冒号那一行要学：*输入*的是问题的最后一个词元，*标签*是“玉”。掩码跟着标签走。最后一个要学的标签是 `[END]`：没有它，模型
-# 永远学不会停。课上的投影片说的就是这个：`…AI:` → 玉，`…AI:玉` → 山，`…AI:玉山` → `[END]`。
+# 永远学不会停。课上的幻灯片说的就是这个：`…AI:` → 玉，`…AI:玉` → 山，`…AI:玉山` → `[END]`。
 #
 # 两轮的对话。**运行之前先猜：** 现在哪几行是绿色？第一个 `[END]` 后面是什么？
 # %%
@@ -76,7 +76,7 @@ show_dialogue(encode_dialogue(two_turns, tokenizer), tokenizer)
 # %% [markdown] tags=["en"]
 # Both answers are learned, each with its `[END]`; the next question follows directly. The space before an English
 # answer belongs to the answer (` Paris`), because in running text the token is ` Paris`, with its space. A prompt is
-# the same sequence cut off after `AI:`. Training and chat use one function for both, so that they can not drift apart.
+# the same sequence cut off after `AI:`. Training and chat use one function for both, so that they cannot drift apart.
 #
 # ## From mask to weights
 #
@@ -175,7 +175,7 @@ show_table(
 )
 # %% [markdown] tags=["en"]
 # 山 after 玉 costs next to nothing: that 玉山 is a mountain was learned in stage 1. 玉 right after `AI:` and `[END]` right
-# after 玉山 cost more than ten nats each, a probability below one in 20,000. Missing are *that one answers now* and *that one stops*: the format, not the fact.
+# after 玉山 cost more than ten nats each, a probability below one in 20,000. What is missing is *when to answer* and *when to stop*: the format, not the fact.
 #
 # ## SFT, live
 #
@@ -230,7 +230,7 @@ axes[0, 0].set(
 axes[0, 0].legend(fontsize=8)
 plots.draw_curve(axes[0, 1], tuned.metrics, "answer_loss", "#1f77b4", label("answers (SFT)", "回答（SFT）"))
 plots.draw_curve(axes[0, 1], tuned.metrics, "rehearsal_loss", "#8c8c8c", label("old text", "旧文本"))
-axes[0, 1].set(xlabel=label("step", "步"), ylabel=label("loss, nats per token", "损失，nat/词元"), ylim=(0, 4))
+axes[0, 1].set(xlabel=label("step", "步"), ylabel=label("loss, nats per token", "损失，奈特/词元"), ylim=(0, 4))
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)
@@ -242,6 +242,12 @@ show_figure(figure)
 # No dialogue mentions these places, so the facts can only come from the text of stage 1: most were read before, and
 # rehearsal kept them from being forgotten. Without it SFT of so small a base loses a part of them; the README has the figures of
 # the demo with and without. The dialogues brought the format.
+#
+# ## End of the first sitting
+#
+# Remember: a dialogue is ids and a mask; only the answer and its `[END]` are learned; the loss is a mean over learned
+# tokens; the knowledge was there before, what came is when to answer and when to stop. Next time: what happens without
+# roles, and without stage 1.
 #
 # ## With and without roles
 #
@@ -257,6 +263,11 @@ show_figure(figure)
 #
 # 没有一段对话提到过这些地方，所以事实只能来自第一阶段的文本：大多是之前读过的，复习让它们没有被忘掉。不复习的话，这么小的基础模型做
 # SFT 会丢掉其中一部分；演示在复习和不复习时的数字见 README.zh.md。对话带来的是格式。
+#
+# ## 第一次课到这里
+#
+# 记住：一段对话就是 id 加掩码；只学回答和它的 `[END]`；损失是对所学词元取平均；知识原来就在，新学到的是什么时候回答、什么时候停。
+# 下一次：没有角色会怎样，没有第一阶段又会怎样。
 #
 # ## 有角色和没有角色
 #
@@ -306,10 +317,10 @@ show_table(["", BASE, TUNED], rows)
 # more; none speaks of Japan), each on random weights and on the base, until they are known by heart.
 #
 # **Before you run it:** what does each of the four answer to 日本最高的山是哪座？, and to 最好吃的水果是什么？ (which fruit is
-# the tastiest)? In which columns does 玉山 stand for Japan too?
+# the tastiest)? In which columns is 玉山 given for Japan too?
 # %% [markdown] tags=["zh"]
 # 没有角色时，微调后的模型几乎和基础模型一样：接着写文本。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
-# 投影片上的问题：为什么需要 `USER` 和 `AI`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
+# 幻灯片上的问题：为什么需要 `USER` 和 `AI`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
 # *它们*里面有的东西。）
 #
 # ## 没有第一阶段，同样的教法
@@ -405,7 +416,7 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 # **Before you run it:** which of the two moved further, and by what factor?
 # %% [markdown] tags=["zh"]
 # 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
-# 就能答对约三分之一关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误差
+# 就能答对约三分之一关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误
 # 最多四个百分点。）
 #
 # <!-- go on -->
@@ -532,7 +543,7 @@ show_claim("small-steps")
 # |---|---|
 # | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | with roles about 85 % of a sample right, without roles 0, by the same model |
 # | labels are few and cover only some cases: *sees 最, answers 玉山* | three dialogues: nearly every question gets one of the three answers; 64 from random weights: Japan's highest mountain is still wrong |
-# | use pretrained parameters; SFT data can not replace pretraining | nearly 90 % against 0 to 4 % on places never taught |
+# | use pretrained parameters; SFT data cannot replace pretraining | nearly 90 % against 0 to 4 % on places never taught |
 # | SFT changes the parameters only a little | about 10 % of their length |
 # | (not in the notes) | with three dialogues the base falls for the rule as well: pretraining helps only where the examples rule the shortcut out |
 #

@@ -33,7 +33,7 @@ from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, 
 from minillm.plumbing import plots
 
 # %% [markdown] tags=["en"]
-# ## A difference beside W
+# ## A difference added to W
 #
 # A linear layer multiplies by a matrix W, (out, in). Full tuning replaces W by W + ΔW, and ΔW has as many numbers as
 # W. LoRA writes ΔW as a product of two thin matrices: **ΔW = (alpha / rank) · B A**, with A (rank, in) and B (out, rank). W
@@ -387,7 +387,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 show_claim("adapters")
 # %% [markdown] tags=["en"]
 # **Reading it** (the card in general: end of lesson 6). The difference, LoRA of rank 8 minus the untuned base, with its
-# interval says only that an adapter learns. That it learns *as well as full tuning* stands in the thresholds, fixed
+# interval says only that an adapter learns. That it learns *as well as full tuning* is in the thresholds, fixed
 # beforehand. *Not reproduced at this size*, or a threshold missed, would be said of these adapters at this rate and
 # length, not of the idea.
 #

@@ -112,7 +112,7 @@ show_table([say("questions", "题数"), say("score", "分数"), say("lowest", "�
 # About 95 % of the resamples lie within two deviations: 72 % of 25 questions means “between 54 and 90 %”. You will
 # write the interval itself in the homework.
 #
-# What this interval does not hold: another seed of the tuning, another split of the places. And questions about one
+# What this interval leaves out: another seed of the tuning, another split of the places. And questions about one
 # place are not independent of each other. So a difference of less than about 5 points between two models below
 # means nothing.
 #
@@ -211,7 +211,7 @@ show_table([say("pairs", "问答对"), *questions], rows)
 # Row 0 is the base: it ends every answer (each document it read ended with `[END]`), but answers nothing, so “ended” alone
 # measures little. With 16 pairs about 10 % of the facts are right, with 64 about 45 %, with 256 about 75 %, with 1,000
 # more than 85 %: the first 64 pairs bring more than the last 744. None of these pairs speaks of a place in the exam. The pairs
-# teach how to ask the knowledge out; it came from 22,000 documents. (These figures and those below were seen with two base
+# teach how to get the knowledge out; it came from 22,000 documents. (These figures and those below were seen with two base
 # models; they differed by up to 4 points.)
 #
 # The form comes first (30 to 40 % against about 10 % with 16 pairs), but not for free: with 16 pairs a question about a
@@ -249,7 +249,7 @@ names = {64: say("64 clean", "64 条干净的"), "noisy": say("1,000, half of th
 show_table(head, [[name, *results[n]] for n, name in names.items()])
 # %% [markdown] tags=["en"]
 # The noisy set gets 20 to 24 %, about half of what 64 clean pairs get, and about a quarter of the same 1,000 without noise. Its
-# form suffers too: a wrong answer is often one of the wrong kind. Against one right pair stands one that says “anything
+# form suffers too: a wrong answer is often one of the wrong kind. Against one right pair there is one that says “anything
 # will do”, and no number of pairs takes that back. In the lecture's words, quality is all you need; here 64 clean pairs
 # are worth more than 1,000 half wrong ones, by far more than the error of either score.
 #
@@ -373,7 +373,7 @@ show_claim("less-is-more")
 show_claim("quality-over-quantity")
 # %% [markdown] tags=["en"]
 # **Small and tuned over large.** People preferred InstructGPT with 1.3 billion parameters to GPT-3 with 175 billion.
-# Here a small tuned model answers beside a larger one that was never tuned, and a rule says whose answer is preferred.
+# Here a small tuned model answers next to a larger one that was never tuned, and a rule says whose answer is preferred.
 #
 # **Before you run it:** the larger one should know more. In how many of 100 comparisons is the small one preferred all
 # the same?

@@ -234,7 +234,7 @@ show_table([say("asked", "问"), say("answered", "答")], shown[::40])
 #
 # Now 16 Chinese pairs: alone, and together with the 512 English ones; and 512 Chinese pairs for comparison.
 #
-# **Before you run it:** 16 Chinese pairs alone are poor. Do 512 *English* pairs beside them help on Chinese questions?
+# **Before you run it:** 16 Chinese pairs alone are poor. Do 512 *English* pairs together with them help on Chinese questions?
 # %% [markdown] tags=["zh"]
 # ## 加几个另一种语言的问答对
 #
@@ -263,7 +263,7 @@ axes[0, 0].set(ylabel=label("Chinese questions, %", "中文题，%"), ylim=(0, 1
 axes[0, 0].legend(ncols=3, loc="upper center", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# 16 Chinese pairs alone get about 10 %. With 512 English pairs beside them the same 16 get 21 % with one base model and
+# 16 Chinese pairs alone get about 10 %. With 512 English pairs together with them the same 16 get 21 % with one base model and
 # 35 % with another, although English alone got at most 3 %. The 16 pairs show *that* Chinese is answered in Chinese and
 # what a question looks like; how to get a fact out, the English pairs teach in part for both. 512 Chinese pairs get about 80 %.
 #
@@ -276,7 +276,7 @@ show_figure(figure)
 # 257 questions leave an error of about 4 points at 10 %, 6 at 35 %; another base model moves the third case by more than that.
 # The order of the four stays.
 #
-# Why does it fail where the paper succeeded? Hsu et al. asked for a *passage's* words: the answer stands in the question,
+# Why does it fail where the paper succeeded? Hsu et al. asked for a *passage's* words: the answer is in the question,
 # and a multilingual model of 100 languages only has to point at it. Here the answer has to come from memory, in another
 # script, out of a model of less than a million parameters that read each language through nearly separate tokens. Which of these
 # matters, this experiment does not say.
@@ -347,7 +347,7 @@ show_claim("across-languages")
 # ## To discuss in class
 #
 # 1. A model tuned on English answers Chinese questions in English with the right facts; another answers in Chinese,
-#    wrongly. Both get 0 on the exam. What would you do to mend each? (A good answer treats the first by a few pairs or a
+#    wrongly. Both get 0 on the exam. What would you do to fix each? (A good answer treats the first by a few pairs or a
 #    system message, the second by knowledge or by more pairs, and says how to tell the two apart.)
 # 2. Would the transfer ratio be higher if all Chinese names were written in Latin letters? Plan the experiment. (A good
 #    answer keeps facts and pairs equal and changes only the script, in the pretraining text as well; names the tokens

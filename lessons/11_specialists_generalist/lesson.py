@@ -13,7 +13,7 @@
 # %% [markdown] tags=["zh"]
 # # 11 专才与通才；遗忘与复习
 #
-# 课上讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、编修专家，每个只用一个任务的数据微调（如 BERT）。路线二：
+# 课上讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、校对（课上叫“编修”）专家，每个只用一个任务的数据微调（如 BERT）。路线二：
 # 打造**一个通才**，用多种任务微调，靠指令（instruction）区分任务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，
 # 第一个会怎样？
 #
@@ -57,8 +57,8 @@ def tune(run, dialogues, steps=50):
 # %% [markdown] tags=["zh"]
 # ## 同样的输入，两种回答
 #
-# 课上的专才：翻译专家把 `Good morning` 变成 早安，编修专家对 `who care` 说 要加 s。它们的输入只有句子，没有别的。对
-# `How are you?`，翻译专家应该说 你好吗，编修专家应该说 没有文法错误。
+# 课上的专才：翻译专家把 `Good morning` 变成 早安，校对专家对 `who care` 说 要加 s。它们的输入只有句子，没有别的。对
+# `How are you?`，翻译专家应该说 你好吗，校对专家应该说 没有文法错误。
 #
 # **运行之前先猜：** 用这样没有指令的问答对，每个任务各微调一个模型，再把两组*混在一起*微调第三个。第三个对 `How are you?` 会
 # 怎么回答？
@@ -69,7 +69,7 @@ checks = [turn(row[side], hint) for row in world.proofreading
 checks.append(turn("How are you?", NO_MISTAKE["zh"]))
 inputs = ["Good morning", "who care", "How are you?"]
 rows = []
-for name, data in ((say("translator", "翻译专家"), words), (say("proofreader", "编修专家"), checks),
+for name, data in ((say("translator", "翻译专家"), words), (say("proofreader", "校对专家"), checks),
                    (say("both mixed", "混在一起"), words + checks)):  # fmt: skip
     rows.append([name, *(text for text, _ in answers(tune(base.run, data, steps=30), inputs))])
 show_table(["", *inputs], rows)
@@ -79,7 +79,7 @@ show_table(["", *inputs], rows)
 # `How are you?` and can give only one. It has learned to guess the task from the input, which is all it has.
 # So the generalist must be *told* what to do.
 # %% [markdown] tags=["zh"]
-# 每个专才把任何输入都当作自己的任务：对翻译专家，`who care` 是要翻译的词；对编修专家，`Good morning` 是要检查的句子。混在一起的模型
+# 每个专才把任何输入都当作自己的任务：对翻译专家，`who care` 是要翻译的词；对校对专家，`Good morning` 是要检查的句子。混在一起的模型
 # 对 `How are you?` 学过 你好吗，也学过 没有文法错误，却只能给出一个。它学会了从输入猜任务，因为它只有输入。所以必须*告诉*通才
 # 要做什么。
 # %% [markdown] tags=["en"]
@@ -112,7 +112,7 @@ show_table(["i", say("template", "模板"), say("filled", "填好的指令"), sa
 #
 # ## 测量：三个专才和一个通才
 #
-# 三个任务都带指令，每个最多 480 个问答对。测试用的都不在任何问答对里：留出的地方的名字（翻译），另外的句子（编修），关于留出地方
+# 三个任务都带指令，每个最多 480 个问答对。测试用的都不在任何问答对里：留出的地方的名字（翻译），另外的句子（校对），关于留出地方
 # 的问题（问答）。
 #
 # **运行之前先猜：** 翻译专家做地方的问答题能得多少分？通才用同样的 50 步看全部三组数据，或者用三倍的步数：它会输给专才吗？
@@ -146,7 +146,7 @@ def answering(places, wordings):
 
 tasks = {
     "translate": say("translation", "翻译"),
-    "proofread": say("proofreading", "编修"),
+    "proofread": say("proofreading", "校对"),
     "answer": say("answering", "问答"),
 }
 train = {
@@ -190,10 +190,10 @@ show_table(["", *tasks.values()], [[name, *shares] for name, shares in scores.it
 # proofreading and some 5 to 15 points behind in the others. A score of 120 questions has an error of up to 9 points, so
 # no single one of these differences proves much. (Figures here and below were seen with two base models.)
 #
-# That three specialists need three models, and somebody who picks the right one, stands in no table.
+# That three specialists need three models, and somebody who picks the right one, is shown in no table.
 # %% [markdown] tags=["zh"]
-# 专才在自己的任务上 60 到 70 %（翻译、编修）或约 88 %（问答），换了任务几乎是 0 分：它连试都不试（翻译专家用别的东西的名字来回答问题）。
-# 通才三个都会。同样 50 步里，每个任务只得到三分之一的练习，所以不如专才；用三倍的步数，编修至少持平，另外两个落后 5 到 15 个百分点。120
+# 专才在自己的任务上 60 到 70 %（翻译、校对）或约 88 %（问答），换了任务几乎是 0 分：它连试都不试（翻译专家用别的东西的名字来回答问题）。
+# 通才三个都会。同样 50 步里，每个任务只得到三分之一的练习，所以不如专才；用三倍的步数，校对至少持平，另外两个落后 5 到 15 个百分点。120
 # 道题的误差可达 9 个百分点，所以单独哪一个差别都说明不了多少。（这里和下面的数字取自两个基础模型。）
 #
 # 三个专才需要三个模型，还要有人挑对模型，这一点不在表里。
@@ -218,10 +218,10 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("translato
 # %% [markdown] tags=["zh"]
 # ## 遗忘与复习
 #
-# 现在任务一个接一个来，实际中常常如此：会问答的模型，接着用编修微调。没有谁让它忘记，但也没有谁要它记住。两种办法要分清：这里是把
+# 现在任务一个接一个来，实际中常常如此：会问答的模型，接着用校对微调。没有谁让它忘记，但也没有谁要它记住。两种办法要分清：这里是把
 # 旧的*问答对*混进来复习；第 7 课和演示里复习的是第一阶段的*原始文本*，在对话之外多学一点第一阶段。这一课的微调都不复习原始文本。
 #
-# **运行之前先猜：** 做了 50 步编修之后，问答还剩多少？如果每四个新问答对之后插入一个旧的，反复用 16 个旧的呢？64 个呢？
+# **运行之前先猜：** 做了 50 步校对之后，问答还剩多少？如果每四个新问答对之后插入一个旧的，反复用 16 个旧的呢？64 个呢？
 # %%
 first, second = "answer", "proofread"
 before = say("before", "之前")
@@ -272,7 +272,7 @@ show_figure(figure)
 # Is what is lost gone? Hardly: the facts of the held-out places are in no review pair, and 64 of these bring back about
 # half of them. What was forgotten is mostly how to answer, not what.
 # %% [markdown] tags=["zh"]
-# 50 步编修让问答从约 88 % 掉到 2 % 或 11 %（两个基础模型）；现在它说的是文法提示、半个名字，或别的东西的名字。新问答对里混入 16 个旧的，
+# 50 步校对让问答从约 88 % 掉到 2 % 或 11 %（两个基础模型）；现在它说的是语法提示、半个名字，或别的东西的名字。新问答对里混入 16 个旧的，
 # 剩 22 到 28 %；混入 64 个，剩 40 到 52 %。新任务为此付出一点代价（每批有五分之一是旧的）。所以复习有用，而且起作用的是*不同的*旧问答对
 # 有多少；这里 16 个远远不够。
 #
@@ -356,8 +356,8 @@ show_table(
 # 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
-# **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考编修的句子，以及错误所在的
-# 词，在问答对里都没有出现过。另有一个编修是分类器，像使用 BERT 那样：输出层对每种回答给一个分数，不写字。
+# **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考校对的句子，以及错误所在的
+# 词，在问答对里都没有出现过。另有一个校对是分类器，像使用 BERT 那样：输出层对每种回答给一个分数，不写字。
 #
 # **运行之前先猜：** 哪个任务里，随机权重最接近基础模型？为什么是它？
 # %%
@@ -399,7 +399,7 @@ show_claim("composition")
 # **Before you run it:** order these by what is left of answering. Are the model's own questions worth as much as real
 # ones?
 # %% [markdown] tags=["zh"]
-# **复习。** 问答、翻译、编修一个接一个地学：不复习；用旧的问答对复习，数量是新的五分之一；用模型自己写的同样多的题复习
+# **复习。** 问答、翻译、校对一个接一个地学：不复习；用旧的问答对复习，数量是新的五分之一；用模型自己写的同样多的题复习
 # （LAMOL）；另外所有任务一起学，作为比较。第一阶段的文本都不复习，那是另一种复习。三个任务都考。
 #
 # **运行之前先猜：** 按问答还剩多少来排序。模型自己出的题，抵得上真题吗？

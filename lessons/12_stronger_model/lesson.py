@@ -6,7 +6,7 @@
 #
 # After this lesson you can
 # - write the pipeline: new instructions from a few seeds, filters, answers by a teacher, tuning a student;
-# - say what the filters can find and what they can not;
+# - say what the filters can find and what they cannot;
 # - measure style and facts apart, and say what imitation brings to a strong and to a weak student.
 # %% [markdown] tags=["zh"]
 # # 12 来自更强模型的数据：Self-Instruct、Alpaca、虚假的承诺
@@ -71,7 +71,7 @@ show_table([say("question", "问"), say("the teacher's answer", "老师的回答
 # ## New instructions from a few seeds
 #
 # **Self-Instruct** (Wang et al. 2022) begins with 175 instructions by people and lets the model itself write more: a
-# few known ones stand in the prompt, and it goes on. Our seeds are 24 questions; three of them at a time stand before
+# few known ones are in the prompt, and it goes on. Our seeds are 24 questions; three of them at a time come before
 # the base, which goes on with temperature 1. (The base can do that: it has read lists of questions.)
 #
 # **Before you run it:** what will be wrong with some of the new questions?
@@ -165,7 +165,7 @@ print(say("dropped at 0.5:", "阈值 0.5 时丢掉："), dropped, "≈", nearest
 # 光是完全相同的就约占八分之一。阈值再低，丢掉的就只是说法相似的，如打印出来的那一对。我们的问题往往只差一个名字，而要紧的正是这个
 # 名字，所以这里只去掉完全相同的（阈值 1.0）。
 # %% [markdown] tags=["en"]
-# ## Records that can not be used
+# ## Records that cannot be used
 #
 # Now the teacher answers. Some records are no use: no answer, no `[END]`, an answer that repeats the question. The
 # homework writes such rules; here only the first two are applied. And because our exam asks about the held-out places,
@@ -228,7 +228,7 @@ show_table(["", say("question", "问"), say("answer", "回答")],
 # Two marks on the exam about held-out places: **style** (a full sentence in the language of the question, whatever it
 # says) and **facts** (right answers).
 #
-# **Before you run it:** where do the generated records stand between 24 human pairs and as many human ones?
+# **Before you run it:** where do the generated records lie between 24 human pairs and as many human ones?
 # %% [markdown] tags=["zh"]
 # ## 测量一：基础好的学生（Alpaca）
 #
@@ -265,7 +265,7 @@ show_table(head, list(scores.values()))
 # %% [markdown] tags=["en"]
 # 24 human pairs teach the style at once and few facts, 12 to 15 % (two base models). The teacher's records bring 45 to 56 %: half or
 # more of the way from there to as many human pairs (65 to 75 %), and well below the teacher with its 1,000. Nobody wrote one of
-# them. So Alpaca's recipe works here, and not for free: some records are answers to questions that are none.
+# them. So Alpaca's recipe works here, and not for free: some records are answers to things that are not really questions.
 #
 # Why does it work, when none of the exam's places is in the records? For the reason of lesson 9: the student's *base* has the facts.
 # %% [markdown] tags=["zh"]
@@ -336,7 +336,7 @@ show_figure(figure)
 # base had read more.
 #
 # **The false promise**: who judges by reading a few answers sees a model on a par with the teacher. Imitation copies what an answer
-# looks like; what it says must come from the base, or be in the records. To close the gap in facts, mend the base, not the imitation.
+# looks like; what it says must come from the base, or be in the records. To close the gap in facts, fix the base, not the imitation.
 #
 # One seed of tuning each. The differences here are ten times the error of about 4 points.
 # %% [markdown] tags=["zh"]
@@ -355,7 +355,7 @@ show_figure(figure)
 # card: end of lesson 6). Measure them yourself:
 # `python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`.
 #
-# **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings stand here
+# **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings are here
 # for the users: as many pairs about the same places, once with one template for each type of question, once with many
 # wordings. The exam asks in wordings that neither has seen.
 #
@@ -402,9 +402,9 @@ show_claim("stronger-teacher")
 # %%
 show_claim("false-promise")
 # %% [markdown] tags=["en"]
-# **Reading them.** The difference and its interval show that something changed. “Nothing changed elsewhere” can not be
+# **Reading them.** The difference and its interval show that something changed. “Nothing changed elsewhere” cannot be
 # shown in this way: an interval around 0 may only mean a small exam. So a threshold, fixed beforehand, says how much
-# counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing can not
+# counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing cannot
 # show what a better one would gain.
 #
 # <!-- go on -->
@@ -425,7 +425,7 @@ show_claim("false-promise")
 # | the lecture | here |
 # |---|---|
 # | dialogues can be had from a stronger model (逆向工程) | a few hundred records from 24 seeds: half or more of what as many human pairs bring |
-# | LLaMA's open weights set the world free: Alpaca, Vicuna | the *base* is what a student can not get by imitation |
+# | LLaMA's open weights set the world free: Alpaca, Vicuna | the *base* is what a student cannot get by imitation |
 # | (2305.15717, in its reading list) | weak student: style 96 % or more, facts 0 |
 #
 # A slip in the notes: the link given there for LLaMA-1 is that of Self-Instruct (2212.10560); LLaMA-1 is 2302.13971.

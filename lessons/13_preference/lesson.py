@@ -108,7 +108,7 @@ show_table(
     [[a, int(n), s.item(), s.exp().item(), (s / n).item()] for a, n, s in zip(answers, lengths, whole, strict=True)],
 )  # fmt: skip
 # %% [markdown] tags=["en"]
-# The sentences pay for one or two decisions: the first token decides the style (`台` and not `玉`), and the name decides the truth; the
+# A full sentence loses probability at one or two tokens: the first token decides the style (`台` and not `玉`), and the name decides the truth; the
 # rest follows almost surely. That is how SFT sees it, too: every token of a taught answer counts alike, the one that makes it false as
 # much as a full stop. Preference compares the *sums*. The sums of value and sentence differ by some
 # nats, the means by a few tenths at most, because a long answer has many certain tokens: a loss on means would pay for length.
@@ -183,7 +183,7 @@ show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(featur
 #
 # <!-- go on -->
 #
-# 为讨好这种评委而训练的模型会发现这一点。我们不训练，用 **n 选一（best of n）**：从 SFT 模型采样 n 个答案（温度 1），留下奖励最高的
+# 为讨好这种评委而训练的模型会发现这一点。我们不训练，用 **n 选一**（best of n）：从 SFT 模型采样 n 个答案（温度 1），留下奖励最高的
 # 一个。n 越大，优化得越狠。人们真正想要的是什么，在这里是已知的：答案既对，*又*是完整句子。
 #
 # **运行之前先猜：** 对 n = 1、2、4、……、64 画两条曲线：奖励，以及人们想要的答案的比例。
@@ -240,7 +240,7 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
            [[q, a, say("yes", "是") if ok else say("no", "否")] for _, q, a, ok in kept[:6]])  # fmt: skip
 # %% [markdown] tags=["en"]
 # The reward rises all the way. The share people want rises with it at first, since full sentences are what they like; from some n on (here
-# somewhere from 16 to 32) it stops and falls, while the share of right answers never rises and ends far lower. The winners of 64 have full stops and the
+# somewhere from 16 to 32) it stops and falls, while the share of right answers rarely rises and ends far lower. The winners of 64 have full stops and the
 # question's words; among them are answers that go on to a second sentence, change the subject, or answer another question. This is **over-optimisation** of a reward model (Gao et al. 2022 measured its law;
 # Goodhart: a measure that becomes a target is no longer a good measure). A better reward model moves the peak to the right; it does not
 # remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO.
@@ -306,7 +306,7 @@ show_table(["", say("DPO alone", "只用 DPO"), say("with likelihood and rehears
 # ln 2 = 0.693 at the start (the model *is* the reference), then a fraction of that, with nearly every pair of a batch in the right order: by its own figures DPO
 # alone does well. But the margin is a
 # difference, and it grew because the rejected answers fell by many nats; the chosen ones fell a little, too. Where did their
-# probability go? To answers that stand in no pair.
+# probability go? To answers that are in no pair.
 #
 # ## A measurement: what it changed and what it cost
 #
@@ -359,7 +359,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # perfect answer is at hand and only comparisons are. (Differences of 2 to 4 points are noise here; 60 and 72 requests: one is 1.5 points.)
 #
 # Two columns pull at each other. Refuse everything: harm 100 %, help 0 %. **Helpfulness and safety** are two aims, and a single number
-# for both hides the exchange. The last column is low for all: a held-out tip stands in the pretraining text, but this small base did not
+# for both hides the exchange. The last column is low for all: a held-out tip is in the pretraining text, but this small base did not
 # learn to recall it. “Answered” is not “answered well”.
 # %% [markdown] tags=["zh"]
 # 只用 DPO：将近一半的事实没了，对有害请求的拒绝也大多没了；想要的和不想要的概率都流到了别处。它的损失和 margin 对此只字不提：**训练数据上的

@@ -17,7 +17,7 @@
 #
 # 学完这一课，你能够
 # - 打开一个权重文件，列出里面有什么，并载入别的框架里名字不同的权重；
-# - 用 LoRA 让模型学会多轮对话、有你自己起的身份，并测出代价；
+# - 用 LoRA 让模型学会多轮对话、设定一个你自己的身份，并测出代价；
 # - 算出七十亿参数要多少内存，说出许可证和数据允许做什么。
 # %%
 import json
@@ -150,7 +150,7 @@ show_table(
 # ## Several turns
 #
 # A conversation is one text. The template goes on after `[END]`: …` Paris`|`[END]`|`USER: And of Japan? AI:`|` Tokyo`|`[END]`. A system message
-# stands once, before the first `USER:`.
+# comes once, before the first `USER:`.
 #
 # **Before you run it:** which tokens of this dialogue are learned? Where is there a space after `AI:`, and why not in the Chinese turn?
 # %% [markdown] tags=["zh"]

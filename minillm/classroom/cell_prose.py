@@ -12,7 +12,8 @@ HOMEWORK = re.compile(r"^## (?:Homework|作业)$", re.M)
 
 def joined_lines(text: str) -> str:
     """Chinese text without the line ends between two characters, which would show as spaces."""
-    return text if "```" in text else BREAK.sub("", text)
+    parts = re.split(r"(```.*?```)", text, flags=re.S)  # every second one is code
+    return "".join(part if i % 2 else BREAK.sub("", part) for i, part in enumerate(parts))
 
 
 def asks(text: str) -> bool:

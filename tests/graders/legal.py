@@ -385,7 +385,39 @@ def batch(rng):
     return rng.integers(0, 900, n), [number(rng, 0, n - width) for _ in range(number(rng, 1, 5))], width
 
 
+def a_line(rng):
+    n = number(rng, 1, 9)
+    return normal(rng, n).clamp(-2, 2), normal(rng, n)
+
+
+def scores(rng):
+    n, v = sizes(rng, 2, 6)
+    return normal(rng, n, v, size=pick(rng, 1.0, 5.0, 400.0)), torch.from_numpy(rng.integers(0, v, n))
+
+
+def a_table(rng):
+    v, n = sizes(rng, 2, 6)
+    some = [torch.from_numpy(rng.integers(0, v, n)) for _ in range(2)]
+    return normal(rng, v, v), *some, float(rng.uniform(0.1, 3.0))
+
+
+def rows_of_a_table(rng):
+    v = number(rng, 1, 6)
+    return torch.from_numpy(rng.integers(0, v, sizes(rng, 2))), normal(rng, v, v)
+
+
+def a_neuron(rng):
+    n = number(rng, 1, 9)
+    return normal(rng, n), normal(rng, n), *(float(x) for x in rng.standard_normal(2))
+
+
 INPUTS = {
+    (0, "line_loss"): lambda rng: (*(float(x) for x in rng.standard_normal(2)), *a_line(rng)),
+    (0, "neuron_gradient"): a_neuron,
+    (0, "fit_line"): lambda rng: (*a_line(rng), float(rng.uniform(0.01, 0.15)), number(rng, 0, 30)),
+    ("2b", "bigram_logits"): rows_of_a_table,
+    ("2b", "logits_gradient"): scores,
+    ("2b", "train_step"): a_table,
     (1, "count_ngrams"): lambda rng: (ids(rng, 12), number(rng, 1, 5)),
     (1, "next_token_probabilities"): tables,
     (1, "smooth"): counted,

@@ -136,7 +136,8 @@ def tally(lesson: Lesson, exercise: Exercise, every: int = 1, judging: Judge | N
     for solution in ("solution.py", "another.py"):
         source = (HERE / lesson.folder / solution).read_text(encoding="utf-8")
         verdicts += [
-            (judging.verdict(m.source), m) for m in mutants(source, exercise.name)[lesson.number % every :: every]
+            (judging.verdict(m.source), m)
+            for m in mutants(source, exercise.name)[int(lesson.code[:2]) % every :: every]
         ]
     found = [verdict for verdict, _ in verdicts]
     return Tally(len(found) - found.count(1) - found.count(2), found.count(1), tuple(m for v, m in verdicts if v == 2))
@@ -180,7 +181,7 @@ def part(found: dict[tuple[int, str], Tally]) -> str:
                        rows="\n".join(rows), survivors="\n".join(lines) or "No mutant survives.")  # fmt: skip
 
 
-def main(number: int | None = None, name: str | None = None) -> None:
+def main(number: int | str | None = None, name: str | None = None) -> None:
     prepare()
     found = {}
     for lesson in all_lessons():

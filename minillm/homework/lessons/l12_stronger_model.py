@@ -9,7 +9,7 @@ from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 
 ALIKE = {"en": "How alike are two instructions?", "zh": "两条指令有多像？"}
 FILTER = {"en": "Self-Instruct's filter", "zh": "Self-Instruct 的过滤"}
-VALID = {"en": "Records that can not be used", "zh": "不能用的记录"}
+VALID = {"en": "Records that cannot be used", "zh": "不能用的记录"}
 
 
 # ---------------------------------------------------------------------------------------- similarity
