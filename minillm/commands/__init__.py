@@ -32,6 +32,7 @@ COMMANDS = {
     "prefer": Command("stages", "Prefer", "Stage 3: tune an assistant on pairs of a better and a worse answer."),
     "chat": Command("models", "Chat", "Talk to an assistant; an empty line or Ctrl-D ends it.", prints=True),
     "complete": Command("models", "Complete", "Let a model continue a text.", prints=True),
+    "serve": Command("serve", "Serve", "Let other programs ask your models: an API in OpenAI's form, on this machine."),
     "evaluate": Command(
         "models", "Evaluate", "Measure a model: on the world's exam, on a text, or on dialogues.", prints=True
     ),
