@@ -22,18 +22,7 @@ from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import rotary_slowdown
 from minillm.kv_cache import KVCache
 from minillm.plumbing.cross_entropy import CrossEntropy
-
-
-class Linear(nn.Linear):
-    """Draws no numbers when it is made: `GPT.init_weights` draws them, or a loader fills them in."""
-
-    def reset_parameters(self) -> None: ...
-
-
-class Embedding(nn.Embedding):
-    """Draws none either."""
-
-    def reset_parameters(self) -> None: ...
+from minillm.plumbing.layers import Embedding, Linear
 
 
 def product_dtype(x: Tensor) -> torch.dtype:

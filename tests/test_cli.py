@@ -402,7 +402,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "export --run {home}/runs/base --format hf --out {new}": "minillm.weights.export.write_config",
     "doctor --base {home}/runs/base --pairs {home}/pairs.jsonl": "minillm.measure.doctor.lengths",
     "bench train --quick": "minillm.gpt.attention",
-    "claims": "minillm.claims.runner.listing",
+    "claims": "minillm.claims.pages.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
     "init {new}": "minillm.homework.kit.shipped_files",
     "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",

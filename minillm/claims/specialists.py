@@ -14,8 +14,9 @@ from minillm.claims.lab import Lab
 from minillm.claims.marks import Answers, Marks, right, show, tally
 from minillm.claims.tasks import NAMES, TASKS, Task
 from minillm.finetune import finetune
-from minillm.gpt import GPT, Linear
+from minillm.gpt import GPT
 from minillm.packing import padded_batch
+from minillm.plumbing.layers import Linear
 from minillm.run_folder import Run
 from minillm.training import MicroBatch, mean_loss
 from minillm.world.exam import Question
