@@ -85,7 +85,7 @@ def test_every_command_has_help(command, capsys):
     assert run(command, "--help") == 0
     shown = capsys.readouterr().out
     assert f"python -m minillm {command}" in shown
-    if command in ("pretrain", "sft", "prefer", "rl"):
+    if command in ("pretrain", "sft", "prefer", "reward", "rl"):
         for option in ("--out", "--seed", "--device", "--steps", "--resume", "--checkpoint-every"):
             assert option in shown
 
@@ -392,6 +392,7 @@ PLANTED = {  # command: a function of the framework that it needs
     f"pretrain --text {{home}}/text.txt {' '.join(SHAPE)} {NO_RUN}": "minillm.gpt.attention",
     f"sft --base {{home}}/runs/base --pairs {{home}}/pairs.jsonl {NO_RUN}": "minillm.chat.join_turns",
     f"prefer --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
+    f"reward --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
     f"rl --base {{home}}/runs/sft --prompts {{home}}/pairs.jsonl --reward length {NO_RUN}": "minillm.gpt.GPT.forward",
     "chat --run {home}/runs/sft": "minillm.generate.probabilities",
     "complete --run {home}/runs/base --prompt x": "minillm.generate.probabilities",

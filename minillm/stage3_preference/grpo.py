@@ -45,7 +45,8 @@ class GRPOConfig(TuneConfig):
     batch_size: int = 24
     lr: float = 7e-5
     reward: tuple[str, ...] = ("true-sentence",)
-    """What is rewarded: truth, sentence, true-sentence, refusal, length, or your own module:function; several add up."""
+    """What is rewarded: truth, sentence, true-sentence, refusal, length, run:FOLDER of a reward model, or your own
+    module:function; several add up."""
     group: int = 8
     """Answers to each prompt that are compared with one another."""
     temperature: float = 1.0

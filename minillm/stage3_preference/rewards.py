@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from minillm.plumbing.files import InputError
+from minillm.stage3_preference.reward_model import learned_reward
 from minillm.world.exam import Question, RequestItem
 from minillm.world.pairs import TEACH, request_answer
 from minillm.world.tables import LANGUAGES, Place, Request, World, load_world, split_places, split_requests
@@ -17,6 +18,7 @@ from minillm.world.tables import LANGUAGES, Place, Request, World, load_world, s
 Reward = Callable[[str, str], float]
 """(question, answer) -> how good it is."""
 Item = Question | RequestItem
+LEARNED = "run:"
 
 
 def world_items(world: World, places: Sequence[Place], requests: Sequence[Request]) -> list[Item]:
@@ -115,8 +117,11 @@ def named_rewards(names: Sequence[str], world: World | None = None) -> Reward:
             return verified(name, in_world())
         if name == "length":
             return length
+        if name.startswith(LEARNED):
+            return learned_reward(name.removeprefix(LEARNED))
         if ":" not in name:
-            raise InputError(f"--reward {name}: choose {', '.join([*VERIFIED, 'length'])} or module:function")
+            known = ", ".join([*VERIFIED, "length"])
+            raise InputError(f"--reward {name}: choose {known}, {LEARNED}FOLDER of a reward model or module:function")
         return users_own(name)
 
     if not names:
