@@ -75,8 +75,8 @@ LARGE = 20_000_000  # parameters
 def recipe_for(base: GPT, lora: int) -> dict[str, float]:
     """Steps, dialogues per step and rate for a base that is larger than those of this project; {} for theirs.
 
-    Measured with a dozen pairs on SmolLM2-135M: fewer steps do not learn the wordings that were not shown, higher
-    rates forget more.
+    With a dozen pairs on SmolLM2-135M: 8 of 12 right in wordings that were not shown (2 of 12 with 24 steps at 5e-4),
+    and 70 of 97 general questions that it knew before (83 there).
     """
     if count_parameters(base) < LARGE:
         return {}

@@ -52,7 +52,7 @@ class LoRALinear(nn.Module):
         super().__init__()
         self.base, self.config = base, config
         self.scale, self.dropout = config.alpha / config.rank, config.dropout
-        self.merged = False
+        self.merged = self.off = False
         bound = 1 / math.sqrt(base.in_features)
         a = torch.empty(config.rank, base.in_features).uniform_(-bound, bound, generator=generator)
         self.A = nn.Parameter(a.to(base.weight))  # (rank, in)
@@ -64,7 +64,7 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.base(x)  # (…, in) -> (…, out)
-        if self.merged:
+        if self.merged or self.off:
             return y
         x = F.dropout(x, self.dropout, self.training)
         return y + self.scale * F.linear(F.linear(x, self.A), self.B)  # (…, in) -> (…, rank) -> (…, out)
@@ -87,6 +87,24 @@ class LoRALinear(nn.Module):
 def adapters(model: nn.Module) -> dict[str, LoRALinear]:
     """All adapters of a model by the name of the layer they are at."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoRALinear)}
+
+
+@contextmanager
+def switched_off(model: nn.Module) -> Iterator[None]:
+    """The model as it was before it got adapters, until the block ends: a reference that needs no second copy.
+
+    Raises ValueError if an adapter is merged: its layer is no longer what it was.
+    """
+    layers = list(adapters(model).values())
+    if any(layer.merged for layer in layers):
+        raise ValueError("a merged adapter cannot be switched off: unmerge it first")
+    for layer in layers:
+        layer.off = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.off = False
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def test_every_command_has_help(command, capsys):
     assert run(command, "--help") == 0
     shown = capsys.readouterr().out
     assert f"python -m minillm {command}" in shown
-    if command in ("pretrain", "sft", "prefer"):
+    if command in ("pretrain", "sft", "prefer", "reward", "rl"):
         for option in ("--out", "--seed", "--device", "--steps", "--resume", "--checkpoint-every"):
             assert option in shown
 
@@ -392,6 +392,8 @@ PLANTED = {  # command: a function of the framework that it needs
     f"pretrain --text {{home}}/text.txt {' '.join(SHAPE)} {NO_RUN}": "minillm.gpt.attention",
     f"sft --base {{home}}/runs/base --pairs {{home}}/pairs.jsonl {NO_RUN}": "minillm.chat.join_turns",
     f"prefer --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
+    f"reward --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
+    f"rl --base {{home}}/runs/sft --prompts {{home}}/pairs.jsonl --reward length {NO_RUN}": "minillm.gpt.GPT.forward",
     "chat --run {home}/runs/sft": "minillm.generate.probabilities",
     "complete --run {home}/runs/base --prompt x": "minillm.generate.probabilities",
     "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",
@@ -401,7 +403,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "export --run {home}/runs/base --format hf --out {new}": "minillm.weights.export.write_config",
     "doctor --base {home}/runs/base --pairs {home}/pairs.jsonl": "minillm.measure.doctor.lengths",
     "bench train --quick": "minillm.gpt.attention",
-    "claims": "minillm.claims.runner.listing",
+    "claims": "minillm.claims.pages.listing",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
     "init {new}": "minillm.homework.kit.shipped_files",
     "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",

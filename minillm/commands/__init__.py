@@ -30,6 +30,12 @@ COMMANDS = {
     "pretrain": Command("stages", "Pretrain", "Stage 1: train a base model on raw text."),
     "sft": Command("stages", "Sft", "Stage 2: teach a base model to answer, with dialogues."),
     "prefer": Command("stages", "Prefer", "Stage 3: tune an assistant on pairs of a better and a worse answer."),
+    "reward": Command(
+        "reinforce",
+        "Reward",
+        "Train a reward model on pairs of a better and a worse answer, for `rl --reward run:FOLDER`.",
+    ),
+    "rl": Command("reinforce", "Rl", "Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."),
     "chat": Command("models", "Chat", "Talk to an assistant; an empty line or Ctrl-D ends it.", prints=True),
     "complete": Command("models", "Complete", "Let a model continue a text.", prints=True),
     "serve": Command("serve", "Serve", "Let other programs ask your models: an API in OpenAI's form, on this machine."),

@@ -8,7 +8,7 @@ from minillm import demo as demonstration
 from minillm import run_folder
 from minillm.checkpoint import GO_ON
 from minillm.commands.common import fitted, no_effect, only, read_tokenizer
-from minillm.finetune import recipe_for
+from minillm.finetune import TuneConfig, recipe_for
 from minillm.homework import pipeline
 from minillm.material import records
 from minillm.material.text_files import TextFiles
@@ -164,7 +164,7 @@ class Prefer(PreferenceConfig):
             show_report(prefer(config, base, found, rehearsal, self.out, bar=True), self.out)
 
 
-def announce_idle(command: Sft | Prefer) -> None:
+def announce_idle(command: TuneConfig) -> None:
     """Say which options of tuning have no effect for want of another."""
     if not command.lora:
         no_effect(command, "without --lora", "lora_alpha", "lora_dropout", "lora_targets", "merge")
