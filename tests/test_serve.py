@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import socket
 import threading
 import time
@@ -196,7 +197,7 @@ ASK = {"model": "sft", "messages": [{"role": "user", "content": "How are you?"}]
     ({"n": 17}, 400, "n"), ({"n": 10**50}, 400, "n"), ({"seed": 2**63}, 400, "seed"), ({"stop": [""]}, 400, "stop"),
     ({"stop": ["a"] * 5}, 400, "stop"), ({"stop": 3}, 400, "stop"), ({"stream": 1}, 400, "stream"),
     ({"top_logprobs": 2}, 400, "top_logprobs"), ({"logprobs": True, "top_logprobs": 21}, 400, "top_logprobs"),
-    ({"stream_options": [1]}, 400, "stream_options"), ({"tools": [{}]}, 400, "tools"),
+    ({"prefix_ids": 3}, 400, "prefix_ids"), ({"prefix_ids": [-1]}, 400, "prompt"), ({"tools": [{}]}, 400, "tools"),
     ({"response_format": {"type": "json_object"}}, 400, "response_format"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_request_is_told(models, change, status, param):
@@ -251,6 +252,21 @@ def test_only_this_machine_and_its_own_pages_may_ask(client, models):
         assert client.get("/v1/models", headers={"origin": origin}).status_code == 403, origin
     for headers in ({"origin": "http://127.0.0.1"}, {"host": "localhost:8000"}, {"host": "[::1]:8000"}):
         assert client.get("/v1/models", headers=headers).status_code == 200, headers
+
+
+def test_the_page_comes_from_here_and_loads_nothing(client):
+    page = client.get("/")
+    assert page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
+    assert not re.search(r"https?:|innerHTML|insertAdjacent|document\.write|eval\(|<link|src=", page.text)
+    words = [set(re.findall(r"[{,]\s+(\w+): \"", part)) for part in re.split("  zh: ", page.text.split("const get")[0])]
+    assert words[0] == words[1] and {"temperature", "hint"} < words[0]
+    assert set(re.findall(r'data-word="(\w+)"', page.text)) <= words[0]
+
+
+def test_an_answer_goes_on_from_ids_it_begins_with(models, tokenizer):
+    begun = tokenizer.encode(" How")
+    job = read_job(ASK | {"prefix_ids": begun}, models, chat=True)
+    assert job.prompts == [[*encode_dialogue([Message("user", "How are you?")], tokenizer).ids, *begun]]
 
 
 def test_errors_have_openais_form(client):

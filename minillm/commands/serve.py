@@ -16,7 +16,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
-    """Let other programs ask your models: an API in OpenAI's form, on this machine."""
+    """A page to see your models choose each token, and an API in OpenAI's form, on this machine."""
 
     run_folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="run"), tyro.conf.UseAppendAction]
     """Run folder of a model, once for each: it is asked for by the folder's name."""
@@ -46,7 +46,8 @@ class Serve:
         app = make_app(models, self.api_key, local=self.host in LOCAL)
         place = f"[{self.host}]" if ":" in self.host else self.host
         print(
-            f"http://{place}:{listener.getsockname()[1]}/v1 answers for {', '.join(models)}; Ctrl-C ends it", flush=True
+            f"http://{place}:{listener.getsockname()[1]}/ shows {', '.join(models)}, /v1 is the API; Ctrl-C ends it",
+            flush=True,
         )
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=512, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])

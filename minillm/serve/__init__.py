@@ -1,1 +1,1 @@
-"""A trained model behind an OpenAI-compatible API: many clients, one batched loop."""
+"""Trained models behind a page and an OpenAI-compatible API: many clients, one batched loop per model."""

@@ -9,6 +9,8 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from minillm.assistant import Assistant
@@ -26,6 +28,10 @@ from minillm.serve.requests import Job, Refused, read_body, read_job
 from minillm.tokenizer import Tokenizer
 
 LARGEST_BODY, SECONDS_FOR_BODY = 2**20, 20
+PAGE_HEADERS = {  # the page asks nobody but this server, and no other site shows it in a frame
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -34,22 +40,21 @@ class Answer:
 
     def __init__(self, loop: Loop, tokenizer: Tokenizer, job: Job):
         self.queue: asyncio.Queue[tuple[int, Drawn]] = asyncio.Queue()
-        here = asyncio.get_running_loop()
-
-        def emit(index: int) -> Callable[[Drawn], None]:
-            def hand_over(drawn: Drawn) -> None:
-                with suppress(RuntimeError):  # the server has ended
-                    here.call_soon_threadsafe(self.queue.put_nowait, (index, drawn))
-
-            return hand_over
-
+        self.here = asyncio.get_running_loop()
         wanted = [(prompt, sampling) for prompt in job.prompts for sampling in job.samplings]
-        self.rows = [Row(prompt, sampling, emit(i), job.top) for i, (prompt, sampling) in enumerate(wanted)]
+        self.rows = [
+            Row(prompt, sampling, partial(self.hand_over, i), job.top) for i, (prompt, sampling) in enumerate(wanted)
+        ]
         self.writers = [Writer(tokenizer, job.stops, job.chat) for _ in wanted]
         try:
             loop.submit(self.rows)
         except Full:
             raise Refused(429, "too many requests wait: try again in a moment", code="rate_limit_exceeded") from None
+
+    def hand_over(self, index: int, drawn: Drawn) -> None:
+        """Take a token from the loop's thread."""
+        with suppress(RuntimeError):  # the server has ended
+            self.here.call_soon_threadsafe(self.queue.put_nowait, (index, drawn))
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """What each token adds, as it comes, until all rows are done. Raises Refused if the computation fails."""
@@ -228,6 +233,9 @@ def make_app(
     def about(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": 0, "owned_by": "minillm"}
 
+    async def page(_: Request) -> Response:
+        return HTMLResponse(files("minillm.serve").joinpath("page.html").read_text("utf-8"), headers=PAGE_HEADERS)
+
     async def list_models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [about(name) for name in models]})
 
@@ -238,6 +246,7 @@ def make_app(
 
     return Starlette(
         routes=[
+            Route("/", page),
             Route("/v1/models", list_models),
             Route("/v1/models/{name:path}", one_model),
             Route("/v1/chat/completions", create(chat=True), methods=["POST"]),

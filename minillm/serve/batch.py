@@ -48,9 +48,10 @@ class Drawn:
 
 @dataclass(eq=False)
 class Row:
-    """One text that is being written. Raises ValueError for an empty prompt."""
+    """One text that is being written."""
 
     prompt: list[int]
+    """At least one id."""
     sampling: Sampling
     emit: Callable[[Drawn], object]
     """Called by the loop's thread with each new token; must not block."""
@@ -61,10 +62,6 @@ class Row:
     new: list[int] = field(default_factory=list)
     done: bool = False
     generator: torch.Generator | None = None
-
-    def __post_init__(self) -> None:
-        if not self.prompt:
-            raise ValueError("a prompt is empty: begin it with at least one token, such as [DOC]")
 
 
 class Batch:

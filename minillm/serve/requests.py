@@ -1,6 +1,7 @@
 """What a client asks for, in OpenAI's form, checked; and the same as rows of token ids.
 
-The form: platform.openai.com/docs/api-reference, chat and completions. `top_k` is an addition. What would change
+The form: platform.openai.com/docs/api-reference, chat and completions. Additions are `top_k` and, for a
+chat, `prefix_ids`, with which the answer begins. What would change
 the answer but is not built here is refused, not passed over.
 """
 
@@ -70,7 +71,7 @@ def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: boo
         if body.get(key) is not None and body[key] not in unused:
             raise Refused(400, f"{key} is not supported here: leave it out", key, "unsupported_parameter")
     model = models[name]
-    prompts = [chat_ids(body.get("messages"), model)] if chat else prompt_ids(body.get("prompt"), model)
+    prompts = [chat_ids(body, model)] if chat else prompt_ids(body.get("prompt"), model)
     n_ctx = model.gpt.config.n_ctx
     room = n_ctx - max(map(len, prompts))
     if room < 1:
@@ -78,12 +79,12 @@ def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: boo
             400, f"the context has {n_ctx} tokens, the prompt {n_ctx - room}: shorten it so that an answer has room",
             "messages" if chat else "prompt", "context_length_exceeded",
         )  # fmt: skip
-    choices = samplings(body, room, chat)
+    choices, extra = samplings(body, room, chat), body.get("stream_options")
     if len(prompts) * len(choices) > MOST_CHOICES:
         raise Refused(400, f"{len(prompts)} prompts x n {len(choices)}: at most {MOST_CHOICES} answers at once", "n")
     return Job(
         name, prompts, choices, stops(body.get("stop")), top(body, chat), chat,
-        flag(body, "stream"), flag(options(body), "include_usage"),
+        flag(body, "stream"), isinstance(extra, dict) and flag(extra, "include_usage"),
     )  # fmt: skip
 
 
@@ -97,15 +98,10 @@ def samplings(body: Mapping[str, Any], room: int, chat: bool) -> list[Sampling]:
     n = number(body, "n", 1, 1, MOST_CHOICES, whole=True)
     temperature = number(body, "temperature", 1, 0, 2)
     return [
-        Sampling(
-            max_new_tokens=int(min(most, room)),
-            temperature=temperature if temperature >= 1e-4 else 0.0,
-            top_k=int(top_k) or None,
-            top_p=max(top_p, 1e-6) if top_p < 1 else None,
-            seed=int(seed + i) % 2**63,
-        )
+        Sampling(int(min(most, room)), temperature if temperature >= 1e-4 else 0.0, int(top_k) or None,
+                 max(top_p, 1e-6) if top_p < 1 else None, seed=int(seed + i) % 2**63)
         for i in range(int(n))
-    ]
+    ]  # fmt: skip
 
 
 def number(
@@ -128,14 +124,6 @@ def flag(body: Mapping[str, Any], key: str) -> bool:
     return bool(value)
 
 
-def options(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The stream's options. Raises Refused."""
-    value = body.get("stream_options") or {}
-    if not isinstance(value, dict):
-        raise Refused(400, "stream_options is not an object", "stream_options")
-    return value
-
-
 def top(body: Mapping[str, Any], chat: bool) -> int | None:
     """How many candidates of each token are asked for."""
     if not chat:
@@ -154,17 +142,23 @@ def stops(value: object) -> tuple[str, ...]:
     return tuple(given)
 
 
-def chat_ids(value: object, model: Assistant) -> list[int]:
-    """Ids of a conversation that waits for its answer. Raises Refused."""
+def chat_ids(body: Mapping[str, Any], model: Assistant) -> list[int]:
+    """Ids of a conversation that waits for its answer, then those the answer begins with. Raises Refused."""
+    value = body.get("messages")
     if not isinstance(value, list) or not value:
         raise Refused(400, "messages must be a list of at least one message", "messages")
     messages = [message(one, i) for i, one in enumerate(value)]
     if messages[-1].role != "user":
         raise Refused(400, f"the last message is by {messages[-1].role!r}: it must be the user's", "messages")
     try:
-        return encode_dialogue(messages, model.tokenizer).ids
+        ids = encode_dialogue(messages, model.tokenizer).ids
     except ValueError as error:
         raise Refused(400, str(error), "messages") from None
+    if not (begun := body.get("prefix_ids")):
+        return ids
+    if not isinstance(begun, list):
+        raise Refused(400, "prefix_ids must be a list of token ids", "prefix_ids")
+    return ids + ids_of(begun, model)
 
 
 def message(value: object, i: int) -> Message:
