@@ -233,6 +233,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     say(summary(report))
     say(
         f"\nTalk to it: python -m minillm chat --run {out / 'tuned'}\nPictures: {out / 'curves.png'}, {out / 'answers.en.svg'}"
+        f"\nAsk it from other programs: python -m minillm serve --run {out / 'base'} --run {out / 'tuned'}"
     )
     return report
 

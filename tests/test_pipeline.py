@@ -101,7 +101,10 @@ def test_every_importer_of_a_replaced_function_is_reached():
     """Whatever modules there are and however they import it: none keeps the framework's own function."""
     for module in pkgutil.walk_packages(minillm.__path__, "minillm."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as missing:  # what only `serve` needs, where it is not installed
+                assert missing.name in ("starlette", "uvicorn"), module.name
     for part in pipeline.PARTS:
         found = pipeline.owners(part.place)
         originals = {id(getattr(owner, name)) for owner, name in found}

@@ -38,6 +38,7 @@ COMMANDS = {
     "rl": Command("reinforce", "Rl", "Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."),
     "chat": Command("models", "Chat", "Talk to an assistant; an empty line or Ctrl-D ends it.", prints=True),
     "complete": Command("models", "Complete", "Let a model continue a text.", prints=True),
+    "serve": Command("serve", "Serve", "Let other programs ask your models: an API in OpenAI's form, on this machine."),
     "evaluate": Command(
         "models", "Evaluate", "Measure a model: on the world's exam, on a text, or on dialogues.", prints=True
     ),

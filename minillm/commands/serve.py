@@ -1,0 +1,71 @@
+"""The command `serve`."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from minillm.assistant import load
+from minillm.plumbing.files import InputError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Let other programs ask your models: an API in OpenAI's form, on this machine."""
+
+    run_folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="run"), tyro.conf.UseAppendAction]
+    """Run folder of a model, once for each: it is asked for by the folder's name."""
+    host: str = "127.0.0.1"
+    """Address to listen on; other than this machine's only with --api-key."""
+    port: int = 8000
+    """Port to listen on."""
+    api_key: str | None = None
+    """What clients must send as their key."""
+    device: str = "auto"
+    """cpu, cuda or mps."""
+
+    def run(self) -> None:
+        if self.host not in LOCAL and not self.api_key:
+            raise InputError(f"--host {self.host}: others could use your models: add --api-key, a secret of your own")
+        try:
+            import uvicorn
+
+            from minillm.serve.api import make_app
+        except ModuleNotFoundError as missing:
+            if missing.name not in ("uvicorn", "starlette"):
+                raise
+            raise InputError(f"{missing.name} is not installed: python -m pip install starlette uvicorn") from None
+        names = model_names(self.run_folders)
+        listener = listen(self.host, self.port)
+        models = {name: load(folder, self.device) for name, folder in names.items()}
+        app = make_app(models, self.api_key, local=self.host in LOCAL)
+        place = f"[{self.host}]" if ":" in self.host else self.host
+        print(
+            f"http://{place}:{listener.getsockname()[1]}/v1 answers for {', '.join(models)}; Ctrl-C ends it", flush=True
+        )
+        config = uvicorn.Config(app, log_level="warning", limit_concurrency=512, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def model_names(folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders by name; those that have the same name by their path. Raises InputError if one is given twice."""
+    if not folders:
+        raise InputError("--run is missing: name the run folder of a model")
+    last = [folder.resolve().name for folder in folders]
+    names = [name if last.count(name) == 1 else folder.as_posix() for name, folder in zip(last, folders, strict=True)]
+    if len(set(names)) < len(names):
+        raise InputError("--run: the same folder is given twice: name each once")
+    return dict(zip(names, folders, strict=True))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at this address. Raises InputError if it cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"{host}, port {port}: {error}: choose another --port or --host") from None

@@ -1,0 +1,188 @@
+"""Continuous batching: rows of several clients share one loop over the KV cache, join when they come and leave when
+they are done.
+
+Each row draws with its own generator and settings, and padding is never looked at: it gets the tokens that it would
+get alone from `generate`. Source: Yu et al. 2022 (Orca, OSDI 2022, iteration-level scheduling).
+"""
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from minillm.generate import read
+from minillm.gpt import GPT
+from minillm.kv_cache import KVCache
+from minillm.sampling import Sampling, choose, occurred, probabilities
+
+
+class Full(Exception):
+    """The queue has no room for these rows."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that could follow."""
+
+    id: int
+    logprob: float
+    """Logarithm of the model's own probability, in nats."""
+    drawn: float
+    """Its probability after temperature, top-k and top-p."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One new token of a row."""
+
+    token: int
+    finish: str | None
+    """None: more follows; stop: the model ended its text; length: max_new_tokens; error: the loop broke."""
+    chosen: Candidate | None = None
+    top: tuple[Candidate, ...] = ()
+
+
+@dataclass(eq=False)
+class Row:
+    """One text that is being written. Raises ValueError for an empty prompt."""
+
+    prompt: list[int]
+    sampling: Sampling
+    emit: Callable[[Drawn], object]
+    """Called by the loop's thread with each new token; must not block."""
+    top: int | None = None
+    """How many candidates to tell of each token; None: not even the chosen one."""
+    cancelled: bool = False
+    """Set by whoever no longer wants the row: it leaves before the next step."""
+    new: list[int] = field(default_factory=list)
+    done: bool = False
+    generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompt:
+            raise ValueError("a prompt is empty: begin it with at least one token, such as [DOC]")
+
+
+class Batch:
+    """The rows that are being written, and their cache: each ends at its last column, with padding before it."""
+
+    def __init__(self, gpt: GPT, end: int):
+        self.gpt, self.end = gpt.eval(), end
+        self.rows: list[Row] = []
+        self.cache = KVCache(gpt.config, 0, 1, gpt.device, gpt.dtype)
+        self.padding: Tensor | None = None
+
+    @torch.inference_mode()
+    def advance(self, fresh: Sequence[Row]) -> None:
+        """Let done rows leave, `fresh` ones join with their first token, and give every row one token."""
+        kept = [i for i, row in enumerate(self.rows) if not (row.done or row.cancelled)]
+        joined = [(row, self.first_token(row)) for row in fresh]
+        joined = [(row, cache) for row, cache in joined if not row.done]
+        if joined or len(kept) < len(self.rows):
+            self.repack(kept, joined)
+        if self.rows:
+            ids = torch.tensor([[row.new[-1]] for row in self.rows], device=self.gpt.device)  # (B, 1)
+            logits = read(self.gpt, ids, self.padding, self.cache)  # (B, 1) -> (B, V)
+            for i, row in enumerate(self.rows):
+                self.draw(row, logits[i : i + 1])
+
+    def first_token(self, row: Row) -> KVCache:
+        """Read a row's prompt by itself and draw what follows."""
+        n = len(row.prompt)
+        cache = KVCache(self.gpt.config, 1, n, self.gpt.device, self.gpt.dtype)
+        row.generator = torch.Generator(self.gpt.device).manual_seed(row.sampling.seed)
+        ids = torch.tensor([row.prompt], device=self.gpt.device)  # (1, T)
+        self.draw(row, read(self.gpt, ids, None, cache))
+        return cache
+
+    def repack(self, kept: Sequence[int], joined: Sequence[tuple[Row, KVCache]]) -> None:
+        """A cache of the rows that stay and of those that come, no longer than the longest needs."""
+        parts = [(self.rows[i], self.cache, i) for i in kept] + [(row, cache, 0) for row, cache in joined]
+        self.rows = [row for row, _, _ in parts]
+        if not parts:
+            self.cache, self.padding = KVCache(self.gpt.config, 0, 1, self.gpt.device, self.gpt.dtype), None
+            return
+        lengths = [len(row.prompt) + len(row.new) - 1 for row in self.rows]  # the newest token is not read yet
+        longest = max(lengths)
+        room = longest + max(row.sampling.max_new_tokens - len(row.new) for row in self.rows)
+        cache = KVCache(self.gpt.config, len(parts), room, self.gpt.device, self.gpt.dtype)
+        for b, ((_, old, i), n) in enumerate(zip(parts, lengths, strict=True)):
+            for new, source in ((cache.keys, old.keys), (cache.values, old.values)):
+                new[:, b, :, : longest - n] = 0  # hidden by the mask, but 0 times NaN would still be NaN
+                # (L, Hkv, n, D) -> the same, at the end of this row
+                new[:, b, :, longest - n : longest] = source[:, i, :, old.length - n : old.length]
+        cache.length = longest
+        padding = [longest - n for n in lengths]
+        self.cache = cache
+        self.padding = torch.tensor(padding, device=self.gpt.device) if any(padding) else None  # (B,)
+
+    def draw(self, row: Row, logits: Tensor) -> None:
+        """Choose a row's next token from its scores (1, V) and hand it out."""
+        assert row.generator is not None
+        penalised = row.sampling.repetition_penalty != 1
+        seen = occurred([row.prompt + row.new], self.gpt) if penalised else None  # (1, V)
+        p = probabilities(logits, row.sampling, seen)  # (1, V)
+        token = int(choose(p, row.sampling, row.generator))
+        row.new.append(token)
+        finish = "stop" if token == self.end else "length" if len(row.new) >= row.sampling.max_new_tokens else None
+        row.done = finish is not None
+        if row.top is None:
+            row.emit(Drawn(token, finish))
+            return
+        own = logits[0].float().log_softmax(-1)  # (1, V) -> (V,)
+        best = own.topk(min(row.top, len(own))).indices.tolist()
+        chosen, *top = (Candidate(i, own[i].item(), p[0, i].item()) for i in [token, *best])
+        row.emit(Drawn(token, finish, chosen, tuple(top)))
+
+
+class Loop:
+    """A thread that advances a batch as long as there are rows; others hand theirs in with `submit`."""
+
+    def __init__(self, gpt: GPT, end: int, rows: int = 16, waiting: int = 64):
+        self.batch, self.capacity, self.room = Batch(gpt, end), rows, waiting
+        self.waiting: deque[Row] = deque()
+        self.changed, self.closed = threading.Condition(), False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def submit(self, rows: Sequence[Row]) -> None:
+        """Queue rows, all of them or none. Raises Full if there is no room."""
+        with self.changed:
+            while self.waiting and self.waiting[0].cancelled:
+                self.waiting.popleft()
+            if len(self.waiting) + len(rows) > self.room:
+                raise Full
+            self.waiting.extend(rows)
+            self.changed.notify()
+
+    def close(self) -> None:
+        """End the thread after the step it is in."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify()
+        self.thread.join()
+
+    def run(self) -> None:
+        while (fresh := self.take()) is not None:
+            try:
+                self.batch.advance(fresh)
+            except Exception:  # an answer is owed to every row, and the next clients are served all the same
+                traceback.print_exc()
+                for row in {*self.batch.rows, *fresh}:
+                    row.emit(Drawn(self.batch.end, "error"))
+                self.batch = Batch(self.batch.gpt, self.batch.end)
+
+    def take(self) -> list[Row] | None:
+        """The rows that may join now; waits while there is nothing to do; None at the end."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.waiting or self.batch.rows or self.closed)
+            free = self.capacity - sum(not (row.done or row.cancelled) for row in self.batch.rows)
+            fresh: list[Row] = []
+            while self.waiting and len(fresh) < free:
+                if not (row := self.waiting.popleft()).cancelled:
+                    fresh.append(row)
+            return None if self.closed else fresh

@@ -1,0 +1,200 @@
+"""What a client asks for, in OpenAI's form, checked; and the same as rows of token ids.
+
+The form: platform.openai.com/docs/api-reference, chat and completions. `top_k` is an addition. What would change
+the answer but is not built here is refused, not passed over.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from minillm.assistant import Assistant
+from minillm.chat import Message, encode_dialogue
+from minillm.plumbing.checks import shown
+from minillm.sampling import Sampling
+
+MOST_CHOICES, MOST_STOPS, MOST_TOP, MOST_PROMPTS = 16, 4, 20, 16
+NOT_BUILT: dict[str, tuple[object, ...]] = {  # and what means that it is not used
+    "tools": ([],), "functions": ([],), "response_format": ({"type": "text"},), "logit_bias": ({},), "audio": (),
+    "presence_penalty": (0,), "frequency_penalty": (0,), "suffix": ("",), "echo": (False,), "best_of": (1,),
+    "modalities": (["text"],),
+}  # fmt: skip
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+
+class Refused(Exception):
+    """A request that gets an error for an answer."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.status, self.message, self.param, self.code = status, message, param, code
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request as the loop needs it."""
+
+    model: str
+    prompts: list[list[int]]
+    """Token ids of each text to go on from."""
+    samplings: list[Sampling]
+    """One per choice: the same with seeds in a row."""
+    stops: tuple[str, ...]
+    top: int | None
+    """How many candidates to tell of each token; None: no logprobs."""
+    chat: bool
+    stream: bool
+    usage: bool
+    """Whether a stream ends with the usage."""
+
+
+def read_body(raw: bytes) -> dict[str, Any]:
+    """A request's JSON object. Raises Refused."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise Refused(400, "the body is not a JSON object")
+    return body
+
+
+def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: bool) -> Job:
+    """Check a request for one of the models. Raises Refused."""
+    name = body.get("model")
+    if not isinstance(name, str) or name not in models:
+        raise Refused(404, f"no model {shown(name)}: one of {', '.join(models)}", "model", "model_not_found")
+    for key, unused in NOT_BUILT.items():
+        if body.get(key) is not None and body[key] not in unused:
+            raise Refused(400, f"{key} is not supported here: leave it out", key, "unsupported_parameter")
+    model = models[name]
+    prompts = [chat_ids(body.get("messages"), model)] if chat else prompt_ids(body.get("prompt"), model)
+    n_ctx = model.gpt.config.n_ctx
+    room = n_ctx - max(map(len, prompts))
+    if room < 1:
+        raise Refused(
+            400, f"the context has {n_ctx} tokens, the prompt {n_ctx - room}: shorten it so that an answer has room",
+            "messages" if chat else "prompt", "context_length_exceeded",
+        )  # fmt: skip
+    choices = samplings(body, room, chat)
+    if len(prompts) * len(choices) > MOST_CHOICES:
+        raise Refused(400, f"{len(prompts)} prompts x n {len(choices)}: at most {MOST_CHOICES} answers at once", "n")
+    return Job(
+        name, prompts, choices, stops(body.get("stop")), top(body, chat), chat,
+        flag(body, "stream"), flag(options(body), "include_usage"),
+    )  # fmt: skip
+
+
+def samplings(body: Mapping[str, Any], room: int, chat: bool) -> list[Sampling]:
+    """How each choice is drawn; at most `room` tokens of each."""
+    key = "max_completion_tokens" if chat and body.get("max_completion_tokens") is not None else "max_tokens"
+    most = number(body, key, room if chat else 16, 1, 10**9, whole=True)
+    seed = number(body, "seed", secrets.randbelow(2**31), -(2**63), 2**63 - 1, whole=True) % 2**63
+    top_k = number(body, "top_k", 0, 0, 10**9, whole=True)
+    top_p = number(body, "top_p", 1, 0, 1)
+    n = number(body, "n", 1, 1, MOST_CHOICES, whole=True)
+    temperature = number(body, "temperature", 1, 0, 2)
+    return [
+        Sampling(
+            max_new_tokens=int(min(most, room)),
+            temperature=temperature if temperature >= 1e-4 else 0.0,
+            top_k=int(top_k) or None,
+            top_p=max(top_p, 1e-6) if top_p < 1 else None,
+            seed=int(seed + i) % 2**63,
+        )
+        for i in range(int(n))
+    ]
+
+
+def number(
+    body: Mapping[str, Any], key: str, default: float, low: float, high: float, whole: bool = False
+) -> int | float:
+    """A number of the body, the default where it is unset or null. Raises Refused."""
+    value = default if body.get(key) is None else body[key]
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        what = "a whole number" if whole else "a number"
+        raise Refused(400, f"{key} is {shown(value)}: it must be {what} from {low} to {high}", key)
+    return value
+
+
+def flag(body: Mapping[str, Any], key: str) -> bool:
+    """A true or false of the body, false where it is unset or null. Raises Refused."""
+    value = body.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise Refused(400, f"{key} is {shown(value)}: it must be true or false", key)
+    return bool(value)
+
+
+def options(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The stream's options. Raises Refused."""
+    value = body.get("stream_options") or {}
+    if not isinstance(value, dict):
+        raise Refused(400, "stream_options is not an object", "stream_options")
+    return value
+
+
+def top(body: Mapping[str, Any], chat: bool) -> int | None:
+    """How many candidates of each token are asked for."""
+    if not chat:
+        return None if body.get("logprobs") is None else int(number(body, "logprobs", 0, 0, MOST_TOP, whole=True))
+    count = int(number(body, "top_logprobs", 0, 0, MOST_TOP, whole=True))
+    if count and not flag(body, "logprobs"):
+        raise Refused(400, "top_logprobs needs logprobs: true", "top_logprobs")
+    return count if flag(body, "logprobs") else None
+
+
+def stops(value: object) -> tuple[str, ...]:
+    """The texts that end an answer. Raises Refused."""
+    given = [value] if isinstance(value, str) else value or []
+    if not isinstance(given, list) or len(given) > MOST_STOPS or not all(isinstance(s, str) and s for s in given):
+        raise Refused(400, f"stop must be a text or a list of up to {MOST_STOPS} texts, none empty", "stop")
+    return tuple(given)
+
+
+def chat_ids(value: object, model: Assistant) -> list[int]:
+    """Ids of a conversation that waits for its answer. Raises Refused."""
+    if not isinstance(value, list) or not value:
+        raise Refused(400, "messages must be a list of at least one message", "messages")
+    messages = [message(one, i) for i, one in enumerate(value)]
+    if messages[-1].role != "user":
+        raise Refused(400, f"the last message is by {messages[-1].role!r}: it must be the user's", "messages")
+    try:
+        return encode_dialogue(messages, model.tokenizer).ids
+    except ValueError as error:
+        raise Refused(400, str(error), "messages") from None
+
+
+def message(value: object, i: int) -> Message:
+    """One message; its content is a text or a list of text parts. Raises Refused."""
+    where = f"messages[{i}]"
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str) or value["role"] not in ROLES:
+        raise Refused(400, f"{where} needs a role: one of {', '.join(ROLES)}", f"{where}.role")
+    content = value.get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise Refused(400, f"{where}.content must be a text or a list of text parts", f"{where}.content")
+    return Message(ROLES[value["role"]], "".join(map(str, texts)))
+
+
+def prompt_ids(value: object, model: Assistant) -> list[list[int]]:
+    """Ids of the texts to continue: a text, a list of texts, ids, or a list of lists of ids. Raises Refused."""
+    one = isinstance(value, str) or (isinstance(value, list) and bool(value) and not isinstance(value[0], str | list))
+    given = [value] if one else value
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_PROMPTS:
+        raise Refused(400, f"prompt must be a text, token ids, or a list of up to {MOST_PROMPTS} of them", "prompt")
+    return [ids_of(text, model) for text in given]
+
+
+def ids_of(text: object, model: Assistant) -> list[int]:
+    """Ids of one text, after what opens a text; ids are taken as they are. Raises Refused."""
+    tokenizer = model.tokenizer
+    if isinstance(text, str):
+        return [*tokenizer.opening, *tokenizer.encode(text)] or [tokenizer.doc]
+    n = model.gpt.config.n_vocab
+    if not isinstance(text, list) or not text or not all(type(i) is int and 0 <= i < n for i in text):
+        raise Refused(400, f"a prompt of ids needs at least one, each from 0 to {n - 1}", "prompt")
+    return text
