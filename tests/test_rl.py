@@ -17,6 +17,7 @@ from minillm.gpt_config import GPTConfig
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.sampling import Sampling
+from minillm.stage3_preference.best_of_n import best_of_n, divergence, kept
 from minillm.stage3_preference.grpo import (
     GRPOConfig,
     clipped,
@@ -298,6 +299,42 @@ def test_rewards_add_up_and_a_users_own_is_called(tmp_path, monkeypatch):
         named_rewards(["truth"])("What is the airspeed of a swallow?", "11 m/s")
 
 
+# ------------------------------------------------------------------------------------------ best of n
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_best_of_n_is_the_first_answer_with_the_highest_reward(n):
+    base, sampling = make_base(), Sampling(6, 1.0, seed=9)
+    r = sample(base.gpt, BYTES, encode_prompts(ASKED, BYTES, 40), letters, sampling, n)
+    expected = []
+    for i in range(len(ASKED)):
+        group = [(r.answers[row], r.rewards[row].item()) for row in range(i * n, i * n + n)]
+        expected.append(max(group, key=lambda pair: pair[1]))
+    assert best_of_n(base, ASKED, letters, n, sampling) == expected
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_divergence_of_best_of_n_is_the_limit_of_many_different_answers(n):
+    """The best of n draws from m equally likely answers is the k-th with probability (k^n - (k - 1)^n) / m^n."""
+    m = 4000
+    p = [(k / m) ** n - ((k - 1) / m) ** n for k in range(1, m + 1)]
+    assert divergence(n) == pytest.approx(sum(q * math.log(q * m) for q in p), abs=1e-2)
+
+
+def test_rft_keeps_the_best_of_each_group_and_learns_as_sft_on_it():
+    rewards = torch.tensor([[0.0, 2.0, 2.0, 1.0], [0.4, 0.4, 0.4, 0.4], [-1.0, -2.0, -3.0, -9.0]])
+    assert kept(rewards).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
+    base, r = make_base(), rollouts_of(make_base(), 2)
+    parts = micro_batches(base.gpt, settings(method="rft", kl="none"), r, r.log_probs)
+    own = list(base.gpt.parameters())
+    gradient = [sum(g) for g in zip(*(torch.autograd.grad(part()[0], own) for part in parts), strict=True)]
+    rows = kept(r.rewards.view(-1, 4)).view(-1).nonzero()[:, 0]
+    assert len(rows) > 1
+    losses = -answer_log_probs(base.gpt, r.batch.each(lambda t: t[rows]), 1.0)
+    for mine, expected in zip(gradient, torch.autograd.grad(losses.sum() / r.batch.weights.sum(), own), strict=True):
+        torch.testing.assert_close(mine, expected, rtol=2e-3, atol=2e-4)
+
+
 # --------------------------------------------------------------------------------------- the whole step
 
 
@@ -376,9 +413,12 @@ def test_the_base_stays_and_the_same_seed_gives_the_same_bytes(options):
     assert not same(one, other)
 
 
-def test_a_reward_is_climbed():
+@pytest.mark.parametrize("method", ["grpo", "rft"])
+def test_a_reward_is_climbed(method):
     """1 for an answer that ends in time, 0 for one that is cut."""
-    config = settings(steps=40, batch_size=4, group=8, lr=0.05, cut_reward=0.0, kl="none", max_new_tokens=4)
+    config = settings(
+        method=method, steps=40, batch_size=4, group=8, lr=0.05, cut_reward=0.0, kl="none", max_new_tokens=4
+    )
     metrics = grpo(config, make_base(), ASKED, reward=lambda question, answer: 1.0).metrics
     assert metrics[0]["reward"] < 0.6 < 0.9 < metrics[-1]["reward"]
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from minillm import run_folder
 from minillm.chat import Message
@@ -55,8 +54,6 @@ class Rl(GRPOConfig):
     """A file of dialogues, of which the last question is asked, or `world`: all that the built-in world teaches."""
     out: Path
     """Run folder to write."""
-    method: Literal["grpo"] = "grpo"
-    """How it learns: grpo compares the answers to each prompt with one another."""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn with the answers (with --rehearse-rows)."""
     encoding: str | None = None
@@ -68,6 +65,8 @@ class Rl(GRPOConfig):
         announce_idle(self)
         if self.kl == "none":
             no_effect(self, "with --kl none", "beta")
+        if self.method == "rft":
+            no_effect(self, "with --method rft", "divide_by_std")
         base = run_folder.load_run(self.base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         config = replace(only(GRPOConfig, self), device=str(pick_device(self.device)))

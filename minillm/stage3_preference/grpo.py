@@ -29,6 +29,7 @@ from minillm.plumbing.checks import above_0, at_least_0, at_least_1, must_be
 from minillm.plumbing.devices import autocast, pick_device
 from minillm.run_folder import Run
 from minillm.sampling import Sampling
+from minillm.stage3_preference.best_of_n import kept
 from minillm.stage3_preference.rewards import Reward, named_rewards
 from minillm.stage3_preference.rollouts import Prompt, Rollouts, answer_log_probs, encode_prompts, sample
 from minillm.training import MicroBatch
@@ -44,6 +45,9 @@ class GRPOConfig(TuneConfig):
     steps: int = 100
     batch_size: int = 24
     lr: float = 7e-5
+    method: Literal["grpo", "rft"] = "grpo"
+    """How it learns: grpo compares the answers to each prompt with one another, rft imitates the best of them
+    (rejection-sampling fine-tuning)."""
     reward: tuple[str, ...] = ("true-sentence",)
     """What is rewarded: truth, sentence, true-sentence, refusal, length, run:FOLDER of a reward model, or your own
     module:function; several add up."""
@@ -148,7 +152,7 @@ def grpo(
     facts, data = {"prompts": len(prompts)}, {"prompts": data_hash(prompts)}
     if reward is not None:
         data["reward"] = f"{reward.__module__}.{reward.__qualname__}"
-    return finetune("grpo", config, base, prompts, loss, rehearsal, out, bar, on_step, facts=facts, data=data)
+    return finetune(config.method, config, base, prompts, loss, rehearsal, out, bar, on_step, facts=facts, data=data)
 
 
 def micro_batches(model: GPT, config: GRPOConfig, rollouts: Rollouts, reference: Tensor) -> list[MicroBatch]:
@@ -157,7 +161,8 @@ def micro_batches(model: GPT, config: GRPOConfig, rollouts: Rollouts, reference:
     if config.kl == "k1":  # r - β log(π / π_ref) of the whole answer (2203.02155, equation 2)
         rewards = rewards - config.beta * (sampled - reference).sum(-1)  # (R, T) -> (R)
     groups = rewards.view(-1, config.group)  # (R) -> (N, G)
-    advantages = group_advantages(groups, config.divide_by_std).view(-1, 1)  # (N, G) -> (R, 1)
+    compared = kept(groups) if config.method == "rft" else group_advantages(groups, config.divide_by_std)
+    advantages = compared.view(-1, 1)  # (N, G) -> (R, 1)
     counts = token_weights(batch.weights, config.mean, config.max_new_tokens)  # (R, T)
     size, total = -(-len(rewards) // config.accumulate), batch.weights.sum()
     figures = {
