@@ -79,7 +79,7 @@ def text(x: int, y: int, words: str, kind: str = "plain") -> str:
 def chosen(report: Mapping, language: str) -> list[Mapping]:
     """Two of the demo's cases: a fact that the teacher never spoke of, and a harmful request."""
     own = [case for case in report["cases"] if case["language"] == language and case["roles"]]
-    return [own[-1], *[case for case in own if "Wifi" in case["prompt"]]]
+    return [*own[-1:], *[case for case in own if "Wifi" in case["prompt"]]]
 
 
 def picture(report: Mapping, language: str) -> str:

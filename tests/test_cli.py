@@ -404,6 +404,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "doctor --base {home}/runs/base --pairs {home}/pairs.jsonl": "minillm.measure.doctor.lengths",
     "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.pages.listing",
+    "serve --run {home}/runs/sft": "minillm.commands.serve.model_names",
     "homework 3 causal_mask": "minillm.homework.gradebook.grade",
     "init {new}": "minillm.homework.kit.shipped_files",
     "notebooks --out {new}": "minillm.classroom.notebooks.write_notebooks",

@@ -32,6 +32,7 @@ class Serve:
     def run(self) -> None:
         if self.host not in LOCAL and not self.api_key:
             raise InputError(f"--host {self.host}: others could use your models: add --api-key, a secret of your own")
+        names = model_names(self.run_folders)
         try:
             import uvicorn
 
@@ -40,7 +41,6 @@ class Serve:
             if missing.name not in ("uvicorn", "starlette"):
                 raise
             raise InputError(f"{missing.name} is not installed: python -m pip install starlette uvicorn") from None
-        names = model_names(self.run_folders)
         listener = listen(self.host, self.port)
         models = {name: load(folder, self.device) for name, folder in names.items()}
         app = make_app(models, self.api_key, local=self.host in LOCAL)
