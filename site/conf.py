@@ -34,6 +34,7 @@ suppress_warnings = ["myst.header", "misc.highlighting_failure", "docutils", "re
 
 autodoc_inherit_docstrings = False  # those of PyTorch are not ours
 autodoc_typehints = "signature"
+autodoc_mock_imports = ["gguf", "starlette", "uvicorn"]  # extras, which need not be installed to read about them
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 100
