@@ -26,6 +26,7 @@ from minillm.claims.lab import Lab
 from minillm.claims.marks import pack, right, tally, unpack
 from minillm.claims.recipe import experiment, measuring, recipe
 from minillm.classroom.lesson_tools import show_claim
+from minillm.demo import fast_config
 from minillm.plumbing import plots
 from minillm.plumbing.files import InputError
 from minillm.world.exam import Question
@@ -203,7 +204,16 @@ def test_a_recipe_has_all_that_measures_and_nothing_that_shows(slug):
     assert "def measure(" in parts[""] and "def picture(" not in parts[""] and "CLAIM = " not in parts[""]
     assert {"gpt.py", "muon.py", "sampling.py", "training.py", "stage2_sft.py", "tokenizer.py", "world/pairs.py",
             "places.csv", "claims/lab.py", "claims/marks.py", "material/corpus.py"} <= parts.keys()  # fmt: skip
-    assert not {"claims/figures.py", "claims/pages.py", "demo.py", "plumbing/plots.py"} & parts.keys()
+    aside = {
+        "claims/figures.py",
+        "claims/pages.py",
+        "demo.py",
+        "plumbing/plots.py",
+        "bpe.py",
+        "generate.py",
+        "kv_cache.py",
+    }
+    assert not aside & parts.keys()
     assert ("stage3_preference/dpo.py" in parts) == (slug in ("preference-over-sft", "across-languages"))
 
 
@@ -214,6 +224,17 @@ def test_other_code_or_other_facts_are_another_recipe(monkeypatch):
         other = parts | {name: parts[name].replace("0", "1", 1)}
         monkeypatch.setattr("minillm.claims.recipe.experiment", lambda claim, other=other: other)
         assert recipe(claim) != today
+
+
+def test_a_setting_of_the_demo_that_a_claim_takes_is_part_of_its_recipe(monkeypatch):
+    def recipes(**changed):
+        monkeypatch.setattr("minillm.claims.recipe.fast_config", lambda: replace(fast_config(), **changed))
+        return [recipe(claims.CLAIMS[slug]) for slug in ("roles", "preference-over-sft")]
+
+    today, steps, pairs, plain = recipes(), recipes(sft_steps=7), recipes(preference_steps=7), recipes(plain_steps=7)
+    assert steps[0] != today[0] and steps[1] != today[1]
+    assert pairs[0] == today[0] and pairs[1] != today[1]
+    assert plain == today
 
 
 def test_results_of_other_claims_stay(bare_lab, tmp_path):

@@ -22,10 +22,14 @@ from minillm.stage2_sft import SFTConfig
 
 PACKAGE = Path(__file__).parents[1]
 ASIDE = tuple(f"minillm.{name}" for name in (
-    "plumbing", "run_folder", "checkpoint", "session", "demo", "material",
+    "plumbing", "run_folder", "checkpoint", "session", "demo", "material", "bpe", "generate", "kv_cache",
     "claims.experiment", "claims.intervals", "claims.figures", "claims.pages",
 ))  # fmt: skip
-"""What experiments import that changes no number: it reads, keeps, or shows. Of demo.py they take settings alone."""
+"""What experiments import that changes no number: it reads, keeps, or shows; or it is fast at what a plain version
+defines, with which tests compare it: merges (`bpe`), `sampling.generate_plain` (`generate`, `kv_cache`). Of demo.py
+they take settings alone."""
+DEMO = ("documents", "vocab_size", "pretrain_steps", "sft_steps", "scratch_steps")
+"""The settings that experiments take from demo.py, and those about stage 3 `preference_steps`."""
 CORPUS = "minillm.material.corpus"  # but this makes rows of text
 SHOWN = ("CLAIM", "picture")
 """What a claim's module says of how an observation is shown and judged."""
@@ -92,6 +96,8 @@ def experiment(claim: Claim) -> dict[str, str]:
 
 def recipe(claim: Claim) -> str:
     """The hash of the code and the settings that measure a claim."""
-    settings = [asdict(config) for config in (fast_config(), DemoConfig(), PretrainConfig(), SFTConfig())]
-    about = json.dumps([experiment(claim), settings], sort_keys=True)
+    modules = experiment(claim)
+    taken = (*DEMO, "preference_steps") if "stage3_preference/dpo.py" in modules else DEMO
+    demos = [{name: getattr(demo, name) for name in taken} for demo in (fast_config(), DemoConfig())]
+    about = json.dumps([modules, demos, asdict(PretrainConfig()), asdict(SFTConfig())], sort_keys=True)
     return hashlib.sha256(about.encode()).hexdigest()[:16]
