@@ -4,6 +4,8 @@ import json
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -346,3 +348,10 @@ def test_a_bad_file_is_refused_in_one_line(folders, tmp_path, capsys, kind):
 def test_other_faults_of_a_user(folders, tmp_path, capsys, words, named):
     words = [word.format(hf=folders / "hf", run=folders / "run") for word in words]
     assert named in refused(words, capsys, tmp_path)
+
+
+def test_reading_a_run_does_not_import_pytorchs_compiler(folders):
+    """It would take seconds: once it came with counting positions on the device "meta"."""
+    code = f"import sys, minillm; minillm.load({str(folders / 'run')!r}); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"
