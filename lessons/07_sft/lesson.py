@@ -461,8 +461,8 @@ show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`.
 #
 # **Knowledge, then format.** Ways to the facts about held-out places: the base asked with roles, the base completing a
@@ -474,7 +474,7 @@ show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`。
 #
 # **先有知识，后有格式。** 取出没教过的地方的事实，有几种办法：带角色提问基础模型，让基础模型补完句子，SFT 之后的基础模
@@ -483,7 +483,7 @@ show_table([say("question", "问题"), *everyone], rows)
 #
 # **运行之前先猜：** 给它们排个顺序。从没读过这些事实的基础模型，能比最好的固定答案高出多少？它的回答会是什么样子？
 # %%
-show_claim("knowledge-then-format")
+show_claim("knowledge-then-format", explained=True)
 # %% [markdown] tags=["en"]
 # **Roles.** The same dialogues tune several models, with `USER:` and `AI:` and without. Half of the questions come with
 # the user's guess, which is to be confirmed (台湾最高的山是哪座？玉山 → 是的). Unmarked, the user's guess and the model's

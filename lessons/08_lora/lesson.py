@@ -385,9 +385,9 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 #
 # **运行之前先猜：** 至少要训练多大比例的参数，才能与全量微调相差不到 3 个百分点？比例差不多时，LoRA 和瓶颈层哪个好？
 # %%
-show_claim("adapters")
+show_claim("adapters", explained=True)
 # %% [markdown] tags=["en"]
-# **Reading it** (the card in general: end of lesson 6). “LoRA minus the untuned base” could not fail and would say only
+# **Reading it.** “LoRA minus the untuned base” could not fail and would say only
 # that an adapter learns. So the difference is that of LoRA of rank 8, with the margin of 3 points added, to full tuning:
 # above 0 with its whole interval, it says that LoRA is at most 3 points behind. The threshold gives the same figure the
 # other way round. *Not reproduced at this size* would be said of these adapters at these rates and steps, not of the idea.
@@ -397,7 +397,7 @@ show_claim("adapters")
 # To discuss: a colleague writes “no difference was found between LoRA and full tuning” after an exam of 20 questions.
 # Why is “at most 3 points behind” the better sentence, and what does it cost to be able to write it?
 # %% [markdown] tags=["zh"]
-# **怎样读**（卡片的一般读法见第 6 课末尾）。“LoRA 减去没有微调的基础模型”不可能失败，只说明适配器学到了东西。所以这里的差是
+# **怎样读。**“LoRA 减去没有微调的基础模型”不可能失败，只说明适配器学到了东西。所以这里的差是
 # 秩 8 的 LoRA 加上 3 个百分点的余量，减去全量微调：整个区间都在 0 以上，才说明 LoRA 最多落后 3 个百分点。阈值给出的是反过来
 # 算的同一个数。*在这个规模上没有重现*，说的是这些适配器在这样的学习率和步数下，而不是这个想法本身。
 #

@@ -338,7 +338,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # ## The lecture's claims, measured
 #
 # The full experiments, on several seeds, with more steps than here and thresholds fixed beforehand; shown are the
-# published results (how to read a card: end of lesson 6). Measure them yourself:
+# published results (the first card says how to read it). Measure them yourself:
 # `python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`.
 #
 # **Less is more.** One base, tuned on sets of 8 to 2,048 pairs in equal steps. *Format* means here any value of the
@@ -350,7 +350,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`。
 #
 # **少即是多。** 同一个基础模型，用 8 到 2048 个问答对微调，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个
@@ -358,7 +358,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 #
 # **运行之前先猜：** 多少个问答对之后，80 % 的回答格式正确？多少个之后，80 % 答对？问答对涉及多少个地方，要紧吗？
 # %%
-show_claim("less-is-more")
+show_claim("less-is-more", explained=True)
 # %% [markdown] tags=["en"]
 # **Quality over quantity.** Number and noise crossed: 128, 512 and 2,048 pairs, of which none, a quarter or half have
 # wrong answers (exchanged among themselves); and the noisy set with its wrong answers thrown away.
@@ -390,7 +390,7 @@ show_claim("small-tuned-over-large")
 # %% [markdown] tags=["en"]
 # **Reading them.** You know how to draw questions anew. That interval takes the seed for fixed; with seeds that scatter
 # by 8 points it holds the truth in 6 to 7 of 10 experiments instead of 95 of 100. The cards' intervals come from the
-# scatter of the seeds (end of lesson 6), so they are wider, and some small differences are no longer clear. A threshold
+# scatter of the seeds (see the first card), so they are wider, and some small differences are no longer clear. A threshold
 # such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not reproduced at
 # this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can do.
 #
@@ -400,7 +400,7 @@ show_claim("small-tuned-over-large")
 # compare it with the card's.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，10 个实验里只有 6 到
-# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第 6 课末尾），所以更宽，有些小的差别也就
+# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第一张卡片），所以更宽，有些小的差别也就
 # 不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，
 # 多少对才算“少”，取决于基础模型会什么。
 #
