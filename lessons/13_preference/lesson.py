@@ -372,7 +372,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The control once more, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6): DPO
+# The control once more, on several seeds, with thresholds fixed beforehand (the card says how to read it): DPO
 # with the recipe above and SFT on the chosen answers begin with the same assistant and take equal steps, rates and
 # rehearsal. Measure it yourself: `python -m minillm claims preference-over-sft --quick`.
 #
@@ -382,14 +382,14 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 再做一次对照：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
+# 再做一次对照：好几个种子，阈值事先写定（怎样读，卡片上有说明）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
 # 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
 #
 # 这里每个被选中的回答都是理想的，DPO 没有什么可多赢；问的是 SFT 够不够。
 #
 # **运行之前先猜：** 哪一个的完整句子更多，多几个百分点？哪一个丢的事实更多？
 # %%
-show_claim("preference-over-sft")
+show_claim("preference-over-sft", explained=True)
 # %% [markdown] tags=["en"]
 # **Reading it.** The difference, with its interval, says what SFT on the chosen answers adds to the style; the thresholds
 # say how much it may lack of DPO, in style and in facts, and their whole intervals have to keep them: “no difference was
