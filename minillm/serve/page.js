@@ -96,5 +96,6 @@ ask("v1/models").then(reply => reply.json()).then(({ data }) => {
     Object.assign(box, { type: "checkbox", value: id, onchange: () => go({}) });
   }
   window.onhashchange = render;
+  get("text").disabled = false;
   render();
 }).catch(error => { get("hint").textContent = error.message; });
