@@ -43,11 +43,11 @@ def questions(model: Assistant, count: int, most: int) -> list[Asked]:
     found = []
     for i in range(count):
         prompt = [model.tokenizer.doc, *model.tokenizer.encode(TEXTS[i % len(TEXTS)])]
-        sampling = Sampling(max_new_tokens=most, temperature=1.0, top_k=50, seed=i)
+        sampling = Sampling(max_new_tokens=most, temperature=1.0, seed=i)
         begin = time.perf_counter()
         ids = generate(model.gpt, [prompt], sampling, model.tokenizer.end, model.tokenizer.pad)[0]
         seconds = time.perf_counter() - begin
-        body = {"prompt": prompt, "max_tokens": most, "temperature": 1.0, "top_k": 50, "seed": i}
+        body = {"prompt": prompt, "max_tokens": most, "temperature": 1.0, "seed": i}
         found.append(Asked(body, model.tokenizer.decode(ids), len(ids), seconds))
     return found
 
