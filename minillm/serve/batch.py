@@ -103,20 +103,21 @@ class Batch:
 
     def repack(self, kept: Sequence[int], joined: Sequence[tuple[Row, KVCache]]) -> None:
         """A cache of the rows that stay and of those that come, no longer than the longest needs."""
-        parts = [(self.rows[i], self.cache, i) for i in kept] + [(row, cache, 0) for row, cache in joined]
-        self.rows = [row for row, _, _ in parts]
-        if not parts:
+        self.rows = [self.rows[i] for i in kept] + [row for row, _ in joined]
+        if not self.rows:
             self.cache, self.padding = KVCache(self.gpt.config, 0, 1, self.gpt.device, self.gpt.dtype), None
             return
         lengths = [len(row.prompt) + len(row.new) - 1 for row in self.rows]  # the newest token is not read yet
-        longest = max(lengths)
+        longest, begin = max(lengths), 0
         room = longest + max(row.sampling.max_new_tokens - len(row.new) for row in self.rows)
-        cache = KVCache(self.gpt.config, len(parts), room, self.gpt.device, self.gpt.dtype)
-        for b, ((_, old, i), n) in enumerate(zip(parts, lengths, strict=True)):
+        cache = KVCache(self.gpt.config, len(self.rows), room, self.gpt.device, self.gpt.dtype)
+        for old, chosen in [(self.cache, list(kept)), *((own, [0]) for _, own in joined)]:
+            end, width = begin + len(chosen), min(old.length, longest)
             for new, source in ((cache.keys, old.keys), (cache.values, old.values)):
-                new[:, b, :, : longest - n] = 0  # hidden by the mask, but 0 times NaN would still be NaN
-                # (L, Hkv, n, D) -> the same, at the end of this row
-                new[:, b, :, longest - n : longest] = source[:, i, :, old.length - n : old.length]
+                new[:, begin:end, :, : longest - width] = 0  # hidden by the mask, but 0 times NaN would still be NaN
+                # (L, G, Hkv, width, D) -> the same: all rows end at the last column, before and after
+                new[:, begin:end, :, longest - width : longest] = source[:, chosen, :, old.length - width : old.length]
+            begin = end
         cache.length = longest
         padding = [longest - n for n in lengths]
         self.cache = cache

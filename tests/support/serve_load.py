@@ -66,6 +66,11 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def seconds(self) -> float:
+        """Processor time that the process has taken: it says more than a clock where others use the machine too."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def __enter__(self) -> "Server":
         return self
 
@@ -128,24 +133,24 @@ class Client:
             self.writer = None
 
 
-async def one(server: Server, asked: list[Asked]) -> float:
-    """Tokens per second of one client, which asks one question after the other."""
+async def one(server: Server, asked: list[Asked]) -> tuple[float, float]:
+    """Tokens per second of one client, which asks one question after the other: by the clock, by processor time."""
     client = Client(server)
     await client.ask(asked[0])
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), server.seconds()
     for question in asked:
         await client.ask(question)
-    tokens, seconds = sum(q.tokens for q in asked), time.perf_counter() - begin
+    tokens, seconds, used = sum(q.tokens for q in asked), time.perf_counter() - begin, server.seconds() - used
     library = sum(q.seconds for q in asked)
     firsts = [1000 * (await client.ask(question, stream=True))[1] for question in asked]
     client.leave()
     print(f"first token: {statistics.median(firsts):.1f} ms (median of {len(firsts)}, most {max(firsts):.1f})")
     print(f"one client: {tokens / seconds:.0f} tokens/s; the library's loop: {tokens / library:.0f}; "
           f"ratio {library / seconds:.2f}")  # fmt: skip
-    return tokens / seconds
+    return tokens / seconds, tokens / used
 
 
-async def many(server: Server, asked: list[Asked], alone: float, clients: int = 16) -> None:
+async def many(server: Server, asked: list[Asked], alone: tuple[float, float], clients: int = 16) -> None:
     """Tokens per second of several clients at once."""
 
     async def client(own: list[Asked]) -> None:
@@ -154,10 +159,11 @@ async def many(server: Server, asked: list[Asked], alone: float, clients: int = 
             await connection.ask(question)
         connection.leave()
 
-    begin = time.perf_counter()
+    begin, used = time.perf_counter(), server.seconds()
     await asyncio.gather(*(client(asked[i::clients]) for i in range(clients)))
-    rate = sum(q.tokens for q in asked) / (time.perf_counter() - begin)
-    print(f"{clients} clients: {rate:.0f} tokens/s, {rate / alone:.1f} x one client")
+    tokens, seconds, used = sum(q.tokens for q in asked), time.perf_counter() - begin, server.seconds() - used
+    print(f"{clients} clients: {tokens / seconds:.0f} tokens/s, {tokens / seconds / alone[0]:.1f} x one client; "
+          f"of the server's processor time {tokens / used / alone[1]:.1f} x")  # fmt: skip
 
 
 async def crowd(server: Server, asked: list[Asked], clients: int = 200, requests: int = 2000) -> None:
@@ -207,9 +213,9 @@ async def crowd(server: Server, asked: list[Asked], clients: int = 200, requests
 def main(run: Path, parts: list[str]) -> None:
     model = load(run)
     questions(model, 3, 16)  # warm
-    asked = questions(model, 96, 64)
+    asked = questions(model, 256, 64)
     with Server(run) as server:
-        alone = asyncio.run(one(server, asked[:48])) if {"one", "many"} & {*parts} else 0.0
+        alone = asyncio.run(one(server, asked[:48])) if {"one", "many"} & {*parts} else (0.0, 0.0)
         if "many" in parts:
             asyncio.run(many(server, asked, alone))
         if "crowd" in parts:
