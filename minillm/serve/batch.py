@@ -134,7 +134,8 @@ class Batch:
             row.new.append(token)
             finish = "stop" if token == self.end else "length" if len(row.new) >= row.sampling.max_new_tokens else None
             row.done = finish is not None
-            row.emit(Drawn(token, finish, *([] if row.top is None else told(token, scores, p, row.top))))
+            chosen, top = (None, ()) if row.top is None else told(token, scores, p, row.top)
+            row.emit(Drawn(token, finish, chosen, top))
 
 
 def told(token: int, scores: Tensor, p: Tensor, top: int) -> tuple[Candidate, tuple[Candidate, ...]]:
