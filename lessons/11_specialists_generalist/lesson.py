@@ -341,8 +341,8 @@ show_table(
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims specialists generalist composition review --quick`.
 #
 # **Specialists.** The same three tasks, each with 16, 64 and 256 pairs, from the base and from random weights in equal
@@ -353,7 +353,7 @@ show_table(
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
 # **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考校对的句子，以及错误所在的
@@ -361,7 +361,7 @@ show_table(
 #
 # **运行之前先猜：** 哪个任务里，随机权重最接近基础模型？为什么是它？
 # %%
-show_claim("specialists")
+show_claim("specialists", explained=True)
 # %% [markdown] tags=["en"]
 # **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *kinds* of tasks, it
 # gets better at a kind it was never tuned on. Here a kind is what is asked about a passage: 1, 2 or 5 attributes are

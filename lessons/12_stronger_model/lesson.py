@@ -351,8 +351,8 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`.
 #
 # **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings are here
@@ -363,7 +363,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`。
 #
 # **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
@@ -371,7 +371,7 @@ show_figure(figure)
 #
 # **运行之前先猜：** 各能答对多少？
 # %%
-show_claim("varied-over-rigid")
+show_claim("varied-over-rigid", explained=True)
 # %% [markdown] tags=["en"]
 # **A stronger teacher.** The student's base read a third as long as the teacher's. To 48 human pairs are added answers
 # to new questions, equally many in each case: the student's own, all or only those that most wordings of a question agree

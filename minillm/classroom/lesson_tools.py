@@ -97,14 +97,15 @@ def show_dialogue(dialogue: Dialogue, tokenizer: Tokenizer) -> "HTML":
     return show_table(head, shown, [LEARNED if learned else PLAIN for _, _, learned in rows])
 
 
-def show_claim(slug: str) -> "HTML":
-    """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained."""
+def show_claim(slug: str, explained: bool = False) -> "HTML":
+    """The published result of a claim: hypothesis, verdict, picture, difference, thresholds. Nothing is trained.
+    A notebook's first card has how to read it, folded (`explained`)."""
     from minillm import claims  # here: only the later lessons show claims
     from minillm.claims.card import card
     from minillm.claims.pages import published
 
     claim = claims.find(slug)
-    return show_html(card(claim, published(claim), language()))
+    return show_html(card(claim, published(claim), language(), explained))
 
 
 # ------------------------------------------------------------------------------------- as pictures
