@@ -260,6 +260,7 @@ show_figure(figure)
 # Each row is a position that looks; the weights of a row add up to 1. Heads differ: some look at the token just
 # before, some at `[DOC]` (a place to look when there is nothing to find), some at the name. In the last row look for
 # the heads that find “Norway”.
+# For sentences of your own: `python -m minillm serve --run runs/demo/base`, then <http://127.0.0.1:8000/#attention>.
 #
 # Attention maps invite storytelling. The test is to take away what a head looks at.
 #
@@ -273,6 +274,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # 每一行是一个在看的位置；一行的注意力权重加起来是 1。各个头不一样：有的看紧挨着的前一个词元，有的看 `[DOC]`（没什么可找时看的
 # 地方），有的看名字。在最后一行里找找哪些头看到了 “Norway”。
+# 换成自己的句子：先运行 `python -m minillm serve --run runs/demo/base`，再打开 <http://127.0.0.1:8000/#attention>。
 #
 # 图容易让人编故事。检验的办法是：把头所看的东西拿走。
 #

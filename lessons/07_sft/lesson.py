@@ -63,11 +63,13 @@ show_dialogue(dialogue, tokenizer)
 # Three rows. The row of the colon is learned: the token that goes *in* is the question's last, the *label* is 玉.
 # The mask belongs to the label. The last learned label is `[END]`: without it the model never learns to stop.
 # The lecture's slide says the same in words: `…AI:` → 玉, `…AI:玉` → 山, `…AI:玉山` → `[END]`.
+# Dialogues of your own: `python -m minillm serve --run runs/demo/sft`, then <http://127.0.0.1:8000/#mask>.
 #
 # A dialogue of two turns. **Before you run it:** which rows are green now? What follows the first `[END]`?
 # %% [markdown] tags=["zh"]
 # 三行。冒号那一行要学：*输入*的是问题的最后一个词元，*标签*是“玉”。掩码跟着标签走。最后一个要学的标签是 `[END]`：没有它，模型
 # 永远学不会停。课上的幻灯片说的就是这个：`…AI:` → 玉，`…AI:玉` → 山，`…AI:玉山` → `[END]`。
+# 换成自己的对话：先运行 `python -m minillm serve --run runs/demo/sft`，再打开 <http://127.0.0.1:8000/#mask>。
 #
 # 两轮的对话。**运行之前先猜：** 现在哪几行是绿色？第一个 `[END]` 后面是什么？
 # %%

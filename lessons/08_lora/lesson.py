@@ -361,9 +361,11 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # %% [markdown] tags=["en"]
 # About 3,400 kB and 225 kB. For LLaMA-7B in bf16 it is 13.5 GB and 40 MB: one base on a machine, and an adapter for each task or
 # customer. On another base the same A and B would be noise, so `load_run` compares the hash and refuses.
+# Switch one off and on and watch: `python -m minillm serve --run runs/demo/lora`, then <http://127.0.0.1:8000/#lora>.
 # %% [markdown] tags=["zh"]
 # 大约 3,400 kB 和 225 kB。对 bf16 的 LLaMA-7B 来说是 13.5 GB 和 40 MB：机器上放一个基础模型，每个任务或每个客户一个适配器。换一个
 # 基础模型，同样的 A 和 B 就只是噪声，所以 `load_run` 会比对哈希，不一致就拒绝载入。
+# 想拨动开关看回答怎样变：先运行 `python -m minillm serve --run runs/demo/lora`，再打开 <http://127.0.0.1:8000/#lora>。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #

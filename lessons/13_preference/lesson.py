@@ -112,6 +112,7 @@ show_table(
 # rest follows almost surely. That is how SFT sees it, too: every token of a taught answer counts alike, the one that makes it false as
 # much as a full stop. Preference compares the *sums*. The sums of value and sentence differ by some
 # nats, the means by a few tenths at most, because a long answer has many certain tokens: a loss on means would pay for length.
+# For any answer, before and after stage 3: `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`, then <http://127.0.0.1:8000/#loss>.
 #
 # ## A reward model
 #
@@ -127,6 +128,7 @@ show_table(
 # 句子的代价集中在一两处决定：第一个词元决定风格（是 `台` 而不是 `玉`），名字决定真假；其余的几乎是必然的。SFT 也是这样看的：教过的
 # 答案每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。只说答案和完整句子，总和相差几个奈特，
 # 平均最多只差零点几，因为长答案里有许多必然的词元：用平均做损失就会奖励长度。
+# 想看任意答案在第三阶段前后的样子：先运行 `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`，再打开 <http://127.0.0.1:8000/#loss>。
 #
 # ## 奖励模型
 #
