@@ -114,7 +114,7 @@ CHOOSE = Exercise(
                            ([record("x", kind="b", good=False), *some(rng, "abab")], 4),
                            ([record("Who?", "I", "b"), record("who?", "he"), record("I?"), record("You?", kind="b")], 2),
                            ([*some(rng, "a"), record("y", kind="c"), record("Y", kind="b"), *some(rng, "cb", "other")], 9),
-                           (some(rng, "AAaBb"), 5), ([record("x", kind=""), *some(rng, "a"), record("y", kind="")], 3)]),
+                           (some(rng, "AAaBb"), 4), ([record("x", kind=""), *some(rng, "a"), record("y", kind="")], 2)]),
         Check("uneven", 1, {"en": "A budget that is no multiple of the types, and types that run out.",
                             "zh": "预算不是类型数的倍数，以及有的类型先用完。"},
               lambda rng: [(some(rng, "a"), 0), (some(rng, "bab"), 3), (some(rng, "bbbaa"), 3), (some(rng, "cbbbbac"), 6)]),

@@ -48,7 +48,7 @@ def strangers(rng: np.random.Generator) -> list[tuple]:
     blocks = ((0x2E80, 0x2FD5), (0x3041, 0x30FE), (0x3400, 0x4DBF), (0xA000, 0xA48C), (0xAC00, 0xD7A3), (0xF900, 0xFAD9),
               (0x20000, 0x2A6DF), (0x30000, 0x3134A))  # fmt: skip
     other = [f"Wifi {''.join(chr(int(c)) for c in rng.integers(low, high + 1, 5))}" for low, high in blocks]
-    inside = "".join(chr(int(c)) for c in (0x4E00, 0x9FFF, *rng.integers(0x4E00, 0xA000, 2)))
+    inside = "".join(chr(int(c)) for c in (0x4E00, 0x9FFF, *rng.integers(0x4E00, 0xA000, 3)))
     others = "山" + " ".join(str(c) for c in rng.permutation(list("@[`{_^ÀÿŁΩжＡｚÆ")))
     return [(text,) for text in (*other, "一", inside + " Wifi", others)]
 
