@@ -7,6 +7,7 @@ away stops the computation of its rows.
 import asyncio
 import hmac
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -46,8 +47,9 @@ class Answer:
     """The rows of one request in the loop, and what they have written. Raises Refused if the queue is full."""
 
     def __init__(self, loop: Loop, tokenizer: Tokenizer, job: Job):
-        self.queue: asyncio.Queue[tuple[int, Drawn]] = asyncio.Queue()
-        self.here = asyncio.get_running_loop()
+        self.fresh: deque[tuple[int, Drawn]] = deque()
+        self.here, self.arrived = asyncio.get_running_loop(), asyncio.Event()
+        self.eager = job.stream or bool(job.stops)
         wanted = [(prompt, sampling) for prompt in job.prompts for sampling in job.samplings]
         self.rows = [
             Row(prompt, sampling, partial(self.hand_over, i), job.top) for i, (prompt, sampling) in enumerate(wanted)
@@ -59,15 +61,21 @@ class Answer:
             raise Refused(429, "too many requests wait: try again in a moment", code="rate_limit_exceeded") from None
 
     def hand_over(self, index: int, drawn: Drawn) -> None:
-        """Take a token from the loop's thread."""
-        with suppress(RuntimeError):  # the server has ended
-            self.here.call_soon_threadsafe(self.queue.put_nowait, (index, drawn))
+        """Take a token from the loop's thread; this one is only woken if it can do something with it."""
+        self.fresh.append((index, drawn))
+        if self.eager or drawn.finish:
+            with suppress(RuntimeError):  # the server has ended
+                self.here.call_soon_threadsafe(self.arrived.set)
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """What each token adds, as it comes, until all rows are done. Raises Refused if the computation fails."""
         running = set(range(len(self.rows)))
         while running:
-            index, drawn = await self.queue.get()
+            if not self.fresh:
+                self.arrived.clear()
+                await self.arrived.wait()
+                continue
+            index, drawn = self.fresh.popleft()
             if index not in running:  # tokens after a stop
                 continue
             if drawn.finish == "error":
