@@ -129,7 +129,7 @@ def advice(found: Examination) -> list[str]:
             "the loss fell but few answers are as taught word for word: read some; if they say the same, all is well"
         )
     if found.knew and found.knows < 0.9 * found.knew:
-        lines.append("it has forgotten what the base knew: --rehearse-own 24, fewer --steps, or a lower --lr")
+        lines.append("it has forgotten what the base knew: --rehearse-own 48, fewer --steps, or a lower --lr")
     if found.ended < 0.9 * found.asked:
         lines.append(
             "answers do not end: the pairs' answers may be cut, longer than the context, or hold end marks as text"
