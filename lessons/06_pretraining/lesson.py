@@ -415,7 +415,7 @@ for one in axes[0]:
         xlabel=label("step", "步"), ylabel=label("training loss, nats per token", "训练损失，奈特/词元"), ylim=(0, 8)
     )
     one.grid(alpha=0.3)
-    one.legend(fontsize=7, loc="upper right")
+    one.legend(fontsize=8, loc="upper right")
 show_figure(figure)
 # %%
 rows = []

@@ -173,7 +173,8 @@ def answer_losses(gpt, messages: list[Message]) -> tuple[list[str], list[float]]
 
 tokens, before = answer_losses(base.run.gpt, teacher[0])
 show_table(
-    [say("label", "标签"), say("loss of the base, nats", "基础模型的损失，nat")], list(zip(tokens, before, strict=True))
+    [say("label", "标签"), say("loss of the base, nats", "基础模型的损失，奈特")],
+    list(zip(tokens, before, strict=True)),
 )
 # %% [markdown] tags=["en"]
 # 山 after 玉 costs next to nothing: that 玉山 is a mountain was learned in stage 1. 玉 right after `AI:` and `[END]` right
@@ -222,13 +223,9 @@ show_table(
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
 tokens, after = answer_losses(tuned.gpt, teacher[0])
 for k, (values, name, colour) in enumerate(((before, BASE, "#8c8c8c"), (after, TUNED, "#1f77b4"))):
-    shown_name = name if plots.chinese_font() else ("base", "after SFT")[k]
-    axes[0, 0].bar([i + 0.4 * k - 0.2 for i in range(len(tokens))], values, 0.4, label=shown_name, color=colour)
-drawable = tokens if plots.chinese_font() else [str(i) for i in range(len(tokens))]
-axes[0, 0].set_xticks(range(len(tokens)), drawable)
-axes[0, 0].set(
-    title=label("USER: … AI: Yushan [END]", "USER: … AI: 玉山[END]"), ylabel=label("loss, nats", "损失，nat")
-)
+    axes[0, 0].bar([i + 0.4 * k - 0.2 for i in range(len(tokens))], values, 0.4, label=name, color=colour)
+axes[0, 0].set_xticks(range(len(tokens)), tokens)
+axes[0, 0].set(xlabel=label("token of the answer", "回答的词元"), ylabel=label("loss, nats", "损失，奈特"))
 axes[0, 0].legend(fontsize=8)
 plots.draw_curve(axes[0, 1], tuned.metrics, "answer_loss", "#1f77b4", label("answers (SFT)", "回答（SFT）"))
 plots.draw_curve(axes[0, 1], tuned.metrics, "rehearsal_loss", "#8c8c8c", label("old text", "旧文本"))

@@ -201,7 +201,7 @@ for (name, run), colour in zip(
              "rank 1": label("LoRA, rank 1", "LoRA，秩 1")}[name]  # fmt: skip
     plots.draw_curve(axes[0, 0], run.metrics, "answer_loss", colour, title)
 axes[0, 0].set(
-    xlabel=label("step", "步"), ylabel=label("loss on answers, nats a token", "答案的损失，奈特/词元"), yscale="log"
+    xlabel=label("step", "步"), ylabel=label("loss on answers, nats per token", "回答的损失，奈特/词元"), yscale="log"
 )
 axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
@@ -243,19 +243,20 @@ deltas = {
     "rank 1": lora.adapters(runs["rank 1"].gpt)[place].delta(),
 }
 # %% tags=["fold"]
-figure, axes = plots.new_figure(4, size=(3.0, 3.4))
+figure, axes = plots.new_figure(4, size=(3.4, 3.4))
 values = {}
 for i, (name, delta) in enumerate(deltas.items()):
     delta = delta.detach()
     values[name] = torch.linalg.svdvals(delta.double())
     title = {"full": label("ΔW, full tuning", "ΔW，全量微调"), "rank 8": label("ΔW, rank 8", "ΔW，秩 8"),
              "rank 1": label("ΔW, rank 1", "ΔW，秩 1")}[name]  # fmt: skip
-    draw_matrix(axes[0, i], delta[:64, :64], title=title, symmetric=True)
+    draw_matrix(axes[0, i], delta[:64, :64], title=title, symmetric=True, bar="ΔW")
+    axes[0, i].set(xlabel=label("input channel", "输入通道"), ylabel=label("output channel", "输出通道"))
     kept = values[name][values[name] > 1e-5 * values[name][0]]
     axes[0, 3].semilogy(range(1, len(kept) + 1), kept, marker=".", label=title)
-axes[0, 3].set(title=label("singular values", "奇异值"), xlabel=label("number", "序号"))
+axes[0, 3].set(xlabel=label("from the largest on", "从大到小"), ylabel=label("singular value", "奇异值"))
 axes[0, 3].grid(alpha=0.3)
-axes[0, 3].legend(fontsize=7)
+axes[0, 3].legend(fontsize=8)
 show_figure(figure)
 # %%
 show_table(

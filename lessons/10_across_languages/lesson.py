@@ -259,7 +259,8 @@ for column in range(3):
 sets = [label("16 Chinese", "16 个中文"), label("512 English", "512 个英文")]
 sets += [label("16 Chinese\n+ 512 English", "16 个中文\n+ 512 个英文"), label("512 Chinese", "512 个中文")]
 axes[0, 0].set_xticks(range(4), sets)
-axes[0, 0].set(ylabel=label("Chinese questions, %", "中文题，%"), ylim=(0, 125))
+axes[0, 0].set(xlabel=label("pairs tuned on", "微调用的问答对"), ylim=(0, 125),
+               ylabel=label("share of the Chinese questions, %", "占中文题的比例，%"))  # fmt: skip
 axes[0, 0].legend(ncols=3, loc="upper center", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]

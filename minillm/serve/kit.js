@@ -16,8 +16,7 @@ export function make(kind, parent, text = "", name = "") {  // all text goes in 
   element.textContent = text;
   element.className = name;
   if (kind === "button") element.type = "button";
-  parent?.append(element);
-  return element;
+  return parent.appendChild(element);
 }
 export const percent = p => (100 * p).toFixed(1) + " %";
 export const seen = token => token.replace(/\n/g, "⏎").replace(/^ $/, "␣");  // a token that shows by itself
@@ -49,9 +48,10 @@ function askForKey() {
     dialog.onclose = () => left(new Error(say("nokey")));
   });
 }
-// Tokens side by side, as buttons; choosing one says in `note` what `tell` knows of it. Returns the buttons.
-export function line(place, tokens, note, tell, tint = () => 0) {
-  const row = make("div", place, "", "tokens");
+// Tokens side by side, as buttons; choosing one says below what `tell` knows of it. Returns the buttons.
+export function line(place, tokens, tell, tint = () => 0) {
+  const row = make("div", place, "", "tokens"), note = make("p", place, "", "note");
+  note.ariaLive = "polite";
   return tokens.map((token, i) => {
     const button = make("button", row, seen(token), "token");
     button.style.setProperty("--tint", tint(i));

@@ -13,7 +13,7 @@ function read() {  // the address -> state
   const known = given.models?.split(",").filter(model => models.includes(model)) ?? [];
   state = { view: view in VIEWS ? view : "chat", lang: language === "zh" ? "zh" : "en" };
   state.models = known.length ? known.slice(0, 4) : ticked().length ? ticked() : models.slice(0, 4);
-  state.text = given.text ?? typed[state.view] ?? (state.view === "chat" ? "" : example(state.view, state.lang));
+  state.text = given.text ?? typed[state.view] ?? example(state.view, state.lang);
   state.turns = given.turns ? given.turns === "1" : VIEWS[state.view].turns ?? false;
 }
 function address({ view, lang, models, text, turns }) {

@@ -10,7 +10,7 @@ const FULL = "question answer", OFF = " (off)";
 // What a view begins with, whether as a dialogue, the lesson that explains it, whether it needs the whole width, and of
 // which models it is if not of those that are ticked.
 export const VIEWS = {
-  chat: { example: "question", lesson: "05_sampling" },
+  chat: { example: "", lesson: "05_sampling" },
   loss: { example: FULL, turns: true, lesson: "06_pretraining", draw: loss },
   mask: { example: FULL, turns: true, lesson: "07_sft", draw: mask },
   attention: { example: "text", lesson: "03_attention", draw: attention },
@@ -24,22 +24,19 @@ export const example = (view, language) => VIEWS[view].example.split(" ").map(on
 
 function loss(box, { tokens, losses, expected, learned }) {
   const counted = learned.includes(true) ? losses.filter((_, i) => learned[i + 1]) : losses;
-  const mean = counted.reduce((a, b) => a + b, 0) / counted.length, note = make("p", null, "", "note");
+  const mean = counted.reduce((a, b) => a + b, 0) / counted.length;
   make("p", box, say("mean", mean.toFixed(2), Math.exp(mean).toFixed(1)));
   const tell = i => i ? say("nats", seen(tokens[i]), losses[i - 1].toFixed(2), percent(Math.exp(-losses[i - 1])),
     seen(expected[i - 1])) : "";
-  line(box, tokens, note, tell, i => i ? Math.min(1, losses[i - 1] / 8) : 0);
-  box.append(note);
+  line(box, tokens, tell, i => i ? Math.min(1, losses[i - 1] / 8) : 0);
 }
 function mask(box, { tokens, ids, learned }) {
-  const note = make("p", null, "", "note");
   const tell = i => say("is_id", seen(tokens[i]), ids[i]) + say(learned[i] ? "learned" : "given");
-  line(box, tokens, note, tell, i => learned[i] ? .5 : 0).forEach((button, i) => make("small", button, ids[i]));
-  box.append(note);
+  line(box, tokens, tell, i => learned[i] ? .5 : 0).forEach((button, i) => make("small", button, ids[i]));
   box.querySelector(".tokens").classList.add("boxed");
 }
 function attention(box, { tokens, permille }) {
-  const maps = make("div", box, "", "heads"), note = make("p", null, "", "note");
+  const maps = make("div", box, "", "heads");
   let layer = permille.length - 1, head = 0, at = tokens.length - 1;
   const weights = () => permille[layer][head][at];
   const tell = i => {
@@ -59,11 +56,10 @@ function attention(box, { tokens, permille }) {
     button.onclick = () => {
       [layer, head] = [l, h];
       for (const other of maps.children) other.ariaPressed = other === button;
-      note.textContent = tell(at);
+      buttons[at].click();
     };
   }));
-  const buttons = line(box, tokens, note, tell);
-  box.append(note);
+  const buttons = line(box, tokens, tell);
   maps.children[layer * permille[0].length].click();
 }
 function heatmap(canvas, permille) {  // (T, T): the more, the bluer

@@ -3,7 +3,7 @@ export const WORDS = {
   en: {
     other: "中文", temperature: "temperature", seed: "seed", most: "tokens at most", send: "Send", show: "Show",
     fresh: "New conversation", turns: "as a dialogue: a line is a turn", token: "token", own: "model",
-    drawn: "after filters", close: "Close", lesson: "Lesson % explains it", code: "the code that computes it",
+    drawn: "filtered", close: "Close", lesson: "Lesson % explains it", code: "the code that computes it",
     key: "The server's API key", enter: "Enter", nokey: "Nothing is shown without the key.",
     ask: "Ask in English or Chinese; Enter sends", write: "A text; Enter shows it", comma: ", ",
     view_chat: "Chat", view_loss: "Loss", view_mask: "Ids and mask", view_attention: "Attention",

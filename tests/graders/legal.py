@@ -465,6 +465,20 @@ def answers_rewarded(rng):
     return rewards, n
 
 
+def rotary(rng):
+    heads, half = number(rng, 1, 4), number(rng, 1, 4)
+    return normal(rng, 2 * heads * half, number(rng, 1, 5)), heads
+
+
+def packed(rng, n):
+    return torch.from_numpy(rng.integers(0, 256, (n, 16))), normal(rng, n), normal(rng, n)
+
+
+def marked(rng):
+    n = number(rng, 0, 9)
+    return tuple([bool(b) for b in rng.integers(0, 2, n)] for _ in range(2))
+
+
 INPUTS = {
     (0, "line_loss"): lambda rng: (*(float(x) for x in rng.standard_normal(2)), *a_line(rng)),
     (0, "neuron_gradient"): a_neuron,
@@ -542,4 +556,7 @@ INPUTS = {
     (15, "clipped_loss"): lambda rng: policy(rng, True),
     (15, "kl_k3"): lambda rng: policy(rng, False),
     (15, "best_of_n"): answers_rewarded,
+    (14, "rotary_halves"): rotary,
+    (14, "unpack_q4"): lambda rng: packed(rng, number(rng, 1, 4)),
+    (14, "share_kept"): marked,
 }
