@@ -275,7 +275,7 @@ show_figure(figure)
 # log-probability of every token as it was drawn, and a weight that is 1 for the model's own tokens only.
 #
 # The reward is *verified*: 1 if the answer is a full sentence and true, else 0. A program looks it up in the world's table; no human
-# and no reward model is asked. After SFT a fifth of the answers are full sentences.
+# and no reward model is asked. After SFT about one answer in five to ten gets it.
 #
 # **Before you run it:** eight answers to one question: how many of them differ? From which questions will nothing be learned at all?
 # %% [markdown] tags=["zh"]
@@ -288,8 +288,8 @@ show_figure(figure)
 # 现在换成真正的小 GPT：其他几课用的基础模型，再做短短的 SFT（80 步）。模型为了从中学习而写的回答叫 **rollout**。`sample` 给每个问题
 # 写一组，温度为 1，记下每个词元被采样时的对数概率，还有一个权重：只有模型自己写的词元才是 1。
 #
-# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，约五分之一的
-# 回答是完整句子。
+# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，大约五到十个
+# 回答里有一个得奖。
 #
 # **运行之前先猜：** 同一个问题的八个回答，有几种不同？从哪些问题里什么也学不到？
 # %%
@@ -365,8 +365,8 @@ show_table([say("right of 8", "8 个里对的"), say("advantage of a right one",
 # One right answer among eight gets +2.47, the seven wrong ones -0.35 each; with seven right it is the other way round. Rare successes are
 # pushed hard; equal rewards give 0. (Dividing makes nearly decided questions count more; Dr. GRPO leaves it out.)
 #
-# Now it learns: 30 steps; in each 10 questions about the taught places are drawn, 8 answers each. The exam then asks about places that neither
-# SFT nor the reward spoke of.
+# Now it learns: 30 steps; in each 10 questions about the taught places are drawn, 8 answers each; next to them four rows of stage 1's text are
+# rehearsed. The exam then asks about places that neither SFT nor the reward spoke of.
 #
 # **Before you run it:** full sentences are about 20 % now. How many after 30 steps? And the facts, which are part of the reward: up or down on
 # the places that were not trained?
@@ -374,7 +374,7 @@ show_table([say("right of 8", "8 个里对的"), say("advantage of a right one",
 # 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差让快有定论的问题
 # 占得更多；Dr. GRPO 不除。）
 #
-# 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答。之后的考试问的是 SFT 和奖励都没讲过的地方。
+# 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答；旁边再复习四行第一阶段的文本。之后的考试问的是 SFT 和奖励都没讲过的地方。
 #
 # **运行之前先猜：** 现在完整句子约占 20 %，30 步之后是多少？事实也在奖励之内：在没训练过的地方，它会升还是会降？
 # %%
@@ -417,8 +417,9 @@ show_table([say("question", "问题"), *marks],
            [[questions[k].text, *(texts[k] for texts, _, _ in marks.values())] for k in (i, i + 9, j, j + 9, j + 21)])  # fmt: skip
 # %% [markdown] tags=["en"]
 # Nobody wrote a full sentence for these 30 steps to copy: the model wrote them, was rewarded, and wrote more of them. The reward rises, jumping about: 10 other
-# questions a step. It also pays: facts about the places that were not asked go down by some points (in the runs we saw, from 2 to 10), because
-# every step that makes one answer likelier makes others less likely. Rehearsal (`--rehearse-rows 8`), a lower rate and more steps keep them.
+# questions a step. In 30 steps about half of the answers have become sentences. It also
+# costs: of the facts about places that were not asked some ten points are lost (17 in a run without rehearsal), because
+# every step that makes one answer likelier makes others less likely. More questions a step, a lower rate and more steps keep them better.
 #
 # ## Several updates with one sample: PPO
 #
@@ -429,9 +430,9 @@ show_table([say("question", "问题"), *marks],
 # **Before you run it:** for A = +1, from which ρ on is the gradient 0? And for A = -1? Then our coin again: one batch of 8, by
 # bad luck with five B that were paid better than the mean, is used for 60 updates. Where does π(B) go, with and without clipping?
 # %% [markdown] tags=["zh"]
-# 这 30 步里没有谁写好完整句子让它抄：模型自己写出来，得了奖励，就写得更多。奖励在上升，也在跳动：每步是另外 10 个问题。它也付出代价：没问到的
-# 地方，事实会掉几个百分点（我们见过的几次是 2 到 10），因为每一步让一个回答更可能，就让别的更不可能。复习（`--rehearse-rows 8`）、更低的
-# 学习率和更多步数能保住它们。
+# 这 30 步里没有谁写好完整句子让它抄：模型自己写出来，得了奖励，就写得更多。奖励在上升，也在跳动：每步是另外 10 个问题。30 步之后，约一半的回答成了句子。
+# 代价也有：没问到的地方，事实丢了十个百分点左右（不复习的一次丢了 17），因为每一步让一个回答更可能，就让别的更不可能。每步更多的问题、
+# 更低的学习率、更多的步数，能保住得更好。
 #
 # ## 一次采样，多次更新：PPO
 #
@@ -588,30 +589,31 @@ for one in axes[0]:
     one.legend(fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# The reward was reached: the answers are several times as long. They repeat beginnings of sentences, run on, and the facts are mostly gone, also
-# in style nothing is left that anybody wanted. Nobody told the model to do that; it was the nearest way to more characters. **A reward is not what you
-# want, it is what you measure**, and practice finds every gap between the two. With β = 1 the answers stay near what they were: the
-# KL does not know what is good, but it knows where the model comes from.
+# The reward was reached: the answers are about three times as long. First they turned into full sentences, then the sentences were filled with
+# whatever makes them longer: another country, a second number, a longer word. Fewer than a third of the facts are still right, and nobody told the
+# model to drop them; they were in the way of more characters. **A reward is not what you want, it is what you measure**, and practice finds every gap
+# between the two. With β = 1 the answers get longer too, but most of them stop at a sentence that the SFT model might have written, and about two thirds
+# are right: the KL does not know what is good, but it knows where the model comes from.
 #
 # ## Best of n, without any training
 #
 # The plainest way to more reward trains nothing: write n answers, keep the best (lesson 13 did it with a bad judge). How far does
-# *that* go from the model? For answers that all differ, KL = ln n - (n - 1) / n, and at most that in general: 1.3 nats for 8.
+# *that* go from the model? For answers that all differ, KL = ln n - (n - 1) / n, and at most that in general: 1.2 nats for 8.
 # So best of n and GRPO can be put into one picture: reward against KL of the whole answer.
 #
-# **Before you run it:** an answer is rewarded with probability p. What does best of 8 reach if p = 0.2 for each question, and
-# why does it get less here? Is GRPO's point above or below the curve?
+# **Before you run it:** of these answers 8 % are rewarded. What would best of 8 reach if that were the chance for each question, and
+# what if some questions are easy and some hopeless? Is GRPO's point above or below the curve?
 # %% [markdown] tags=["zh"]
-# 奖励拿到了：回答长了好几倍。它们重复句子的开头，没完没了，事实大多没了，风格上也没剩下什么人想要的。没有谁叫模型这么做；这只是通往更多
-# 字符的最近的路。**奖励不是你想要的，而是你测量的**，练习会找到两者之间的每一个缺口。β = 1 时，回答大致还是原样：KL 不知道什么是好，但它
-# 知道模型从哪里来。
+# 奖励拿到了：回答长了约两倍。先是变成完整句子，然后凡是能让句子更长的都塞进去：另一个国家、第二个数字、更长的词。事实还对的不到
+# 三分之一；没有谁叫模型丢掉它们，它们只是挡了字符的路。**奖励不是你想要的，而是你测量的**，练习会找到两者之间的每一个缺口。β = 1 时回答
+# 也变长，但大多停在 SFT 模型也可能写出的句子上，约三分之二还是对的：KL 不知道什么是好，但它知道模型从哪里来。
 #
 # ## n 选一，完全不训练
 #
 # 要更多的奖励，最朴素的办法什么也不训练：写 n 个回答，留最好的（第 13 课用过，评委很糟）。*这样*离模型有多远？如果回答都不相同，
-# KL = ln n - (n - 1) / n，一般情况下不超过它：n = 8 时是 1.3 奈特。于是 n 选一和 GRPO 可以画在一张图上：奖励对整个回答的 KL。
+# KL = ln n - (n - 1) / n，一般情况下不超过它：n = 8 时是 1.2 奈特。于是 n 选一和 GRPO 可以画在一张图上：奖励对整个回答的 KL。
 #
-# **运行之前先猜：** 每个回答得奖的概率是 p。如果每个问题都是 p = 0.2，8 选一能到多少？这里为什么更低？GRPO 的点在曲线上方还是下方？
+# **运行之前先猜：** 这些回答里有 8 % 得奖。如果每个问题都是这个概率，8 选一能到多少？如果有的问题容易、有的没希望呢？GRPO 的点在曲线上方还是下方？
 # %%
 from minillm.stage3_preference.best_of_n import divergence
 from minillm.stage3_preference.rollouts import answer_log_probs
@@ -640,15 +642,15 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend(fontsize=8, loc="lower right")
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# If p were 0.2 everywhere, best of 8 would reach 1 - 0.8⁸ = 83 %. It gets less, for p differs: some questions get a sentence nearly always, some
-# nearly never. Best of n keeps all facts and costs n times the computing for every answer, for ever; GRPO pays once, in training, and then answers with one. Fine-tuning on the kept
-# answers turns the first into the second (rejection-sampling fine-tuning).
+# With 8 % for each question best of 8 would reach 1 - 0.92⁸ = 49 %; where chances differ it is less. GRPO's star lies near
+# the curve: one answer of it is worth about the best of four or five before. Best of n leaves the model as it is and costs n times the computing for every answer,
+# for ever; GRPO pays once, in training. Fine-tuning on the kept answers turns the first into the second (rejection-sampling fine-tuning).
 #
 # ## The whole way, and where the commands are
 #
 # | who | how | here |
 # |---|---|---|
-# | InstructGPT (2022) | SFT → a reward model from comparisons by people → PPO against it, KL in the reward | `python -m minillm sft …`, `reward …`, `rl --reward run:runs/reward --kl k1` |
+# | InstructGPT (2022) | SFT → a reward model from comparisons by people → PPO against it, KL in the reward | `python -m minillm sft …`, `reward …`, then `rl --reward run:runs/reward --kl k1` (GRPO in the place of PPO) |
 # | LLaMA-2 (2023) | reward models; first *rejection sampling*: best of n, SFT on the kept, again; PPO at the end | `rl --method rft` |
 # | DeepSeek-R1 (2025) | GRPO with rewards that a program verifies | `rl --method grpo --reward true-sentence` |
 #
@@ -677,15 +679,15 @@ show_figure(figure)
 # | baseline | a value network | a critic (PPO), the group (GRPO) |
 # | more practice | plays ever better | needs a leash: KL to the reference |
 # %% [markdown] tags=["zh"]
-# 如果处处 p = 0.2，8 选一会到 1 - 0.8⁸ = 83 %。这里低一些，因为 p 各不相同：有的问题几乎总是得到句子，有的几乎从来没有。n 选一不丢任何
-# 事实，但每个回答都要 n 倍的计算，永远如此；GRPO 只在训练时付一次，之后只答一个。在留下的回答上微调，就把前者变成后者（拒绝采样微调，
-# rejection-sampling fine-tuning）。
+# 如果每个问题都是 8 %，8 选一会到 1 - 0.92⁸ = 49 %；概率各不相同时更低。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
+# 一个。n 选一不改动模型，但每个回答都要 n 倍的计算，永远如此；GRPO 只在训练时付一次。在留下的回答上微调，就把前者变成后者（拒绝采样
+# 微调，rejection-sampling fine-tuning）。
 #
 # ## 整条路，以及命令在哪里
 #
 # | 谁 | 怎么做 | 这里 |
 # |---|---|---|
-# | InstructGPT（2022） | SFT → 用人的比较训练奖励模型 → 对着它做 PPO，KL 算在奖励里 | `python -m minillm sft …`、`reward …`、`rl --reward run:runs/reward --kl k1` |
+# | InstructGPT（2022） | SFT → 用人的比较训练奖励模型 → 对着它做 PPO，KL 算在奖励里 | `python -m minillm sft …`、`reward …`，再 `rl --reward run:runs/reward --kl k1`（用 GRPO 代替 PPO） |
 # | LLaMA-2（2023） | 奖励模型；先做*拒绝采样*：n 选一，在留下的上做 SFT，反复几次；最后 PPO | `rl --method rft` |
 # | DeepSeek-R1（2025） | GRPO，奖励由程序验证 | `rl --method grpo --reward true-sentence` |
 #
@@ -717,10 +719,10 @@ show_figure(figure)
 #
 # | the lecture and the course | here |
 # |---|---|
-# | stage 3: take part in practice, polish the skills | 30 steps on its own answers: full sentences from about 20 % to several times that |
+# | stage 3: take part in practice, polish the skills | 30 steps on its own answers: full sentences from about 20 % to about half |
 # | a teacher's answers are costly | no answer was written for it; a reward for each was enough |
 # | practice polishes what is there | what the model never writes gets no reward, and the facts did not grow |
-# | the reward can be over-optimised | 12 steps of “longer is better”: no facts left |
+# | the reward can be over-optimised | 12 steps of “longer is better”: most facts gone |
 # | first imitate, then play to win | the policy gradient of a coin is the one of AlphaGo and of this GPT |
 #
 # ## To discuss in class
@@ -754,10 +756,10 @@ show_figure(figure)
 #
 # | 讲义和课程 | 这里看到 |
 # |---|---|
-# | 第三阶段：参与实战，打磨技巧 | 在自己的回答上练 30 步：完整句子从约 20 % 升到几倍 |
+# | 第三阶段：参与实战，打磨技巧 | 在自己的回答上练 30 步：完整句子从约 20 % 升到约一半 |
 # | 老师写答案很贵 | 没有人为它写一个答案；给每个回答一个奖励就够了 |
 # | 实战打磨的是已有的 | 模型从不写的得不到奖励，事实也没有变多 |
-# | 奖励会被过度优化 | “越长越好”练 12 步：事实没了 |
+# | 奖励会被过度优化 | “越长越好”练 12 步：事实大半没了 |
 # | 先模仿，再为赢而下 | 一枚硬币的策略梯度，就是 AlphaGo 的，也是这个 GPT 的 |
 #
 # ## 课堂讨论
