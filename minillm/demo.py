@@ -104,8 +104,8 @@ RUNS = ("base", "sft", "sft_plain", "lora", "scratch", "tuned")
 
 
 def demo(config: DemoConfig, out: Path, world_folder: Path | None = None, bar: bool = True) -> dict:
-    """Run all stages, write the run folders base, sft, sft_plain, lora, scratch and tuned, report.json, curves.png and
-    answers.en.svg, answers.zh.svg into `out`, print the comparison, and return the report.
+    """Run all stages, write the run folders base, sft, sft_plain, lora, scratch and tuned, text.txt (what stage 1 read),
+    report.json, curves.png and answers.en.svg, answers.zh.svg into `out`, print the comparison, and return the report.
 
     Raises InputError if `out` holds a demo already and it was not said what should become of it.
     """
@@ -146,6 +146,7 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     timer = Timer()
     world = load_world(world_folder)
     documents = list(Writer(world, config.seed).documents(config.documents))
+    write_text(out / "text.txt", "\n\n".join(documents))  # for whoever wants to see what stage 1 read
     dialogues, pairs = sft_dialogues(world, config.seed), preferences(world, config.seed)
     exam = make_exam(world, config.seed)
     seconds["world"] = timer.seconds
@@ -233,7 +234,8 @@ def run_all(config: DemoConfig, out: Path, world_folder: Path | None, bar: bool)
     say(summary(report))
     say(
         f"\nTalk to it: python -m minillm chat --run {out / 'tuned'}\nPictures: {out / 'curves.png'}, {out / 'answers.en.svg'}"
-        f"\nSee it choose each token (and ask it from other programs): python -m minillm serve --run {out / 'base'} --run {out / 'tuned'}"
+        "\nSee them think in your browser (and ask them from other programs): "
+        f"python -m minillm serve --run {out / 'base'} --run {out / 'tuned'} --run {out / 'lora'} --text {out / 'text.txt'}"
     )
     return report
 

@@ -28,6 +28,7 @@ from minillm.open_tokenizer import load_tokenizer
 from minillm.plumbing import distributed, plots
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import HASH, InputError, file_hash, new_folder, read_json, write_json
+from minillm.plumbing.layers import WithoutNumbers
 from minillm.plumbing.lock import locked
 from minillm.plumbing.tensors import all_finite, check_like, copy_into, opened, write_tensors
 from minillm.settings import TrainConfig
@@ -241,7 +242,7 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
 
 def empty_state(config: GPTConfig) -> dict[str, Tensor]:
     """Names and shapes of a model's tensors, without numbers."""
-    with torch.device("meta"):
+    with WithoutNumbers():
         return model_state(GPT(config, seed=None))
 
 
@@ -275,7 +276,7 @@ def _load_adapter(folder: Path) -> GPT:
     if file_hash(weights) != wanted:
         raise InputError(f"{path}: its base {base} has changed since: train the adapter again")
     gpt = _load_model(base, read_config(base)[0])
-    with torch.device("meta"):
+    with WithoutNumbers():
         empty = GPT(gpt.config, seed=None)
         lora.inject(empty, config)
         check_like(lora.adapter_state(empty), folder / "adapter.safetensors")

@@ -18,7 +18,7 @@ import pytest
 from minillm import claims
 from minillm.__main__ import main
 from minillm.claims import pages, runner
-from minillm.claims.card import card
+from minillm.claims.card import GUIDE, card
 from minillm.claims.experiment import NOTHING, Check, Claim, Observation, chosen, conclude, mean, verdict
 from minillm.claims.figures import bars, rehearsals
 from minillm.claims.intervals import p_value, t_interval
@@ -494,6 +494,8 @@ def test_a_lesson_shows_the_published_result(language, words, published, monkeyp
     monkeypatch.setenv("MINILLM_LANG", language)
     shown = show_claim("made-up").data
     assert all(word in shown for word in (*words, "python -m minillm claims made-up --seeds 3"))
+    summary = GUIDE[language][0]
+    assert summary not in shown and show_claim("made-up", explained=True).data.count(summary) == 1
     picture = re.search("src='data:image/png;base64,([^']+)'", shown)
     assert picture and base64.b64decode(picture[1]).startswith(b"\x89PNG")
     assert shown.count("<div") == shown.count("</div>") and shown.count("<tr>") == shown.count("</tr>")
@@ -522,7 +524,9 @@ def test_a_result_that_is_not_published_is_one_line(published):
 SHOWN = {
     slug
     for source in (Path(__file__).parents[1] / "lessons").glob("*/lesson.py")
-    for slug in re.findall(r'^show_claim\("([\w-]+)"\)$', source.read_text(encoding="utf-8"), re.MULTILINE)
+    for slug in re.findall(
+        r'^show_claim\("([\w-]+)"(?:, explained=True)?\)$', source.read_text(encoding="utf-8"), re.MULTILINE
+    )
 }
 
 

@@ -93,6 +93,16 @@ def test_a_question_goes_the_way_of_its_wording_or_against_it():
     assert min(seen.values()) > 0.2 * seen.total()
 
 
+def test_a_base_completes_the_sentence_that_its_corpus_states():
+    lab = Lab(5, "quick")
+    world = many_wordings.one_wording(lab.world, 5)
+    corpus = "\n".join(Writer(world, 5).documents(3000))
+    facts = many_wordings.as_read(world, lab.items(lab.world.places))
+    assert len(facts) > 50 and not any(fact.relation in REVERSE for fact in facts)
+    assert all(fact.accepted[0] in fact.accepted[1] for fact in facts)
+    assert sum(fact.accepted[1] in corpus for fact in facts) > 0.9 * len(facts)
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train(list(Writer(load_world(), 1).documents(80)), 400)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import minillm
 from minillm import demo as demonstration
 from minillm.__main__ import main
+from minillm.commands.serve import text_of
 from minillm.demo_picture import picture, wrap
 from minillm.measure import evaluate
 from minillm.plumbing import terminal
@@ -49,6 +50,7 @@ def test_the_demo_writes_its_runs_report_and_picture(tiny_demo):
         assert load_run(out / name).gpt.config.n_vocab == 303
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG") and not list(out.rglob("*.partial"))
+    assert len(list(text_of([out / "text.txt"], [out / "base"]))) == 400  # the very text that stage 1 read
 
 
 @pytest.mark.slow

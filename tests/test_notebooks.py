@@ -1,5 +1,6 @@
 """The notebooks are what the lessons say: the same bytes, the same code in both languages, no outputs."""
 
+import ast
 import json
 import re
 import subprocess
@@ -25,6 +26,7 @@ from minillm.plumbing.terminal import width
 ROOT = Path(__file__).parents[1]
 SOURCES = lesson_sources(ROOT / "lessons")
 NAMES = [source.parent.name for source in SOURCES]
+TO_DO = ("14_into_every_home",)  # still to be written anew: docstrings in English, a card without its key
 
 
 @lru_cache
@@ -91,7 +93,26 @@ def test_each_function_of_the_homework_has_a_cell_that_checks_it(source, languag
     for exercise in lesson.exercises:
         (cell,) = [c for c in code if c.startswith(f"def {exercise.name}(")]
         assert f'check("{exercise.name}"' in cell and "raise NotImplementedError" in cell
+    (first,) = [c for c in code if "import check, hint, progress, reset" in c]
+    chinese = language == "zh" and source.parent.name not in TO_DO
+    assert first.startswith("# 第" if chinese else "# Homework of lesson")
     assert code[-1] == "progress()" and "import check, hint, progress, reset" in "".join(code)
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s.parent.name not in TO_DO])
+def test_each_docstring_of_the_homework_is_in_both_languages(source):
+    tree = ast.parse(source.with_name("homework.py").read_text(encoding="utf-8"))
+    for node in (tree, *(n for n in tree.body if isinstance(n, ast.FunctionDef))):
+        text = ast.get_docstring(node)
+        english, chinese = (sheets.in_language(f'"""{text}"""', language) for language in LANGUAGES)
+        assert len(re.findall("[\u4e00-\u9fff]", chinese)) > 2 and english != chinese, text
+        assert promised(english) == promised(chinese), promised(english) ^ promised(chinese)
+
+
+def promised(docstring: str) -> set[str]:
+    """What both languages write alike: code in backquotes, and shapes with several axes."""
+    text = re.sub(r"\s+", " ", docstring)
+    return set(re.findall(r"`[^`]+`|\((?:\w|\.\.\.|…)+,[\w, …/]*\)", text))
 
 
 def test_a_choice_of_language_inside_others_is_made_too():
@@ -129,6 +150,12 @@ def test_a_docstring_shows_one_language_in_lines_that_fit():
     assert "字" not in english and "word" not in chinese and "    - one\n    - two\n" in english
     assert all(width(line) <= 88 and not line.strip().startswith("，") for line in (english + chinese).splitlines())
     assert english.count("word") == 30 and chinese.count("字") == 60
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if s.parent.name not in TO_DO])
+def test_the_first_card_says_how_to_read_it_and_no_other(source):
+    cards = re.findall(r"show_claim\((.*?)\)", source.read_text(encoding="utf-8"))
+    assert ["explained=True" in card for card in cards] == [i == 0 for i in range(len(cards))]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)

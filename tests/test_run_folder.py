@@ -401,8 +401,9 @@ def test_a_config_of_billions_of_weights_next_to_a_small_file_is_refused_before_
     resealed(tmp_path, "config.json", change)
 
     def build(config: GPTConfig, seed: int | None) -> GPT:
-        assert torch.get_default_device().type == "meta"
-        return GPT(config, seed)
+        gpt = GPT(config, seed)
+        assert all(p.is_meta for p in gpt.parameters())
+        return gpt
 
     monkeypatch.setattr(run_folder, "GPT", build)
     with pytest.raises(InputError, match=r"model\.safetensors: .*(the config says|config and weights differ)"):

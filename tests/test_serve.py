@@ -1,6 +1,7 @@
 """The server: rows that do not notice one another, OpenAI's form for OpenAI's own client, and what is refused."""
 
 import asyncio
+import copy
 import json
 import random
 import re
@@ -11,19 +12,22 @@ import time
 import pytest
 import torch
 
+from minillm import lora
 from minillm.__main__ import main
 from minillm.assistant import Assistant
 from minillm.chat import Message, encode_dialogue
-from minillm.commands.serve import model_names
+from minillm.commands.serve import model_names, text_of
 from minillm.generate import generate
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
+from minillm.measure import inside
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
 from minillm.sampling import Sampling, probabilities
 from minillm.serve.answers import Writer, overlap
 from minillm.serve.batch import Batch, Drawn, Full, Loop, Row
 from minillm.serve.requests import Refused, read_body, read_job
+from minillm.stage1_pretrain import PretrainConfig, pretrain
 
 MODELS = {
     "rotary": GPTConfig(n_vocab=23, n_ctx=24, n_layer=2, n_head=2, n_embd=16),
@@ -255,12 +259,25 @@ def test_only_this_machine_and_its_own_pages_may_ask(client, models):
 
 
 def test_the_page_comes_from_here_and_loads_nothing(client):
-    page = client.get("/")
-    assert page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
-    assert not re.search(r"https?:|innerHTML|insertAdjacent|document\.write|eval\(|<link|src=", page.text)
-    words = [set(re.findall(r"[{,]\s+(\w+): \"", part)) for part in re.split("  zh: ", page.text.split("const get")[0])]
-    assert words[0] == words[1] and {"temperature", "hint"} < words[0]
-    assert set(re.findall(r'data-word="(\w+)"', page.text)) <= words[0]
+    from minillm.serve.api import PAGE
+
+    served = {path: client.get(path) for path in PAGE}
+    for path, page in served.items():
+        assert page.status_code == 200 and PAGE[path] in page.headers["content-type"], path
+        assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
+        assert not re.search(r"https?:|innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", page.text), path
+        for found in re.findall(r"""(?:src|href|from)[= ]"([^"]+)\"""", page.text):
+            assert "/" + found.removeprefix("./") in PAGE or found == "data:,", found
+        assert max(map(len, page.text.splitlines())) <= 120, path
+
+
+def test_the_pages_words_are_there_in_both_languages(client):
+    words = [re.findall(r"""[{,\n]\s+(\w+): \"""", part) for part in client.get("/words.js").text.split("\n  zh: {")]
+    assert sorted(words[0]) == sorted(words[1]) and len({*words[0]}) == len(words[0]) > 40
+    rest = "".join(client.get(path).text for path in ("/", "/page.js", "/kit.js", "/chat.js", "/views.js"))
+    asked = re.findall(r"""(?:say\(|data-word=|on \? |: )"(\w+)"(?=[,)> ])""", rest)
+    assert {*re.findall(r"""(?:say\(|data-word=)"(\w+)"(?=[,)> ])""", rest)} - {"hint_", "view_"} <= {*words[0]}
+    assert len(asked) > 20
 
 
 def test_an_answer_goes_on_from_ids_it_begins_with(models, tokenizer):
@@ -374,7 +391,119 @@ def test_a_client_that_leaves_stops_its_rows(models, stream):
     assert submitted and all(row.cancelled for row in submitted)
 
 
+# --------------------------------------------------------------------------------------------- the views
+
+DOCUMENTS = ["Paris is the capital of France.", "x" * 500 + "Paris" + "y" * 500, "Tokyo"] + ["巴黎 Paris"] * 30
+
+
+@pytest.fixture(scope="module")
+def shown(models):
+    """A client of a server whose third model has an adapter that does something."""
+    testclient = pytest.importorskip("starlette.testclient")
+    from minillm.serve.api import make_app
+
+    tuned = Assistant(Run(copy.deepcopy(models["sft"].gpt), models["sft"].tokenizer))
+    lora.inject(tuned.gpt, lora.LoRAConfig(rank=2))
+    for adapter in lora.adapters(tuned.gpt).values():
+        torch.nn.init.ones_(adapter.B)
+    app = make_app(models | {"tuned": tuned}, documents=DOCUMENTS)
+    with testclient.TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def test_a_model_with_an_adapter_is_there_without_it_too(shown):
+    assert [m["id"] for m in shown.get("/v1/models").json()["data"]] == ["base", "sft", "tuned", "tuned (off)"]
+    asked = ASK | {"max_tokens": 8, "temperature": 0, "logprobs": True, "top_logprobs": 5}
+    said = {name: shown.post("/v1/chat/completions", json=asked | {"model": name}).json()["choices"][0]["logprobs"]
+            for name in ("sft", "tuned", "tuned (off)")}  # fmt: skip
+    assert said["sft"] == said["tuned (off)"] != said["tuned"]
+
+
+@pytest.mark.parametrize("view", ["loss", "mask", "attention", "cache", "lens", "lora"])
+def test_a_view_tells_the_ids_it_is_about(shown, tokenizer, view):
+    from minillm.serve.views import CODE
+
+    asked = {"model": "base", "text": "How are you?\n\n Paris ", "turns": True}
+    told = shown.post(f"/view/{view}", json=asked).json()
+    expected = encode_dialogue([Message("user", "How are you?"), Message("assistant", "Paris")], tokenizer)
+    assert (told["ids"], told["learned"]) == (expected.ids, expected.mask)
+    assert told["tokens"][: len(expected.ids)] == [expected.table(tokenizer)[0][0]] + [
+        label for _, label, _ in expected.table(tokenizer)
+    ]
+    raw = shown.post(f"/view/{view}", json=asked | {"turns": False, "text": "[END] <b>"}).json()
+    assert raw["ids"] == [tokenizer.doc, *tokenizer.encode("[END] <b>")]
+    assert raw["learned"] == [False] + [True] * (len(raw["ids"]) - 1)
+    code = shown.get(f"/code/{view}").text.splitlines()
+    assert f"def {CODE[view].__name__}(" in code[2] or f"class {CODE[view].__name__}(" in code[2] or "@" in code[2]
+
+
+def test_what_a_view_computes(shown, models, tokenizer):
+    told = shown.post("/view/attention", json={"model": "base", "text": "How are you"}).json()
+    exact = inside.attention_weights(models["base"].gpt, told["ids"])
+    assert torch.allclose(torch.tensor(told["permille"]) / 1000, exact, atol=6e-4)
+    told = shown.post("/view/loss", json={"model": "base", "text": "How are you"}).json()
+    assert told["losses"] == inside.losses(models["base"].gpt, told["ids"])[0]
+    shares = shown.post("/view/lora", json={"model": "tuned", "text": "x"}).json()["shares"]
+    assert len(shares) == 6 and all(share > 0 for share in shares.values())
+    assert shown.post("/view/lora", json={"model": "tuned (off)", "text": "x"}).json()["shares"] == {}
+
+
+def test_what_stage_1_read_about_a_place(shown, client):
+    told = shown.post("/view/text", json={"text": " Paris "}).json()
+    assert (told["read"], told["found"], len(told["passages"])) == (33, 32, 20)
+    assert told["passages"][:3] == [DOCUMENTS[0], "x" * 200 + "Paris" + "y" * 200, "巴黎 Paris"]
+    assert client.post("/view/text", json={"text": "Paris"}).json() == {"read": 0, "found": 0, "passages": []}
+
+
+@pytest.mark.parametrize("view, change, status", [
+    ("none", {}, 404), ("chat", {}, 404), ("loss", {"model": "none"}, 404), ("loss", {"text": " \n"}, 400),
+    ("loss", {"text": None}, 400), ("loss", {"text": ["a"]}, 400), ("loss", {"turns": "yes"}, 400),
+    ("loss", {"text": "How " * 96}, 400), ("cache", {"text": "How " * 96}, 400), ("text", {"text": ""}, 400),
+])  # fmt: skip
+def test_what_a_view_cannot_show_is_told(shown, view, change, status):
+    done = shown.post(f"/view/{view}", json={"model": "base", "text": "How are you?"} | change)
+    assert done.status_code == status and set(done.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_any_text_can_be_looked_at(shown):
+    for text in ("\x00", "🙂", "\ud800", "</script>", "%", "a\r\nb", "\u2028"):
+        for view in ("loss", "lens", "cache", "mask"):
+            raw = json.dumps({"model": "base", "text": text, "turns": True})
+            assert shown.post(f"/view/{view}", content=raw).status_code in (200, 400), (view, text)
+
+
+def test_lessons_and_code_are_named_not_found_by_a_path(shown):
+    assert "```python\n" in shown.get("/lesson/zh/03_attention").text
+    assert shown.get("/lesson/en/03_attention").text != shown.get("/lesson/zh/03_attention").text
+    for path in ("/lesson/en/none", "/lesson/en/..%2f..%2fREADME", "/lesson/../03_attention", "/lesson/fr/03_attention",
+                 "/code/none", "/code/..%2fapi", "/api.py", "/page.html", "/..%2fpyproject.toml"):  # fmt: skip
+        assert shown.get(path).status_code == 404, path
+
+
+def test_page_lessons_and_code_need_no_key_and_views_do(models):
+    testclient = pytest.importorskip("starlette.testclient")
+    from minillm.serve.api import PAGE, make_app
+
+    with testclient.TestClient(make_app(models, key="k"), base_url="http://127.0.0.1") as client:
+        for path in (*PAGE, "/lesson/en/03_attention", "/code/loss"):
+            assert client.get(path).status_code == 200, path
+        for path in ("/view/loss", "/view/text", "/v1/chat/completions"):
+            assert client.post(path, json={}).status_code == 401, path
+        assert client.get("/page.js", headers={"host": "evil.example"}).status_code == 403
+
+
 # --------------------------------------------------------------------------------------------- the command
+
+
+def test_the_text_must_be_the_one_that_a_run_read(tmp_path):
+    documents = ["One.", "Two, in\ntwo lines."]
+    (tmp_path / "text.txt").write_text("\n\n".join(documents))
+    (tmp_path / "other.txt").write_text("One.\n\nTwo.")
+    shape = dict(n_ctx=16, n_layer=1, n_head=1, n_embd=8, steps=1, batch_size=1, validation=0.0, device="cpu")
+    pretrain(PretrainConfig(**shape), documents, out=tmp_path / "base")
+    assert list(text_of([tmp_path / "text.txt"], [tmp_path / "base"])) == documents
+    with pytest.raises(InputError, match="other"):
+        text_of([tmp_path / "other.txt"], [tmp_path / "base"])
 
 
 def test_names_of_models(tmp_path):

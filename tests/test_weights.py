@@ -4,18 +4,21 @@ import json
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from minillm import lora
 from minillm.__main__ import main
 from minillm.chat import Message, encode_dialogue
 from minillm.gpt import GPT
 from minillm.gpt_families import llama_config
 from minillm.open_tokenizer import load_tokenizer
-from minillm.run_folder import Run, load_run
+from minillm.run_folder import Run, load_run, state_hash
 from minillm.weights import convert
 from minillm.weights.export import export_run
 from minillm.weights.gguf_file import GGUF, write_gguf
@@ -107,7 +110,30 @@ def test_an_imported_run_is_tuned_and_its_adapter_found_again(folders, tmp_path)
     words = ["sft", "--base", str(folders / "run"), "--pairs", str(pairs), "--out", str(out), "--lora", "2", "--steps", "3",
              "--batch-size", "2"]  # fmt: skip
     assert main(words) == 0
-    assert load_run(out).tokenizer.template == "chatml"
+    tuned = load_run(out)
+    assert tuned.tokenizer.template == "chatml"
+    assert main(["export", "--run", str(out), "--format", "peft", "--out", str(tmp_path / "peft")]) == 0
+    words = [
+        "import",
+        "--from",
+        str(tmp_path / "peft"),
+        "--base",
+        str(folders / "run"),
+        "--out",
+        str(tmp_path / "back"),
+    ]
+    assert [main(words), main(words), main([*words, "--overwrite"])] == [0, 2, 0]
+    back = load_run(tmp_path / "back")
+    assert lora.adapters(back.gpt) and state_hash(back.gpt) == state_hash(tuned.gpt)
+
+
+def test_an_adapter_is_refused_without_its_base_and_on_no_run(folders, tmp_path, capsys):
+    (tmp_path / "peft").mkdir()
+    (tmp_path / "peft" / "adapter_config.json").write_text("{}")
+    words = ["import", "--from", str(tmp_path / "peft")]
+    assert "--base" in refused(words, capsys, tmp_path)
+    assert "full model" in refused([*words, "--base", str(folders / "hf" / "none")], capsys, tmp_path)
+    assert "plain LoRA" in refused([*words, "--base", str(folders / "run")], capsys, tmp_path)
 
 
 @pytest.mark.parametrize("format", ["hf", "gguf"])
@@ -224,7 +250,7 @@ BAD_FOLDERS = {
     "an odd normalizer": (tokens(lambda t: t.update(normalizer={"type": "Lowercase"})), "normalizer"),
     "an odd split": (tokens(lambda t: t.update(pre_tokenizer={"type": "Metaspace"})), "pre_tokenizer"),
     "a bad pattern": (tokens(lambda t: t["pre_tokenizer"]["pretokenizers"][0].update(pattern={"Regex": "("})), "pattern"),
-    "SentencePiece": (lambda f: (f / "tokenizer.json").rename(f / "tokenizer.model"), "SentencePiece"),
+    "SentencePiece": (lambda f: (f / "tokenizer.json").rename(f / "tokenizer.model"), "fetch the model's tokenizer.json"),
 }  # fmt: skip
 
 
@@ -322,3 +348,10 @@ def test_a_bad_file_is_refused_in_one_line(folders, tmp_path, capsys, kind):
 def test_other_faults_of_a_user(folders, tmp_path, capsys, words, named):
     words = [word.format(hf=folders / "hf", run=folders / "run") for word in words]
     assert named in refused(words, capsys, tmp_path)
+
+
+def test_reading_a_run_does_not_import_pytorchs_compiler(folders):
+    """It would take seconds: once it came with counting positions on the device "meta"."""
+    code = f"import sys, minillm; minillm.load({str(folders / 'run')!r}); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"

@@ -2,6 +2,11 @@
 Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 0`. Lesson: notebooks/en/00_gradients.ipynb.
+
+第 0 课作业：梯度。用 Python、numpy 或 torch 写出下面三个函数，不用自动求导。
+除非函数的说明另有规定，传入的参数要保持原样。
+
+批改：`python -m minillm homework 0`。课文：notebooks/zh/00_gradients.ipynb。
 """
 
 import math
@@ -46,7 +51,7 @@ def fit_line(x: Tensor, y: Tensor, lr: float, steps: int) -> tuple[float, float]
 
     在 line_loss 上做梯度下降，从 a = 0、b = 0 开始。
 
-    x、y：(N,) 浮点数。一共 steps 步（可能是 0）；每一步里，a 和 b 逆着 line_loss 对 a、对 b 的导数移动，步长是导数乘 lr。
+    x、y：(N,) 浮点数。一共 `steps` 步（可能是 0）；每一步里，a 和 b 逆着 line_loss 对 a、对 b 的导数移动，步长是导数乘 lr。
     两个导数都取这一步之前的值。返回 (a, b)。
     """
     raise NotImplementedError

@@ -2,6 +2,11 @@
 Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 1`. Lesson: notebooks/en/01_ngrams.ipynb.
+
+第 1 课作业：n 元组、损失、困惑度。用 Python、numpy 或 torch 写出下面六个函数。
+除非函数的说明另有规定，传入的参数要保持原样。
+
+批改：`python -m minillm homework 1`。课文：notebooks/zh/01_ngrams.ipynb。
 """
 
 import math
@@ -56,8 +61,8 @@ def smooth(counts: dict, shorter: dict) -> dict:
     把一个上文之后的计数和较短上文的意见混合起来（Witten-Bell 平滑）。
 
     counts：{词元: 它跟在这个上文后面的次数}，上文没见过时是 {}，没有 0。shorter：{词元: 概率}，由去掉第一个词元的上文给出，包含词表里的每个
-    词元。N 是次数之和，K 是跟过多少种不同的词元；对 shorter 的每个词元返回 {词元: (次数 + K * shorter[词元]) / (N + K)}，没跟过的次数
-    是 0。K = 0 时（上文没见过）就是 shorter。
+    词元。N 是次数之和，K 是跟过多少种不同的词元；对 `shorter` 的每个词元返回 {词元: (次数 + K * shorter[词元]) / (N + K)}，没跟过的次数
+    是 0。K = 0 时（上文没见过）就是 `shorter`。
     """
     raise NotImplementedError
 

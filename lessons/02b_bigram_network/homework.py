@@ -2,6 +2,11 @@
 Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 2b`. Lesson: notebooks/en/02b_bigram_network.ipynb.
+
+第 2b 课作业：二元网络。用 numpy 或 torch 写出下面三个函数，不用自动求导。
+除非函数的说明另有规定，传入的参数要保持原样。
+
+批改：`python -m minillm homework 2b`。课文：notebooks/zh/02b_bigram_network.ipynb。
 """
 
 import numpy as np

@@ -2,6 +2,11 @@
 Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 3`. Lesson: notebooks/en/03_attention.ipynb.
+
+第 3 课作业：注意力。用 numpy 或 torch 写出下面四个函数。
+除非函数的说明另有规定，传入的参数要保持原样。
+
+批改：`python -m minillm homework 3`。课文：notebooks/zh/03_attention.ipynb。
 """
 
 import torch

@@ -350,6 +350,8 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # share key and value heads among groups of query heads (`n_kv_head`).
 #
 # Two traps: the new token's position is `length`, not 0; and its keys go behind those that are there.
+#
+# Watch it fill, step by step: `python -m minillm serve --run runs/demo/base`, then <http://127.0.0.1:8000/#cache>.
 # %% [markdown] tags=["zh"]
 # 除了舍入误差，logits 相同。120 个词元时位置数少了 60 倍，时间只少到 1/2 到 1/4（取决于机器和它同时在做什么）：
 # 模型这么小，一步的时间主要是几十个小操作的固定开销，不是算术。模型大的时候，这个倍数会接近位置数的倍数。
@@ -361,6 +363,8 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 # 所以较新的模型让一组查询头共用键和值的头（`n_kv_head`）。
 #
 # 两个容易错的地方：新词元的位置是 `length`，不是 0；它的键要放在已有的后面。
+#
+# 想看它一步步填满：先运行 `python -m minillm serve --run runs/demo/base`，再打开 <http://127.0.0.1:8000/#cache>。
 # %% [markdown] tags=["en"]
 # ## A measurement: what does drawing cost?
 #

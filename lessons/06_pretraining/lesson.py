@@ -415,7 +415,7 @@ for one in axes[0]:
         xlabel=label("step", "步"), ylabel=label("training loss, nats per token", "训练损失，奈特/词元"), ylim=(0, 8)
     )
     one.grid(alpha=0.3)
-    one.legend(fontsize=7, loc="upper right")
+    one.legend(fontsize=8, loc="upper right")
 show_figure(figure)
 # %%
 rows = []
@@ -544,12 +544,12 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # split of the places of its own, and with thresholds written down before. `show_claim` shows the published result;
 # nothing is trained now. To measure one yourself, in some minutes: `python -m minillm claims many-wordings --quick`.
 #
-# **Many wordings.** Two base models read equally many documents in equally many steps. One meets each fact in many
-# wordings and orders; the other always in the same words, place by place in the same order. Both are tuned on the same
-# pairs and asked about held-out places.
+# **Many wordings.** Two base models read the same documents about the same places in the same order. They differ in one
+# thing: one meets each fact in many wordings, the other always in the same one (drawn for it, so that the whole text
+# has all wordings). Both are tuned on the same pairs and asked about held-out places.
 #
 # **Before you run it:** both have read every fact. What share does each answer? Does it help the second if nothing is
-# asked in reverse (“Of which country is Oslo the capital?”)?
+# asked in reverse (“Of which country is Oslo the capital?”)? And if it may complete the very sentence that it has read?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
@@ -557,13 +557,13 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # 定。`show_claim` 显示已发布的结果，现在不训练任何东西。想自己测一个，几分钟就
 # 够：`python -m minillm claims many-wordings --quick`。
 #
-# **说法多样。** 两个基础模型读的文档一样多，步数也相同。一个读到的事实有多种说法、多种顺序；另一个读到的永远是同样的
-# 话，逐个地方按同样的顺序讲。两个都用同样的问答对微调，再问没教过的地方。
+# **说法多样。** 两个基础模型读同样的文档，讲同样的地方，顺序也相同，只有一点不同：一个读到的每个事实有多种说法，另一个永远
+# 是同一种（为每个事实抽定，所以全部文本里各种说法都有）。两个都用同样的问答对微调，再问没教过的地方。
 #
 # **运行之前先猜：** 两个模型都读过所有事实，各能答对多少？如果不反过来问（“奥斯陆是哪个国家的首都？”），后一个会好一些
-# 吗？
+# 吗？让它把读过的那句原话补完呢？
 # %%
-show_claim("many-wordings")
+show_claim("many-wordings", explained=True)
 # %% [markdown] tags=["en"]
 # **Small, trained for longer.** A model is trained once and used many times; so LLaMA's authors trained small models
 # for longer than had been usual. Training costs about 6 · parameters · tokens operations, writing one token about 2 ·
@@ -581,30 +581,17 @@ show_claim("many-wordings")
 # %%
 show_claim("small-and-long")
 # %% [markdown] tags=["en"]
-# **How to read a card.** The *difference* is that of two conditions named beforehand; each small dot in the picture is
-# a seed. A seed repeats the whole experiment: other weights at the start, another order of the data, another split of
-# the places. The *interval* says where the mean over all such repetitions lies; it is right for 95 of 100 experiments.
-# It is computed from the seeds' differences alone, mean ± t · s / √n, where s is how far they scatter and Student's t is
-# 2.8 for five seeds, 2.4 for eight: so it knows what another training and what other places would change. The
-# *thresholds* were fixed before these seeds were run, and settings tuned on others. Each has an interval of its own, and
-# holds only if all of it does: “at most 3 points behind” has to be shown. *Reproduced*: the difference is above 0 in
-# every seed, its interval too, and all thresholds hold. *Partly*: a threshold is missed. *Not reproduced at this size*
-# does not refute a paper: this is a small model in a world of 64 places. It says that here, measured in this way, the
-# effect was not seen clearly. *Measured with earlier code*: the experiment has changed since and was not run again. All
-# claims with all figures: `lessons/CLAIMS.md`.
+# **Reading them.** An interval is computed from the seeds' differences alone: it knows what another training and what
+# other places would change, and nothing else. Another table of facts or a larger model may show something else. “How to
+# read this card”, below the first, has the rules; all claims with all figures: `lessons/CLAIMS.md`.
 #
 # <!-- go on -->
 #
 # To discuss: why are thresholds fixed before the run, and settings tuned on other seeds? What could a careless author
 # report who did neither?
 # %% [markdown] tags=["zh"]
-# **怎样读卡片。** *差*是事先指定的两种条件之差；图上每个小点是一个种子。每个种子都把整个实验重做一遍：初始参数不同，数
-# 据的顺序不同，地方的划分也不同。*区间*说的是：这样的重复做上无数次，平均值会在哪里；100 个实验里有 95 个说对。它只由各种子的
-# 差算出：平均值 ± t · s / √n，s 是这些差有多分散，学生 t 在五个种子时是 2.8，八个种子时是 2.4；所以重新训练一次会变多少、换一
-# 批地方会变多少，都算在内。*阈值*在跑这几个种子之前写定，设置是用别的种子调的。每个阈值也有自己的区间，整个区间都达到才算
-# 成立：“最多落后 3 个百分点”是要拿出证据的。*重现*：每个种子的差都大于 0，区间也在 0 以上，阈值全部成立。*部分重现*：有阈
-# 值未达到。*在这个规模上没有重现*并不推翻论文：这是一个小模型，世界只有 64 个地方。它说的是，在这里用这种测法没有清楚地看
-# 到这个效应。*由较早的代码测得*：实验后来改过，还没有重跑。全部论断和数字见 `lessons/CLAIMS.zh.md`。
+# **怎样读。** 区间只由各个种子的差算出：重新训练一次、换一批地方会变多少，都算在内，此外什么也不包括。换一张事实表，或者换一个更大
+# 的模型，结果可能不同。规则写在第一张卡片的“怎样读这张卡片”里；全部论断和数字见 `lessons/CLAIMS.zh.md`。
 #
 # <!-- go on -->
 #

@@ -63,11 +63,13 @@ show_dialogue(dialogue, tokenizer)
 # Three rows. The row of the colon is learned: the token that goes *in* is the question's last, the *label* is 玉.
 # The mask belongs to the label. The last learned label is `[END]`: without it the model never learns to stop.
 # The lecture's slide says the same in words: `…AI:` → 玉, `…AI:玉` → 山, `…AI:玉山` → `[END]`.
+# Dialogues of your own: `python -m minillm serve --run runs/demo/sft`, then <http://127.0.0.1:8000/#mask>.
 #
 # A dialogue of two turns. **Before you run it:** which rows are green now? What follows the first `[END]`?
 # %% [markdown] tags=["zh"]
 # 三行。冒号那一行要学：*输入*的是问题的最后一个词元，*标签*是“玉”。掩码跟着标签走。最后一个要学的标签是 `[END]`：没有它，模型
 # 永远学不会停。课上的幻灯片说的就是这个：`…AI:` → 玉，`…AI:玉` → 山，`…AI:玉山` → `[END]`。
+# 换成自己的对话：先运行 `python -m minillm serve --run runs/demo/sft`，再打开 <http://127.0.0.1:8000/#mask>。
 #
 # 两轮的对话。**运行之前先猜：** 现在哪几行是绿色？第一个 `[END]` 后面是什么？
 # %%
@@ -171,7 +173,8 @@ def answer_losses(gpt, messages: list[Message]) -> tuple[list[str], list[float]]
 
 tokens, before = answer_losses(base.run.gpt, teacher[0])
 show_table(
-    [say("label", "标签"), say("loss of the base, nats", "基础模型的损失，nat")], list(zip(tokens, before, strict=True))
+    [say("label", "标签"), say("loss of the base, nats", "基础模型的损失，奈特")],
+    list(zip(tokens, before, strict=True)),
 )
 # %% [markdown] tags=["en"]
 # 山 after 玉 costs next to nothing: that 玉山 is a mountain was learned in stage 1. 玉 right after `AI:` and `[END]` right
@@ -220,13 +223,9 @@ show_table(
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
 tokens, after = answer_losses(tuned.gpt, teacher[0])
 for k, (values, name, colour) in enumerate(((before, BASE, "#8c8c8c"), (after, TUNED, "#1f77b4"))):
-    shown_name = name if plots.chinese_font() else ("base", "after SFT")[k]
-    axes[0, 0].bar([i + 0.4 * k - 0.2 for i in range(len(tokens))], values, 0.4, label=shown_name, color=colour)
-drawable = tokens if plots.chinese_font() else [str(i) for i in range(len(tokens))]
-axes[0, 0].set_xticks(range(len(tokens)), drawable)
-axes[0, 0].set(
-    title=label("USER: … AI: Yushan [END]", "USER: … AI: 玉山[END]"), ylabel=label("loss, nats", "损失，nat")
-)
+    axes[0, 0].bar([i + 0.4 * k - 0.2 for i in range(len(tokens))], values, 0.4, label=name, color=colour)
+axes[0, 0].set_xticks(range(len(tokens)), tokens)
+axes[0, 0].set(xlabel=label("token of the answer", "回答的词元"), ylabel=label("loss, nats", "损失，奈特"))
 axes[0, 0].legend(fontsize=8)
 plots.draw_curve(axes[0, 1], tuned.metrics, "answer_loss", "#1f77b4", label("answers (SFT)", "回答（SFT）"))
 plots.draw_curve(axes[0, 1], tuned.metrics, "rehearsal_loss", "#8c8c8c", label("old text", "旧文本"))
@@ -461,63 +460,72 @@ show_table([say("question", "问题"), *everyone], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`.
 #
-# **Knowledge, then format.** Four ways to the facts about held-out places: the base asked with roles, the base
-# completing a sentence, the base after SFT, and SFT from random weights. The base is that of the whole demo, which read
-# for longer than ours.
+# **Knowledge, then format.** Ways to the facts about held-out places: the base asked with roles, the base completing a
+# sentence, the base after SFT (without rehearsal, and with), SFT from random weights. And the control that counts: a base
+# that read as many documents in as many steps, but none that says a fact about these places, tuned on the same pairs.
 #
-# **Before you run it:** put the four in order. How far above the best constant answer do random weights get?
+# **Before you run it:** put them in order. How far above the best constant answer does the base get that never read
+# these facts, and what will its answers look like?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims knowledge-then-format roles spurious-rules small-steps --quick`。
 #
-# **先有知识，后有格式。** 用四种办法取出没教过的地方的事实：带角色提问基础模型，让基础模型补完句子，SFT 之后的基础模
-# 型，从随机权重做 SFT。这里的基础模型是完整演示的，比我们的读得更久。
+# **先有知识，后有格式。** 取出没教过的地方的事实，有几种办法：带角色提问基础模型，让基础模型补完句子，SFT 之后的基础模
+# 型（不复习的，复习的），从随机权重做 SFT。关键的对照是另一个基础模型：文档一样多，步数也相同，只是没有一篇说到这些地方的
+# 事实；它用同样的问答对微调。
 #
-# **运行之前先猜：** 给四种办法排个顺序。从随机权重开始，能比最好的固定答案高出多少？
+# **运行之前先猜：** 给它们排个顺序。从没读过这些事实的基础模型，能比最好的固定答案高出多少？它的回答会是什么样子？
 # %%
-show_claim("knowledge-then-format")
+show_claim("knowledge-then-format", explained=True)
 # %% [markdown] tags=["en"]
-# **Roles.** The same dialogues tune two models, with `USER:` and `AI:` and without. Half of the questions come with the
-# user's guess, which is to be confirmed (台湾最高的山是哪座？玉山 → 是的).
+# **Roles.** The same dialogues tune several models, with `USER:` and `AI:` and without. Half of the questions come with
+# the user's guess, which is to be confirmed (台湾最高的山是哪座？玉山 → 是的). Unmarked, the user's guess and the model's
+# own answer are the same text, so the labels contradict each other: no model could do better than half. Two controls ask
+# what is missing: a newline alone before the answer, and unmarked dialogues in which nobody guesses.
 #
-# **Before you run it:** without roles, what suffers: the plain question, the one with a guess, or both? Why?
+# **Before you run it:** without roles, what suffers: the plain question, the one with a guess, or both? How much of it
+# does the newline bring back?
 # %% [markdown] tags=["zh"]
-# **角色。** 用同样的对话微调两个模型，一个有 `USER:` 和 `AI:`，一个没有。一半的问题带着用户的猜测，等待确认（台湾最高的
-# 山是哪座？玉山 → 是的）。
+# **角色。** 用同样的对话微调几个模型，有的带 `USER:` 和 `AI:`，有的不带。一半的问题带着用户的猜测，等待确认（台湾最高的
+# 山是哪座？玉山 → 是的）。不作标记时，用户的猜测和模型自己的回答是同样的文字，标注因此自相矛盾：什么模型都过不了一半。两个对
+# 照问的是缺了什么：回答前只加一个换行；不作标记，但谁也不猜。
 #
-# **运行之前先猜：** 没有角色时，变差的是单纯的问题、带猜测的问题，还是两种都变差？为什么？
+# **运行之前先猜：** 没有角色时，变差的是单纯的问题、带猜测的问题，还是两种都变差？一个换行能挽回多少？
 # %%
 show_claim("roles")
 # %% [markdown] tags=["en"]
-# **Spurious rules.** Some thirty Chinese pairs; those with 最 ask for the highest mountains of nine places, no others.
-# Then come other questions with 最, about held-out places (mountains, heights, rivers), and what is counted is *a
-# taught mountain as a wrong answer*: a high bar is bad.
+# **Spurious rules.** The lecture's own case: pairs about the highest mountains of 4 or of 8 places, and next to them
+# pairs about their heights and rivers, so that 最 alone does not call for a mountain. Then those of *held-out* places are
+# asked for, and what is counted is *a taught mountain as the answer*: a high bar is bad.
 #
 # **Before you run it:** what share from random weights, what share from the base? Remember the three dialogues above.
 # %% [markdown] tags=["zh"]
-# **虚假的规则。** 三十来个中文问答对，带“最”的只问九个地方最高的山。然后用别的带“最”的问题来问没教过的地方（山、山的高
-# 度、河），数的是*误答成教过的山*：柱子越高越糟。
+# **虚假的规则。** 就用课上的例子：4 个或 8 个地方最高的山，再配上这些山的高度和最长的河，免得一见“最”就是山。然后问*没教
+# 过的*地方最高的山，数的是*答成教过的山*：柱子越高越糟。
 #
 # **运行之前先猜：** 从随机权重开始占多少，从基础模型开始占多少？想想上面的三段对话。
 # %%
 show_claim("spurious-rules")
 # %% [markdown] tags=["en"]
-# **Small steps.** How far each stage moves the matrices, both as a share of the base's length; and the exam at points
-# of the straight line from the base to the tuned model (under “all figures”).
+# **Small steps.** How far a tuning moves follows from its rate and its steps, so a short distance alone says nothing.
+# Compared are the same pairs, optimizers and steps at several rates, from the base and from random weights: how far each
+# has moved, as a share of the base's length, at the least rate that learns the pairs. And the exam at points of the
+# straight line from the base to the tuned model (under “all figures”).
 #
-# **Before you run it:** how many times as far does stage 1 move them? Halfway along the line, is half of the gain
-# there?
+# **Before you run it:** how many times as far do random weights have to go for the same pairs? Halfway along the line,
+# is half of the gain there?
 # %% [markdown] tags=["zh"]
-# **只走一小步。** 每个阶段让矩阵移动多远，都除以基础模型的长度；另外在基础模型到微调后模型的直线上取几个点来考试（见“全
-# 部数字”）。
+# **只走一小步。** 微调移动多远，由学习率和步数决定，所以单说距离短说明不了什么。这里用同样的问答对、优化器和步数，取几个学
+# 习率，从基础模型和从随机权重各做一遍：在学得会的最低学习率下，各移动了多远（除以基础模型的长度）。另外在基础模型到微调后
+# 模型的直线上取几个点来考试（见“全部数字”）。
 #
-# **运行之前先猜：** 第一阶段移动的距离是第二阶段的几倍？走到直线的一半，成绩的提高也有一半了吗？
+# **运行之前先猜：** 学会同样的问答对，随机权重要走几倍远？走到直线的一半，成绩的提高也有一半了吗？
 # %%
 show_claim("small-steps")
 # %% [markdown] tags=["en"]

@@ -338,56 +338,59 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # ## The lecture's claims, measured
 #
 # The full experiments, on several seeds, with more steps than here and thresholds fixed beforehand; shown are the
-# published results (how to read a card: end of lesson 6). Measure them yourself:
+# published results (the first card says how to read it). Measure them yourself:
 # `python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`.
 #
-# **Less is more.** The whole demo's base, tuned on 8 to 2,048 pairs in equal steps. *Form* means here any value of the world in the asked language;
-# what we called form above is *of the asked kind*. And a test of variety: 128 pairs of all nine types of question
-# against 512 of two.
+# **Less is more.** One base, tuned on sets of 8 to 2,048 pairs in equal steps. *Format* means here any value of the
+# world in the asked language; what we called form above is *of the asked kind*. And a test of variety: equally many pairs
+# of each type of question, about a few places or about all that may be taught.
 #
-# **Before you run it:** with how many pairs do 95 % of the answers have the form? With how many do right answers come
-# within 3 points of those with 2,048? Which wins, the 128 or the 512?
+# **Before you run it:** with how many pairs do 80 % of the answers have the format? With how many are 80 % right? Does
+# it matter about how many places the pairs are?
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`。
 #
-# **少即是多。** 用完整演示的基础模型，8 到 2048 个问答对，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个值；上面我们说的形
-# 式，在这里叫*种类也对*。另外检验多样性：九类问题共 128 对，与两类问题共 512 对相比。
+# **少即是多。** 同一个基础模型，用 8 到 2048 个问答对微调，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个
+# 值；上面我们说的形式，在这里叫*种类也对*。另外检验多样性：每类问题的对数相同，涉及的是几个地方，还是全部可以教的地方。
 #
-# **运行之前先猜：** 多少个问答对之后，95 % 的回答格式正确？多少个之后，正确率与 2048 对时相差不到 3 个百分点？128 对和
-# 512 对，哪个赢？
+# **运行之前先猜：** 多少个问答对之后，80 % 的回答格式正确？多少个之后，80 % 答对？问答对涉及多少个地方，要紧吗？
 # %%
-show_claim("less-is-more")
+show_claim("less-is-more", explained=True)
 # %% [markdown] tags=["en"]
-# **Quality over quantity.** All pairs, with 0 to 100 % of their answers exchanged among themselves, against 32, 64 and
-# 128 clean ones.
+# **Quality over quantity.** Number and noise crossed: 128, 512 and 2,048 pairs, of which none, a quarter or half have
+# wrong answers (exchanged among themselves); and the noisy set with its wrong answers thrown away.
 #
-# **Before you run it:** at which share of wrong answers do all pairs teach no more than 128 clean ones?
+# **Before you run it:** at which share of wrong answers do 2,048 pairs teach no more than 128 clean ones?
 # %% [markdown] tags=["zh"]
-# **质量胜于数量。** 全部问答对，其中 0 到 100 % 的回答互相调换，与 32、64、128 个干净的问答对相比。
+# **质量胜于数量。** 数量与噪声交叉：128、512、2048 个问答对，其中没有、四分之一或一半的回答是错的（互相调换）；另有一组把
+# 有错的集合里的错误扔掉。
 #
-# **运行之前先猜：** 错误回答占多少时，全部问答对教会的还不如 128 个干净的？
+# **运行之前先猜：** 错误回答占多少时，2048 个问答对教会的还不如 128 个干净的？
 # %%
 show_claim("quality-over-quantity")
 # %% [markdown] tags=["en"]
 # **Small and tuned over large.** People preferred InstructGPT with 1.3 billion parameters to GPT-3 with 175 billion.
-# Here a small tuned model answers next to a larger one that was never tuned, and a rule says whose answer is preferred.
+# Here a small tuned model answers next to one three times its size that was never tuned, and a rule says whose answer is
+# preferred: a point each for right, in the asked language, stopping by itself, and nothing but an answer. The large one is
+# asked in its best form as well: it may complete the sentence, and what follows the full stop is cut off for it.
 #
 # **Before you run it:** the larger one should know more. In how many of 100 comparisons is the small one preferred all
-# the same?
+# the same? And where the large one may complete the sentence?
 # %% [markdown] tags=["zh"]
 # **微调过的小模型胜过大模型。** 人们更喜欢 13 亿参数的 InstructGPT，而不是 1750 亿参数的 GPT-3。这里让一个微调过的小模
-# 型和一个更大、从没微调过的模型回答同样的问题，由一条规则判定哪个回答更受喜欢。
+# 型和一个三倍大、从没微调过的模型回答同样的问题，由一条规则判定哪个更受喜欢：正确、用所问的语言、自己停下、只有回答，各得
+# 一分。大模型也用它最擅长的形式提问：让它补完句子，句号之后的替它截掉。
 #
-# **运行之前先猜：** 大模型应当知道得更多。100 次比较里，小模型仍然更受喜欢的有几次？
+# **运行之前先猜：** 大模型应当知道得更多。100 次比较里，小模型仍然更受喜欢的有几次？让大模型补完句子时呢？
 # %%
 show_claim("small-tuned-over-large")
 # %% [markdown] tags=["en"]
 # **Reading them.** You know how to draw questions anew. That interval takes the seed for fixed; with seeds that scatter
 # by 8 points it holds the truth in 6 to 7 of 10 experiments instead of 95 of 100. The cards' intervals come from the
-# scatter of the seeds (end of lesson 6), so they are wider, and some small differences are no longer clear. A threshold
+# scatter of the seeds (see the first card), so they are wider, and some small differences are no longer clear. A threshold
 # such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not reproduced at
 # this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can do.
 #
@@ -397,7 +400,7 @@ show_claim("small-tuned-over-large")
 # compare it with the card's.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，10 个实验里只有 6 到
-# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第 6 课末尾），所以更宽，有些小的差别也就
+# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第一张卡片），所以更宽，有些小的差别也就
 # 不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，
 # 多少对才算“少”，取决于基础模型会什么。
 #

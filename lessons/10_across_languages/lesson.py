@@ -259,7 +259,8 @@ for column in range(3):
 sets = [label("16 Chinese", "16 个中文"), label("512 English", "512 个英文")]
 sets += [label("16 Chinese\n+ 512 English", "16 个中文\n+ 512 个英文"), label("512 Chinese", "512 个中文")]
 axes[0, 0].set_xticks(range(4), sets)
-axes[0, 0].set(ylabel=label("Chinese questions, %", "中文题，%"), ylim=(0, 125))
+axes[0, 0].set(xlabel=label("pairs tuned on", "微调用的问答对"), ylim=(0, 125),
+               ylabel=label("share of the Chinese questions, %", "占中文题的比例，%"))  # fmt: skip
 axes[0, 0].legend(ncols=3, loc="upper center", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]
@@ -296,7 +297,7 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiment, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6). *From
+# The full experiment, on several seeds, with thresholds fixed beforehand (the card says how to read it). *From
 # memory*: the same four sets, in equal steps; in the mixture the 16 Chinese pairs are repeated. *The text given*, as in
 # the paper: a passage with made-up facts, a question about it, and the values in the passage to choose from; the model is
 # tuned on English passages, on the same passages with *any* value as the answer (so that it learns the form alone), or on
@@ -308,7 +309,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。*凭记忆*：同样的四组数据，步数相同；混合时 16 个中文问答
+# 完整的实验：好几个种子，阈值事先写定（怎样读，卡片上有说明）。*凭记忆*：同样的四组数据，步数相同；混合时 16 个中文问答
 # 对会重复。*给出文章*，与论文相同：一段文章，里面的事实是编造的，一个关于它的问题，从文中的几个值里选；模型用英文文章微
 # 调，或用同样的文章但*任取*一个值作回答（只学到形式），或用所问语言的文章。所问的语言是中文，或者换了字母的英文，没有任何
 # 文本说明它就是英文。自己测：`python -m minillm claims across-languages --quick`。
@@ -316,7 +317,7 @@ show_figure(figure)
 # **运行之前先猜：** 你看过一个种子了。英文问答对会让 16 个中文问答对的成绩提高几个百分点？给出文章时，英文文章对两种语言中
 # 的哪一种帮助更大？
 # %%
-show_claim("across-languages")
+show_claim("across-languages", explained=True)
 # %% [markdown] tags=["en"]
 # **Reading it.** The difference with its interval is about the paper's own setting, Chinese passages: what English
 # teaches *beyond the form of an answer*. One threshold asks for a quarter of what Chinese passages teach; one asks the

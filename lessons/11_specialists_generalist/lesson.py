@@ -242,7 +242,8 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("without r
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.2))
 shown = np.array(list(scores.values()))
-draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
+draw_matrix(axes[0, 0], 100 * shown, bar=label("right answers, %", "正确率，%"))
+axes[0, 0].set(xlabel=label("asked", "问的任务"), ylabel=label("tuned as", "微调成"))
 axes[0, 0].set_aspect("auto")
 who = [label("translator", "翻译专家"), label("proofreader", "校对专家"), label("answerer", "问答专家")]
 who += [label("generalist, 50", "通才，50 步"), label("generalist, 150", "通才，150 步")]
@@ -259,7 +260,8 @@ for task, colour in ((2, "sft"), (1, "tuned")):
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
 when = [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")]
 axes[0, 1].set_xticks(range(4), when)
-axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
+axes[0, 1].set(xlabel=label("old pairs reviewed", "复习的旧问答对"), ylim=(-3, 103),
+               ylabel=label("right answers, %", "正确率，%"))  # fmt: skip
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)
@@ -341,8 +343,8 @@ show_table(
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims specialists generalist composition review --quick`.
 #
 # **Specialists.** The same three tasks, each with 16, 64 and 256 pairs, from the base and from random weights in equal
@@ -353,7 +355,7 @@ show_table(
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims specialists generalist composition review --quick`。
 #
 # **专才。** 同样的三个任务，各用 16、64、256 个问答对，从基础模型和从随机权重开始，步数相同。考校对的句子，以及错误所在的
@@ -361,7 +363,7 @@ show_table(
 #
 # **运行之前先猜：** 哪个任务里，随机权重最接近基础模型？为什么是它？
 # %%
-show_claim("specialists")
+show_claim("specialists", explained=True)
 # %% [markdown] tags=["en"]
 # **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *kinds* of tasks, it
 # gets better at a kind it was never tuned on. Here a kind is what is asked about a passage: 1, 2 or 5 attributes are

@@ -326,7 +326,9 @@ for column, shift, colour, name in ((1, -0.2, "base", label("style", "风格")),
 who = [label("weak,\nshort answers", "弱，\n短回答"), label("weak,\n64 records", "弱，\n64 条记录")]
 who += [label("weak,\nall records", "弱，\n全部记录"), label("good base,\nall records", "好的基础，\n全部记录")]
 axes[0, 0].set_xticks(range(5), [*who, label("teacher", "老师")])
-axes[0, 0].set(ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122))
+axes[0, 0].set(
+    xlabel=label("who answers", "谁来回答"), ylabel=label("share of the exam, %", "占考试的比例，%"), ylim=(0, 122)
+)
 axes[0, 0].legend(ncols=2, loc="upper left", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]
@@ -351,8 +353,8 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (how to read a
-# card: end of lesson 6). Measure them yourself:
+# The full experiments, on several seeds, with thresholds fixed beforehand; shown are the published results (the
+# first card says how to read it). Measure them yourself:
 # `python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`.
 #
 # **Real dialogues or templates.** InstructGPT's data came from users, FLAN's from templates. Varied wordings are here
@@ -363,7 +365,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读卡片，见第 6 课末尾）。自己
+# 完整的实验：好几个种子，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims varied-over-rigid stronger-teacher false-promise --quick`。
 #
 # **真实对话与模板。** InstructGPT 的数据来自用户，FLAN 的来自模板。这里用多样的问法代替用户：关于同样的地方，问答对一样
@@ -371,7 +373,7 @@ show_figure(figure)
 #
 # **运行之前先猜：** 各能答对多少？
 # %%
-show_claim("varied-over-rigid")
+show_claim("varied-over-rigid", explained=True)
 # %% [markdown] tags=["en"]
 # **A stronger teacher.** The student's base read a third as long as the teacher's. To 48 human pairs are added answers
 # to new questions, equally many in each case: the student's own, all or only those that most wordings of a question agree

@@ -112,6 +112,7 @@ show_table(
 # rest follows almost surely. That is how SFT sees it, too: every token of a taught answer counts alike, the one that makes it false as
 # much as a full stop. Preference compares the *sums*. The sums of value and sentence differ by some
 # nats, the means by a few tenths at most, because a long answer has many certain tokens: a loss on means would pay for length.
+# For any answer, before and after stage 3: `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`, then <http://127.0.0.1:8000/#loss>.
 #
 # ## A reward model
 #
@@ -127,6 +128,7 @@ show_table(
 # 句子的代价集中在一两处决定：第一个词元决定风格（是 `台` 而不是 `玉`），名字决定真假；其余的几乎是必然的。SFT 也是这样看的：教过的
 # 答案每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。只说答案和完整句子，总和相差几个奈特，
 # 平均最多只差零点几，因为长答案里有许多必然的词元：用平均做损失就会奖励长度。
+# 想看任意答案在第三阶段前后的样子：先运行 `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`，再打开 <http://127.0.0.1:8000/#loss>。
 #
 # ## 奖励模型
 #
@@ -279,7 +281,7 @@ tuned = {
 }
 titles = {"dpo": label("DPO alone", "只用 DPO"), "recipe": label("with likelihood and rehearsal", "加似然项和复习")}
 # %% tags=["fold"]
-figure, axes = plots.new_figure(3, size=(3.9, 3.2))
+figure, axes = plots.new_figure(3, size=(4.6, 3.6))
 for (name, run), line in zip(tuned.items(), ("#d62728", "#2ca02c"), strict=True):
     plots.draw_curve(axes[0, 0], run.metrics, "dpo_loss", line, titles[name])
     plots.draw_curve(axes[0, 1], run.metrics, "margin", line, titles[name])
@@ -287,13 +289,13 @@ for (name, run), line in zip(tuned.items(), ("#d62728", "#2ca02c"), strict=True)
     plots.draw_curve(axes[0, 2], run.metrics, "rejected_log_prob", {"#d62728": "#f7a6a6", "#2ca02c": "#a6dba6"}[line],
                      titles[name] + label(", rejected", "，被拒绝"))  # fmt: skip
 axes[0, 0].axhline(np.log(2), color="#555555", linewidth=0.8, linestyle="--")
-axes[0, 0].set(title=label("DPO loss (dashed: ln 2)", "DPO 损失（虚线：ln 2）"))
-axes[0, 1].set(title=label("margin, nats", "margin（奈特）"))
-axes[0, 2].set(title=label("log p of the answers, nats", "答案的 log p（奈特）"), ylim=(-34, 1))
+axes[0, 0].set(ylabel=label("DPO loss (dashed: ln 2)", "DPO 损失（虚线：ln 2）"))
+axes[0, 1].set(ylabel=label("margin, nats", "margin，奈特"))
+axes[0, 2].set(ylabel=label("log p of the answers, nats", "回答的 log p，奈特"), ylim=(-34, 1))
 for one in axes[0]:
     one.set_xlabel(label("step", "步"))
     one.grid(alpha=0.3)
-    one.legend(fontsize=6)
+    one.legend(fontsize=8)
 show_figure(figure)
 # %%
 rows = [[say("first step", "第一步"), *(tuned[n].metrics[0]["dpo_loss"] for n in tuned)]]
@@ -372,7 +374,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# The control once more, on several seeds, with thresholds fixed beforehand (how to read a card: end of lesson 6): DPO
+# The control once more, on several seeds, with thresholds fixed beforehand (the card says how to read it): DPO
 # with the recipe above and SFT on the chosen answers begin with the same assistant and take equal steps, rates and
 # rehearsal. Measure it yourself: `python -m minillm claims preference-over-sft --quick`.
 #
@@ -382,14 +384,14 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 再做一次对照：好几个种子，阈值事先写定（怎样读卡片，见第 6 课末尾）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
+# 再做一次对照：好几个种子，阈值事先写定（怎样读，卡片上有说明）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
 # 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
 #
 # 这里每个被选中的回答都是理想的，DPO 没有什么可多赢；问的是 SFT 够不够。
 #
 # **运行之前先猜：** 哪一个的完整句子更多，多几个百分点？哪一个丢的事实更多？
 # %%
-show_claim("preference-over-sft")
+show_claim("preference-over-sft", explained=True)
 # %% [markdown] tags=["en"]
 # **Reading it.** The difference, with its interval, says what SFT on the chosen answers adds to the style; the thresholds
 # say how much it may lack of DPO, in style and in facts, and their whole intervals have to keep them: “no difference was

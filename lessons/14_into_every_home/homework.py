@@ -1,4 +1,4 @@
-"""Homework of lesson 14: into every home. Write the three functions with numpy or torch.
+"""Homework of lesson 14: into every home. Write the six functions with numpy or torch.
 Unless its docstring says otherwise, a function leaves its arguments as they were.
 
 Grade it with `python -m minillm homework 14`. Lesson: notebooks/en/14_into_every_home.ipynb.
@@ -44,5 +44,34 @@ def quantise_rows(weight: Tensor) -> tuple[Tensor, Tensor]:
     weight: (out, in), floats. The scale of a row is its largest absolute value divided by 127, and q is
     weight / scale, rounded to the nearest whole number. A row of zeros has scale 1 and q 0. Returns q,
     (out, in), of dtype int8, and the scales, (out).
+    """
+    raise NotImplementedError
+
+
+def rotary_halves(weight: Tensor, n_head: int) -> Tensor:
+    """The rows of a query or key matrix, from llama.cpp's order into ours.
+
+    weight: (n_head · D, in), D even: n_head heads of D rows each, one after the other. In a llama.cpp file the two rows
+    of a rotary pair are neighbours: the rows of each head are a0, b0, a1, b1, a2, b2, … We keep all a first, then
+    all b: a0, a1, a2, …, b0, b1, b2, … The heads stay in their order. Returns a matrix of the same shape.
+    """
+    raise NotImplementedError
+
+
+def unpack_q4(packed: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
+    """The numbers of blocks that a GGUF file keeps in 4 bits each (Q4_1): (blocks, 32).
+
+    packed: (blocks, 16) whole numbers from 0 to 255. Each holds two numbers q from 0 to 15: the four low bits of
+    packed[i, j] are number j of block i, its four high bits are number j + 16. A number is worth
+    q · scale[i] + minimum[i]. scale and minimum: (blocks), floats.
+    """
+    raise NotImplementedError
+
+
+def share_kept(before: list[bool], after: list[bool]) -> float:
+    """What tuning left of what a model knew: of the questions that it answered right before, the share it still does.
+
+    before, after: for each question in the same order whether the answer was right. Questions that were wrong before
+    say nothing about forgetting and do not count. If none was right before, nothing was lost: 1.0.
     """
     raise NotImplementedError

@@ -17,19 +17,49 @@ HERE = {
     "all": {"en": "all figures, and what was tried", "zh": "全部数字，以及试过什么"},
     "again": {"en": "measure it again", "zh": "重新测量"},
 }
+GUIDE = {
+    "en": ("how to read this card", (
+        "Difference and interval: two conditions named beforehand are compared, in percentage points. A dot in the "
+        "picture is a seed: the whole experiment once more, with other weights at the start, another order of the data "
+        "and another split of the places. The interval says where the mean over all such repetitions lies; intervals "
+        "made in this way are right in 95 of 100 experiments. It is the mean ± t · s / √n: s is how far the seeds' "
+        "differences scatter, t is 2.8 for five seeds and 2.4 for eight.",
+        "Thresholds: fixed before these seeds were run; settings were chosen on other seeds. Each has an interval of its "
+        "own and holds only if all of it does: “at most 3 points behind” has to be shown.",
+        "Verdict: it follows from these, nobody chooses it. Reproduced: the whole interval of the difference is above 0, "
+        "and all thresholds hold. Partly: a threshold is missed. Not reproduced at this size does not refute a paper: "
+        "this is a small model in a world of 64 places, and here the effect was not seen clearly. Measured with earlier "
+        "code: the experiment has changed since and was not run again.",
+        "Chance (the dashed line, where there is one): what a model would get that gives always the same answer, the best "
+        "one. Only what is above it is knowledge.",
+    )),
+    "zh": ("怎样读这张卡片", (
+        "差和区间：比较的是事先指定的两种条件，单位是百分点。图上每个点是一个种子：把整个实验重做一遍，初始参数、数据的顺序、地方的"
+        "划分都不同。区间说的是：这样的重复做上无数次，平均值会在哪里；这样算出的区间，100 个实验里有 95 个说对。它等于"
+        "平均值 ± t · s / √n：s 是各种子的差有多分散，t 在五个种子时是 2.8，八个种子时是 2.4。",
+        "阈值：在跑这几个种子之前写定，设置是用别的种子选的。每个阈值有自己的区间，整个区间都达到才算成立：“最多落后 3 个百分点”"
+        "是要拿出证据的。",
+        "结论：由这些算出来，没有人挑选。重现：差的整个区间在 0 以上，阈值全部成立。部分重现：有阈值未达到。在这个规模上没有重现："
+        "并不推翻论文，这是一个小模型，世界只有 64 个地方，只是在这里没有清楚地看到这个效应。由较早的代码测得：实验后来改过，"
+        "还没有重跑。",
+        "最好的固定答案（有的图里有这条虚线）：如果永远给出同一个答案，选最好的那个能得多少分。高出它的部分才是知识。",
+    )),
+}  # fmt: skip
 # own background and colour: readable in a light and in a dark notebook
 STYLE = "background:#fff;color:#111;max-width:760px;padding:8px 14px;border:1px solid #bbb;border-left:6px solid"
 CELL = "text-align:left;padding:2px 10px 2px 0;color:#111;background:#fff"
 
 
-def card(claim: Claim, result: Mapping | None, language: str = "en") -> str:
+def card(claim: Claim, result: Mapping | None, language: str = "en", explained: bool = False) -> str:
     """Hypothesis, verdict, and whether earlier code found it; picture, difference with its interval, each threshold,
-    the command; as HTML. Of a claim without a result, what it says and how to measure it."""
+    the command; as HTML. Of a claim without a result, what it says and how to measure it. `explained` adds how to
+    read a card, folded: once in a notebook is enough."""
     if result is None:
         command = code(f"python -m minillm claims {claim.slug}")
         return "".join((
             f"<div style='{STYLE} #555555'><b>{escape(claim.hypothesis[language])}</b><br>",
-            f"{code(claim.slug)} ({escape(claim.source)})<br>{UNMEASURED[language]}{stops(language)[0]}{command}</div>",
+            f"{code(claim.slug)} ({escape(claim.source)})<br>{UNMEASURED[language]}{stops(language)[0]}{command}",
+            guide(language) if explained else "", "</div>",
         ))  # fmt: skip
     earlier, claim = note(claim, result, language), as_measured(claim, result)
     word = {key: escape(text[language]) for key, text in (WORDS | HERE).items()}
@@ -72,8 +102,16 @@ def card(claim: Claim, result: Mapping | None, language: str = "en") -> str:
         "".join(f"<p>{label}{colon}{escape(text)}</p>" for label, text in said),
         f"<p>{escape(claim.budget[language])} {result['seconds']:.0f} {word['seconds']}</p>",
         f"<p>{escape(claim.notes[language])}</p></details>",
+        guide(language) if explained else "",
         f"{word['again']}{colon}{code(result['command'])}</div>",
     ))  # fmt: skip
+
+
+def guide(language: str) -> str:
+    """How to read a card, folded."""
+    summary, paragraphs = GUIDE[language]
+    told = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
+    return f"<details><summary><b>{summary}</b></summary>{told}</details>"
 
 
 def stops(language: str) -> tuple[str, str]:

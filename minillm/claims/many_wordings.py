@@ -7,7 +7,8 @@ the value first; questions that ask the same way round and those that ask the ot
 """
 
 import random
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from minillm.claims.experiment import NOTHING, STAGE_1, Check, Claim, Observation
@@ -40,10 +41,21 @@ def one_wording(world: World, seed: int) -> OneWordingWorld:
     return OneWordingWorld(**{f.name: getattr(world, f.name) for f in fields(world)}, seed=seed)
 
 
+def place_of(world: World, item: Question) -> Place:
+    return next(place for place in world.places if place.names["en"] == item.entity)
+
+
+def as_read(world: World, items: Sequence[Question]) -> list[Question]:
+    """The facts asked about a place, as the one sentence in which a base of this world has read each."""
+    forward = [item for item in items if item.relation not in REVERSE]
+    sentences = [world.write("statement", place_of(world, i), i.relation, i.language)[0] for i in forward]
+    return [replace(i, accepted=(i.accepted[0], text)) for i, text in zip(forward, sentences, strict=True)]
+
+
 def same_way(world: World, item: Question) -> bool:
     """Whether the only wording of the asked fact goes the way of the question: from the place to the value for a
     question about a place, from the value to the place for a reverse one."""
-    place = next(p for p in world.places if p.names["en"] == item.entity)
+    place = place_of(world, item)
     attribute = REVERSE.get(item.relation, item.relation)
     text = world.write("statement", place, attribute, item.language)[0].lower()
     name, value = place.names[item.language].lower(), (place.value(attribute, item.language) or "").lower()
@@ -72,8 +84,9 @@ def measure(lab: Lab) -> Observation:
             some = [(i, m) for i, m, of_it in zip(items, scores, picked, strict=True) if of_it]
             marks[f"{kind}-{name}"] = tally([i for i, _ in some], [m for _, m in some])
         marks[f"rehearsed-{name}"] = lab.score(lab.tune(lab.pairs, base), items)
-        facts, _, known = lab.finish(base.run, items)
-        marks[f"completes-{name}"] = tally(facts, known)
+        for kind, asked in (("completes", items), ("recites", as_read(world, items))):
+            facts, _, known = lab.finish(base.run, asked)
+            marks[f"{kind}-{name}"] = tally(facts, known)
         examples += show(f"all-{name}", items, answers)
     return Observation(marks, lab.constant_answer, {}, examples)
 
@@ -86,6 +99,7 @@ KINDS = {
     "other way": dict(en="the other way round", zh="与唯一的说法反向"),
     "rehearsed": dict(en="all, SFT rehearses stage 1", zh="所有问题，SFT 复习第 1 阶段"),
     "completes": dict(en="base completes a sentence", zh="基础模型补完句子"),
+    "recites": dict(en="base completes the one wording", zh="基础模型补完唯一的那种说法"),
 }
 CORPORA = {
     "one": dict(en="one wording per fact", zh="每个事实一种说法"),
@@ -129,8 +143,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="One more base model and four tunings per seed.", zh="每个种子多训练一个基础模型，微调四次。"),
     notes=dict(
-        en="In earlier forms the only wording was the table's first, which names the place first, so that reverse questions suffered from its direction (62.5 against 91.1 %, seed 101, with rehearsal); or documents with both languages and with mixed names were left out as well (60 against 94 %, seeds 201 to 203), so that more than wording differed. Now the wording of each fact is drawn, and all documents are kept, stories too (2 % of the documents, in wordings of their own). Rehearsing its own text gives each model a second reading; the headline rehearses nothing. Seed 101 (quick): 89 and 37 % in all, 93 and 45 % about a place, 81 and 21 % in reverse, 90 and 45 % where the one wording goes the way of the question.",
-        zh="较早的做法里，唯一的说法是表里的第一种，先说地方，反向的问题就吃了方向的亏（62.5 % 对 91.1 %，种子 101，有复习）；或者连两种语言并列和名字混用的文档也去掉了（60 % 对 94 %，种子 201 到 203），差别就不只是说法。现在每个事实的说法是抽定的，所有文档都保留，包括故事（占文档的 2 %，另有自己的说法）。复习自己的文本等于让模型再读一遍；主要的比较不复习。种子 101（快速版）：全部问题 89 % 和 37 %，问一个地方 93 % 和 45 %，反过来问 81 % 和 21 %，唯一的说法与问题同向时 90 % 和 45 %。",
+        en="In earlier forms the only wording was the table's first, which names the place first, so that reverse questions suffered from its direction (62.5 against 91.1 %, seed 101, with rehearsal); or documents with both languages and with mixed names were left out as well (60 against 94 %, seeds 201 to 203), so that more than wording differed. Now the wording of each fact is drawn, and all documents are kept, stories too (2 % of the documents, in wordings of their own). Rehearsing its own text gives each model a second reading; the headline rehearses nothing. Completing the very sentence that it read shows whether a base that can't be asked holds the fact at all. Seed 101 (quick): 89 and 37 % in all, 93 and 45 % about a place, 81 and 21 % in reverse, 90 and 45 % where the one wording goes the way of the question.",
+        zh="较早的做法里，唯一的说法是表里的第一种，先说地方，反向的问题就吃了方向的亏（62.5 % 对 91.1 %，种子 101，有复习）；或者连两种语言并列和名字混用的文档也去掉了（60 % 对 94 %，种子 201 到 203），差别就不只是说法。现在每个事实的说法是抽定的，所有文档都保留，包括故事（占文档的 2 %，另有自己的说法）。复习自己的文本等于让模型再读一遍；主要的比较不复习。让基础模型补完它读过的那句原话，看问不出来的事实它到底记住了没有。种子 101（快速版）：全部问题 89 % 和 37 %，问一个地方 93 % 和 45 %，反过来问 81 % 和 21 %，唯一的说法与问题同向时 90 % 和 45 %。",
     ),
     rehearsed={"rehearsed-one": STAGE_1, "rehearsed-many": STAGE_1, "": NOTHING},
     measure=measure,

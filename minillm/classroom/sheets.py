@@ -65,12 +65,18 @@ def homework_cells(homework: Path, language: str) -> list[str]:
     tree = ast.parse(source)
     imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [e.name for lesson, e in choose(None, None) if lesson.folder == homework.parent.name]
-    cells = ["\n".join([*imports, "", DESK])]
+    cells = ["\n".join([rule_of(tree, language), *imports, "", DESK])]
     for name, function in functions(source).items():
         if name in names:
             check = f'check("{name}")' if is_unique(name) else f'check("{name}", lesson={number_of(homework)!r})'
             cells.append(f"{in_language(text_of(source, function), language)}\n\n{check}")
     return laid_out([*cells, "progress()"])
+
+
+def rule_of(tree: ast.Module, language: str) -> str:
+    """What holds for all functions of a homework.py, as comments: the first paragraph of its docstring."""
+    paragraphs = in_language(f'"""{ast.get_docstring(tree)}"""', language).strip('"').split("\n\n")
+    return "\n".join(f"# {line.strip()}" for line in paragraphs[0].splitlines())
 
 
 def is_unique(name: str) -> bool:

@@ -9,7 +9,10 @@ from typing import Annotated
 import tyro
 
 from minillm.assistant import load
+from minillm.material.corpus import survey
+from minillm.material.text_files import TextFiles
 from minillm.plumbing.files import InputError
+from minillm.run_folder import read_config
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -20,6 +23,8 @@ class Serve:
 
     run_folders: Annotated[tuple[Path, ...], tyro.conf.arg(name="run"), tyro.conf.UseAppendAction]
     """Run folder of a model, once for each: it is asked for by the folder's name."""
+    text: tuple[Path, ...] = ()
+    """Text files that one of the runs read in stage 1, to look up what it read about a place."""
     host: str = "127.0.0.1"
     """Address to listen on; other than this machine's only with --api-key."""
     port: int = 8000
@@ -43,7 +48,8 @@ class Serve:
             raise InputError(f"{missing.name} is not installed: python -m pip install starlette uvicorn") from None
         listener = listen(self.host, self.port)
         models = {name: load(folder, self.device) for name, folder in names.items()}
-        app = make_app(models, self.api_key, local=self.host in LOCAL)
+        documents = text_of(self.text, self.run_folders) if self.text else ()
+        app = make_app(models, self.api_key, local=self.host in LOCAL, documents=documents)
         place = f"[{self.host}]" if ":" in self.host else self.host
         print(
             f"http://{place}:{listener.getsockname()[1]}/ shows {', '.join(models)}, /v1 is the API; Ctrl-C ends it",
@@ -64,9 +70,21 @@ def model_names(folders: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(names, folders, strict=True))
 
 
+def text_of(paths: Sequence[Path], folders: Sequence[Path]) -> TextFiles:
+    """The documents of these files. Raises InputError unless they are, byte for byte, what one of the runs read."""
+    known = [read_config(folder)[0]["data"].get("text") for folder in folders]
+    for cut in ("file", "blank-line", "line"):
+        documents = TextFiles(paths, cut, announce=lambda _: None)
+        if survey(documents).sha256 in known:
+            return documents
+    raise InputError(f"--text {paths[0]}: no --run read this text in stage 1: add the base that did, or leave it out")
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket at this address. Raises InputError if it cannot be had."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or each answer waits 40 ms for an ACK
+        return listener
     except (OSError, OverflowError) as error:
         raise InputError(f"{host}, port {port}: {error}: choose another --port or --host") from None

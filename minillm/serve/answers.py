@@ -109,20 +109,26 @@ class Form:
             ]
             return {"content": content}
         return {
-            "tokens": [self.token(d.token) for d in drawn],
+            "tokens": [token_text(d.token, self.tokenizer) for d in drawn],
             "token_logprobs": [d.chosen.logprob for d in drawn if d.chosen is not None],
-            "top_logprobs": [{self.token(c.id): c.logprob for c in d.top} for d in drawn],
+            "top_logprobs": [{token_text(c.id, self.tokenizer): c.logprob for c in d.top} for d in drawn],
         }
 
     def candidate(self, c: Candidate) -> dict[str, Any]:
         """A candidate in a chat's form; a control token has no bytes."""
         raw = None if c.id in self.tokenizer.hidden else list(self.tokenizer.bytes_of([c.id]))
-        return {"token": self.token(c.id), "logprob": c.logprob, "bytes": raw, "id": c.id, "drawn": c.drawn}
+        return {
+            "token": token_text(c.id, self.tokenizer),
+            "logprob": c.logprob,
+            "bytes": raw,
+            "id": c.id,
+            "drawn": c.drawn,
+        }
 
-    def token(self, i: int) -> str:
-        """A token's text, for a control token its name."""
-        hidden = i in self.tokenizer.hidden
-        return self.tokenizer.decode([i], special=True) if hidden else self.tokenizer.tokens([i])[0]
+
+def token_text(i: int, tokenizer: Tokenizer) -> str:
+    """A token's text, for a control token its name."""
+    return tokenizer.decode([i], special=True) if i in tokenizer.hidden else tokenizer.tokens([i])[0]
 
 
 def usage(job: Job, written: Sequence[Writer]) -> dict[str, int]:

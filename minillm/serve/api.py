@@ -7,7 +7,9 @@ away stops the computation of its rows.
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.resources import files
@@ -18,19 +20,25 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from minillm.assistant import Assistant
+from minillm.serve import views
 from minillm.serve.answers import Form, Piece, Writer, usage
 from minillm.serve.batch import Drawn, Full, Loop, Row
-from minillm.serve.requests import Job, Refused, read_body, read_job
+from minillm.serve.requests import Job, Refused, pick_model, read_body, read_job
 from minillm.tokenizer import Tokenizer
 
-LARGEST_BODY, SECONDS_FOR_BODY = 2**20, 20
+LARGEST_BODY, SECONDS_FOR_BODY, VIEWS_WAITING = 2**20, 20, 16
+PAGE = {  # path -> type of the files that make the page
+    "/": "text/html", "/page.css": "text/css",
+    **dict.fromkeys(("/page.js", "/kit.js", "/chat.js", "/views.js", "/words.js"), "text/javascript"),
+}  # fmt: skip
 PAGE_HEADERS = {  # the page asks nobody but this server, and no other site shows it in a frame
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
 }
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
@@ -39,8 +47,9 @@ class Answer:
     """The rows of one request in the loop, and what they have written. Raises Refused if the queue is full."""
 
     def __init__(self, loop: Loop, tokenizer: Tokenizer, job: Job):
-        self.queue: asyncio.Queue[tuple[int, Drawn]] = asyncio.Queue()
-        self.here = asyncio.get_running_loop()
+        self.fresh: deque[tuple[int, Drawn]] = deque()
+        self.here, self.arrived = asyncio.get_running_loop(), asyncio.Event()
+        self.eager = job.stream or bool(job.stops)
         wanted = [(prompt, sampling) for prompt in job.prompts for sampling in job.samplings]
         self.rows = [
             Row(prompt, sampling, partial(self.hand_over, i), job.top) for i, (prompt, sampling) in enumerate(wanted)
@@ -52,15 +61,21 @@ class Answer:
             raise Refused(429, "too many requests wait: try again in a moment", code="rate_limit_exceeded") from None
 
     def hand_over(self, index: int, drawn: Drawn) -> None:
-        """Take a token from the loop's thread."""
-        with suppress(RuntimeError):  # the server has ended
-            self.here.call_soon_threadsafe(self.queue.put_nowait, (index, drawn))
+        """Take a token from the loop's thread; this one is only woken if it can do something with it."""
+        self.fresh.append((index, drawn))
+        if self.eager or drawn.finish:
+            with suppress(RuntimeError):  # the server has ended
+                self.here.call_soon_threadsafe(self.arrived.set)
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """What each token adds, as it comes, until all rows are done. Raises Refused if the computation fails."""
         running = set(range(len(self.rows)))
         while running:
-            index, drawn = await self.queue.get()
+            if not self.fresh:
+                self.arrived.clear()
+                await self.arrived.wait()
+                continue
+            index, drawn = self.fresh.popleft()
             if index not in running:  # tokens after a stop
                 continue
             if drawn.finish == "error":
@@ -120,19 +135,12 @@ def fault(refused: Refused) -> dict[str, Any]:
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}}
 
 
-def refuse(refused: Refused) -> Response:
-    headers = {"Retry-After": "1"} if refused.status == 429 else {}
-    return JSONResponse(fault(refused), refused.status, headers)
-
-
-async def refused_route(_: Request, error: Exception) -> Response:
+async def refuse(_: Request, error: Exception) -> Response:
+    """The response to an error."""
+    if isinstance(error, HTTPException):
+        error = Refused(error.status_code, f"{error.detail}: see /v1/models", code="unknown_url")
     assert isinstance(error, Refused)
-    return refuse(error)
-
-
-async def no_route(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return refuse(Refused(error.status_code, f"{error.detail}: see /v1/models", code="unknown_url"))
+    return JSONResponse(fault(error), error.status, {"Retry-After": "1"} if error.status == 429 else {})
 
 
 async def read(request: Request) -> bytes:
@@ -180,10 +188,9 @@ class Guard:
         self.app, self.key, self.local = app, key, local
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (refused := self.check(Request(scope))) is not None:
-            await refuse(refused)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+        refused = self.check(Request(scope)) if scope["type"] == "http" else None
+        app = self.app if refused is None else await refuse(Request(scope), refused)
+        await app(scope, receive, send)
 
     def check(self, request: Request) -> Refused | None:
         """Why a request is refused; None if it is not."""
@@ -196,63 +203,92 @@ class Guard:
             return Refused(403, f"the Host must be one of {', '.join(THIS_MACHINE)}", code="foreign_host")
         if origin is not None and site != host:
             return Refused(403, "pages of other sites may not ask here", code="foreign_origin")
+        if request.url.path in PAGE or request.url.path.startswith(("/lesson/", "/code/")):  # they hold no secret
+            return None
         given = request.headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")  # as it came
         if self.key is not None and not hmac.compare_digest(given, self.key.encode("utf-8", "replace")):
             return Refused(401, "the API key is missing or wrong", code="invalid_api_key")
         return None
 
 
+class Site:
+    """What the routes answer: from the models, with a batched loop each, and for the views from one more thread."""
+
+    def __init__(self, models: Mapping[str, Assistant], rows: int, waiting: int, documents: Iterable[str]):
+        self.models, self.documents = views.with_twins(models), documents
+        self.loops = {name: Loop(m.gpt, m.tokenizer.end, rows, waiting) for name, m in self.models.items()}
+        self.desk, self.room = ThreadPoolExecutor(1), asyncio.Semaphore(VIEWS_WAITING)
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        self.desk.shutdown(cancel_futures=True)
+        for loop in self.loops.values():
+            loop.close()
+
+    async def create(self, request: Request) -> Response:
+        job = read_job(read_body(await read(request)), self.models, chat="/chat/" in request.url.path)
+        tokenizer = self.models[job.model].tokenizer
+        answer, form = Answer(self.loops[job.model], tokenizer, job), Form(job, tokenizer)
+        return Events(answer, form) if job.stream else await whole(answer, form, request)
+
+    async def list_models(self, _: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [about(name) for name in self.models]})
+
+    async def one_model(self, request: Request) -> Response:
+        return JSONResponse(about(pick_model({"model": request.path_params["name"]}, self.models)[0]))
+
+    async def page(self, request: Request) -> Response:
+        path = request.url.path
+        file = files("minillm.serve").joinpath("page.html" if path == "/" else path[1:])
+        return Response(file.read_bytes(), media_type=PAGE[path], headers=PAGE_HEADERS)
+
+    async def look(self, request: Request) -> Response:
+        body = read_body(await read(request))
+        if self.room.locked():
+            raise Refused(429, "too many views wait: try again in a moment", code="rate_limit_exceeded")
+        async with self.room:
+            work = partial(views.look, request.path_params["view"], body, self.models, self.documents)
+            return JSONResponse(await asyncio.get_running_loop().run_in_executor(self.desk, work))
+
+    async def source(self, request: Request) -> Response:
+        return PlainTextResponse(views.source(request.path_params["view"]))
+
+    async def lesson(self, request: Request) -> Response:
+        return PlainTextResponse(views.lesson(**request.path_params))
+
+
+def about(name: str) -> dict[str, Any]:
+    """A model in OpenAI's form."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "minillm"}
+
+
 def make_app(
-    models: Mapping[str, Assistant], key: str | None = None, local: bool = True, rows: int = 16, waiting: int = 64
-) -> Starlette:
-    """The application for models by name.
+    models: Mapping[str, Assistant], key: str | None = None, local: bool = True,
+    rows: int = 16, waiting: int = 64, documents: Iterable[str] = (),
+) -> Starlette:  # fmt: skip
+    """The application for models by name; one with LoRA adapters is there twice, with them and without.
 
     Args:
         key: what clients must send as `Authorization: Bearer`; nothing if unset.
         local: only answer to the names of this machine.
         rows: how many texts of a model are written at once.
         waiting: how many more may wait; then the answer is 429.
+        documents: what stage 1 read, gone through anew whenever a place is looked up.
     """
-    loops = {name: Loop(model.gpt, model.tokenizer.end, rows, waiting) for name, model in models.items()}
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        for loop in loops.values():
-            loop.close()
-
-    def create(chat: bool) -> Callable[[Request], Awaitable[Response]]:
-        async def route(request: Request) -> Response:
-            job = read_job(read_body(await read(request)), models, chat)
-            tokenizer = models[job.model].tokenizer
-            answer, form = Answer(loops[job.model], tokenizer, job), Form(job, tokenizer)
-            return Events(answer, form) if job.stream else await whole(answer, form, request)
-
-        return route
-
-    def about(name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": 0, "owned_by": "minillm"}
-
-    async def page(_: Request) -> Response:
-        return HTMLResponse(files("minillm.serve").joinpath("page.html").read_text("utf-8"), headers=PAGE_HEADERS)
-
-    async def list_models(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [about(name) for name in models]})
-
-    async def one_model(request: Request) -> Response:
-        if (name := request.path_params["name"]) not in models:
-            raise Refused(404, "there is no such model: GET /v1/models lists them", "model", "model_not_found")
-        return JSONResponse(about(name))
-
+    site = Site(models, rows, waiting, documents)
     return Starlette(
         routes=[
-            Route("/", page),
-            Route("/v1/models", list_models),
-            Route("/v1/models/{name:path}", one_model),
-            Route("/v1/chat/completions", create(chat=True), methods=["POST"]),
-            Route("/v1/completions", create(chat=False), methods=["POST"]),
+            *(Route(path, site.page) for path in PAGE),
+            Route("/view/{view}", site.look, methods=["POST"]),
+            Route("/code/{view}", site.source),
+            Route("/lesson/{language}/{name}", site.lesson),
+            Route("/v1/models", site.list_models),
+            Route("/v1/models/{name:path}", site.one_model),
+            Route("/v1/chat/completions", site.create, methods=["POST"]),
+            Route("/v1/completions", site.create, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, key=key, local=local)],
-        exception_handlers={Refused: refused_route, HTTPException: no_route},
-        lifespan=lifespan,
+        exception_handlers={Refused: refuse, HTTPException: refuse},
+        lifespan=site.lifespan,
     )

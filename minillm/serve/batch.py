@@ -84,8 +84,13 @@ class Batch:
         if self.rows:
             ids = torch.tensor([[row.new[-1]] for row in self.rows], device=self.gpt.device)  # (B, 1)
             logits = read(self.gpt, ids, self.padding, self.cache)  # (B, 1) -> (B, V)
+            alike: dict[object, list[int]] = {}
             for i, row in enumerate(self.rows):
-                self.draw(row, logits[i : i + 1])
+                how = row.sampling
+                key = how.temperature, how.top_k, how.top_p, how.repetition_penalty
+                alike.setdefault(key, []).append(i)
+            for group in alike.values():
+                self.draw([self.rows[i] for i in group], logits[group])  # (B, V) -> (G, V)
 
     def first_token(self, row: Row) -> KVCache:
         """Read a row's prompt by itself and draw what follows."""
@@ -93,47 +98,54 @@ class Batch:
         cache = KVCache(self.gpt.config, 1, n, self.gpt.device, self.gpt.dtype)
         row.generator = torch.Generator(self.gpt.device).manual_seed(row.sampling.seed)
         ids = torch.tensor([row.prompt], device=self.gpt.device)  # (1, T)
-        self.draw(row, read(self.gpt, ids, None, cache))
+        self.draw([row], read(self.gpt, ids, None, cache))
         return cache
 
     def repack(self, kept: Sequence[int], joined: Sequence[tuple[Row, KVCache]]) -> None:
         """A cache of the rows that stay and of those that come, no longer than the longest needs."""
-        parts = [(self.rows[i], self.cache, i) for i in kept] + [(row, cache, 0) for row, cache in joined]
-        self.rows = [row for row, _, _ in parts]
-        if not parts:
+        self.rows = [self.rows[i] for i in kept] + [row for row, _ in joined]
+        if not self.rows:
             self.cache, self.padding = KVCache(self.gpt.config, 0, 1, self.gpt.device, self.gpt.dtype), None
             return
         lengths = [len(row.prompt) + len(row.new) - 1 for row in self.rows]  # the newest token is not read yet
-        longest = max(lengths)
+        longest, begin = max(lengths), 0
         room = longest + max(row.sampling.max_new_tokens - len(row.new) for row in self.rows)
-        cache = KVCache(self.gpt.config, len(parts), room, self.gpt.device, self.gpt.dtype)
-        for b, ((_, old, i), n) in enumerate(zip(parts, lengths, strict=True)):
+        cache = KVCache(self.gpt.config, len(self.rows), room, self.gpt.device, self.gpt.dtype)
+        for old, chosen in [(self.cache, list(kept)), *((own, [0]) for _, own in joined)]:
+            end, width = begin + len(chosen), min(old.length, longest)
+            rows = torch.tensor(chosen, dtype=torch.long, device=self.gpt.device)  # (G,)
             for new, source in ((cache.keys, old.keys), (cache.values, old.values)):
-                new[:, b, :, : longest - n] = 0  # hidden by the mask, but 0 times NaN would still be NaN
-                # (L, Hkv, n, D) -> the same, at the end of this row
-                new[:, b, :, longest - n : longest] = source[:, i, :, old.length - n : old.length]
+                new[:, begin:end, :, : longest - width] = 0  # hidden by the mask, but 0 times NaN would still be NaN
+                # (L, B, Hkv, width, D) -> (L, G, Hkv, width, D): all rows end at the last column, before and after
+                moved = source[:, :, :, old.length - width : old.length].index_select(1, rows)
+                new[:, begin:end, :, longest - width : longest] = moved
+            begin = end
         cache.length = longest
         padding = [longest - n for n in lengths]
         self.cache = cache
         self.padding = torch.tensor(padding, device=self.gpt.device) if any(padding) else None  # (B,)
 
-    def draw(self, row: Row, logits: Tensor) -> None:
-        """Choose a row's next token from its scores (1, V) and hand it out."""
-        assert row.generator is not None
-        penalised = row.sampling.repetition_penalty != 1
-        seen = occurred([row.prompt + row.new], self.gpt) if penalised else None  # (1, V)
-        p = probabilities(logits, row.sampling, seen)  # (1, V)
-        token = int(choose(p, row.sampling, row.generator))
-        row.new.append(token)
-        finish = "stop" if token == self.end else "length" if len(row.new) >= row.sampling.max_new_tokens else None
-        row.done = finish is not None
-        if row.top is None:
-            row.emit(Drawn(token, finish))
-            return
-        own = logits[0].float().log_softmax(-1)  # (1, V) -> (V,)
-        best = own.topk(min(row.top, len(own))).indices.tolist()
-        chosen, *top = (Candidate(i, own[i].item(), p[0, i].item()) for i in [token, *best])
-        row.emit(Drawn(token, finish, chosen, tuple(top)))
+    def draw(self, rows: Sequence[Row], logits: Tensor) -> None:
+        """Choose the next token of rows that draw in the same way from their scores (G, V), and hand them out."""
+        penalised = rows[0].sampling.repetition_penalty != 1
+        seen = occurred([row.prompt + row.new for row in rows], self.gpt) if penalised else None  # (G, V)
+        filtered = probabilities(logits, rows[0].sampling, seen)  # (G, V)
+        for row, scores, p in zip(rows, logits, filtered, strict=True):
+            assert row.generator is not None
+            token = int(choose(p[None], row.sampling, row.generator))  # (1, V) -> (1,)
+            row.new.append(token)
+            finish = "stop" if token == self.end else "length" if len(row.new) >= row.sampling.max_new_tokens else None
+            row.done = finish is not None
+            chosen, top = (None, ()) if row.top is None else told(token, scores, p, row.top)
+            row.emit(Drawn(token, finish, chosen, top))
+
+
+def told(token: int, scores: Tensor, p: Tensor, top: int) -> tuple[Candidate, tuple[Candidate, ...]]:
+    """The chosen token and the most probable ones, from scores and filtered probabilities of one row, (V,) each."""
+    own = scores.float().log_softmax(-1)  # (V,)
+    best = own.topk(min(top, len(own))).indices.tolist()
+    chosen, *others = (Candidate(i, own[i].item(), p[i].item()) for i in [token, *best])
+    return chosen, tuple(others)
 
 
 class Loop:

@@ -64,13 +64,10 @@ def read_body(raw: bytes) -> dict[str, Any]:
 
 def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: bool) -> Job:
     """Check a request for one of the models. Raises Refused."""
-    name = body.get("model")
-    if not isinstance(name, str) or name not in models:
-        raise Refused(404, f"no model {shown(name)}: one of {', '.join(models)}", "model", "model_not_found")
+    name, model = pick_model(body, models)
     for key, unused in NOT_BUILT.items():
         if body.get(key) is not None and body[key] not in unused:
             raise Refused(400, f"{key} is not supported here: leave it out", key, "unsupported_parameter")
-    model = models[name]
     prompts = [chat_ids(body, model)] if chat else prompt_ids(body.get("prompt"), model)
     n_ctx = model.gpt.config.n_ctx
     room = n_ctx - max(map(len, prompts))
@@ -86,6 +83,14 @@ def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: boo
         name, prompts, choices, stops(body.get("stop")), top(body, chat), chat,
         flag(body, "stream"), isinstance(extra, dict) and flag(extra, "include_usage"),
     )  # fmt: skip
+
+
+def pick_model(body: Mapping[str, Any], models: Mapping[str, Assistant]) -> tuple[str, Assistant]:
+    """The model that a request names. Raises Refused."""
+    name = body.get("model")
+    if not isinstance(name, str) or name not in models:
+        raise Refused(404, f"no model {shown(name)}: one of {', '.join(models)}", "model", "model_not_found")
+    return name, models[name]
 
 
 def samplings(body: Mapping[str, Any], room: int, chat: bool) -> list[Sampling]:

@@ -15,7 +15,7 @@ from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import InputError, new_folder, read_json
 from minillm.plumbing.lock import locked
 from minillm.plumbing.tensors import all_finite, read_tensors
-from minillm.run_folder import Run, empty_state, is_finished, model_state, save_run
+from minillm.run_folder import Run, check_base, empty_state, is_finished, load_run, model_state, save_run
 from minillm.templates import TEMPLATES
 from minillm.weights import gguf_model, names
 from minillm.weights.families import FAMILIES, family_of, read_config, written_family
@@ -29,14 +29,25 @@ def import_run(
     place: Path, out: Path, n_ctx: int | None = None, template: str | None = None, overwrite: bool = False
 ) -> Run:
     """Read a model of another program and write it as a run folder. Raises InputError."""
+    return written(lambda: read_model(place, n_ctx, template), place, out, overwrite)
+
+
+def import_adapter(place: Path, base: Path, out: Path, overwrite: bool = False) -> Run:
+    """Read an adapter of PEFT and write it as a run next to its base. Raises InputError."""
+    check_base(base, out, adapter=True)
+    return written(lambda: read_adapter(place, load_run(base)), place, out, overwrite, base)
+
+
+def written(read: Callable[[], Run], place: Path, out: Path, overwrite: bool, base: Path | None = None) -> Run:
+    """What is read, as a run folder."""
     if is_finished(out) and not overwrite:
         raise InputError(f"{out}: holds a finished run: choose another --out, or --overwrite it")
     timer = Timer()
-    run = read_model(place, n_ctx, template)
+    run = read()
     run.report = {"stage": "import", "from": place.name, "parameters": count_parameters(run.gpt),
                   "context": run.gpt.config.n_ctx, "template": run.tokenizer.template, "seconds": round(timer.seconds, 2)}  # fmt: skip
     with new_folder(out), locked(out):
-        save_run(out, run, {"from": place.name})
+        save_run(out, run, {"from": place.name}, base)
     return run
 
 
@@ -57,6 +68,8 @@ def read_model(place: Path, n_ctx: int | None = None, template: str | None = Non
     """
     if template is not None and template not in TEMPLATES:
         raise InputError(f"template {template!r} is not known: choose one of {', '.join(TEMPLATES)}")
+    if (place / "adapter_config.json").is_file() and not (place / "config.json").is_file():
+        raise InputError(f"{place}: an adapter of PEFT, no model: import its base, then this with --base RUN")
     if place.is_dir():
         return read_folder(place, n_ctx, template)
     if not place.is_file():

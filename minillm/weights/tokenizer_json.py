@@ -27,7 +27,8 @@ def read_parts(folder: Path) -> Parts:
             str(folder / "vocab.json"), vocabulary, checked_merges(folder / "merges.txt", lines), GPT2, added,
         ), names)  # fmt: skip
     if (folder / "tokenizer.model").is_file():
-        raise InputError(f"{folder / 'tokenizer.model'}: SentencePiece is not read: take a model with byte-level BPE")
+        raise InputError(f"{folder / 'tokenizer.model'}: SentencePiece is not read: fetch the model's tokenizer.json, too; "
+                         "if it has none, take a model with byte-level BPE (LLaMA 3, Qwen, SmolLM)")  # fmt: skip
     raise InputError(f"{path}: no such file: name a folder that holds tokenizer.json, or vocab.json and merges.txt")
 
 

@@ -41,7 +41,7 @@ def spelled(token: bytes) -> str:
 def unspelled(token: str) -> bytes | None:
     """The bytes behind a spelling; None if it is none."""
     try:
-        return bytes(BYTES[letter] for letter in token)
+        return bytes(map(BYTES.__getitem__, token))
     except KeyError:
         return None
 
@@ -94,6 +94,7 @@ def make_tokenizer(parts: Parts, n_vocab: int, template: str | None = None) -> O
 def in_order(parts: Parts) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, int]]]:
     """Bytes and id of all tokens: those that merges make, in their order after the single bytes; and the others."""
     of_bytes: dict[bytes, int] = {}
+    bytes_of: dict[str, bytes] = {}
     for token, i in parts.vocabulary.items():
         if token in parts.added:
             continue
@@ -101,11 +102,11 @@ def in_order(parts: Parts) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, i
             raise InputError(
                 f"{parts.place}: token {token!r} is not spelled in bytes as GPT-2's are: take another model"
             )
-        of_bytes[raw] = i
+        of_bytes[raw], bytes_of[token] = i, raw
     made = [raw for raw in of_bytes if len(raw) == 1]
     for number, (left, right) in enumerate(parts.merges, 1):
-        product = unspelled(left + right)
-        if product not in of_bytes:
+        product = bytes_of.get(left + right)
+        if product is None:
             raise InputError(f"{parts.place}: merge {number}, {left!r} {right!r}, makes no token: fetch the file again")
         made.append(product)
     order = list(dict.fromkeys(made))

@@ -411,6 +411,20 @@ def a_neuron(rng):
     return normal(rng, n), normal(rng, n), *(float(x) for x in rng.standard_normal(2))
 
 
+def rotary(rng):
+    heads, half = number(rng, 1, 4), number(rng, 1, 4)
+    return normal(rng, 2 * heads * half, number(rng, 1, 5)), heads
+
+
+def packed(rng, n):
+    return torch.from_numpy(rng.integers(0, 256, (n, 16))), normal(rng, n), normal(rng, n)
+
+
+def marked(rng):
+    n = number(rng, 0, 9)
+    return tuple([bool(b) for b in rng.integers(0, 2, n)] for _ in range(2))
+
+
 INPUTS = {
     (0, "line_loss"): lambda rng: (*(float(x) for x in rng.standard_normal(2)), *a_line(rng)),
     (0, "neuron_gradient"): a_neuron,
@@ -482,4 +496,7 @@ INPUTS = {
     (14, "rename_weights"): state,
     (14, "chat_template"): messages,
     (14, "quantise_rows"): lambda rng: (normal(rng, *sizes(rng, 2, 5), size=pick(rng, 0.0, 0.01, 1.0, 50.0)),),
+    (14, "rotary_halves"): rotary,
+    (14, "unpack_q4"): lambda rng: packed(rng, number(rng, 1, 4)),
+    (14, "share_kept"): marked,
 }

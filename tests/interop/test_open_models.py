@@ -365,7 +365,7 @@ def test_llama_cpp_writes_what_we_do(tmp_path, family):
     server = xllamacpp.Server(params)
     n = 8 if family == "gpt2" else 64  # llama.cpp looks GELU up in a table of 16-bit numbers: it drifts away
     rng = random.Random(0)
-    for _ in range(4):
+    for _ in range(20):
         prompt = [rng.randrange(9, 390) for _ in range(6)]
         answer = server.handle_completions({"prompt": prompt, "temperature": 0, "n_predict": n, "ignore_eos": True})
         ours = generate(run.gpt, [prompt], Sampling(max_new_tokens=n), stop=None, pad=0)[0]

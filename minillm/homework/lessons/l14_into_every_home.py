@@ -9,9 +9,11 @@ from torch import Tensor
 
 from minillm.homework.compare import same_and_typed
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
+from minillm.weights.names import apart, interleaved
 
 NAMES = {"en": "The same lines, other names", "zh": "同样的代码，别的名字"}
 TURNS = {"en": "Several turns", "zh": "多轮对话"}
+OWN = {"en": "A model from elsewhere, tuned on your own pairs", "zh": "外来的模型，用你自己的问答微调"}
 MEMORY = {"en": "What seven billion parameters cost", "zh": "七十亿参数要多少内存"}
 
 
@@ -437,9 +439,197 @@ QUANTISE = Exercise(
     same_and_typed("int8", None),
 )  # fmt: skip
 
+# --------------------------------------------------------------------------------------- rotary_halves
+
+
+def rotary_halves(weight: Tensor, n_head: int) -> Tensor:
+    return apart(weight, n_head)
+
+
+def matrices(rng, *shapes: tuple[int, int, int]):
+    """Arguments for each (heads, rows of a head, columns); no two rows or columns are alike."""
+    return [(normal(rng, heads * size, columns), heads) for heads, size, columns in shapes]
+
+
+ROTARY = Exercise(
+    "rotary_halves", NAMES, rotary_halves,
+    (
+        Check("one-head", 2, {"en": "One head: the rows 0, 2, 4, … come first, then 1, 3, 5, …; columns stay.",
+                              "zh": "一个头：先是第 0、2、4……行，再是第 1、3、5……行；列不动。"},
+              lambda rng: matrices(rng, (1, 4, 4), (1, 6, 2), (1, 8, 8))),
+        Check("several-heads", 2, {"en": "Each head is reordered by itself; the heads stay in their order.",
+                                   "zh": "每个头各自重排；头与头的顺序不变。"},
+              lambda rng: matrices(rng, (2, 4, 3), (3, 6, 5), (4, 8, 6))),
+    ),
+    (
+        Misconception("order-unchanged",
+                      {"en": "The rows are as they were. The file loads without complaint, and every rotary pair is torn apart: the "
+                             "model talks nonsense.",
+                       "zh": "行的顺序没有变。文件照样能载入，但每个旋转位置的通道对都被拆散了：模型会胡言乱语。"},
+                      lambda w, n: w),
+        Misconception("from-ours-into-theirs",
+                      {"en": "This is the way back, from our order into llama.cpp's. Here the rows come as a0, b0, a1, b1, … and should "
+                             "become all a, then all b.",
+                       "zh": "这是反方向：从我们的顺序变成 llama.cpp 的。给你的行是 a0、b0、a1、b1……，要变成先全部 a，再全部 b。"},
+                      interleaved),
+        Misconception("across-all-heads",
+                      {"en": "The rows are reordered over the whole matrix, so that heads are mixed. A rotary pair is inside one head: split "
+                             "into heads first.",
+                       "zh": "你在整个矩阵上重排，把不同的头混在了一起。通道对在一个头的内部：要先按头分开。"},
+                      lambda w, n: apart(w, 1)),
+        Misconception("second-channels-first",
+                      {"en": "The odd rows come first. Of each pair the first channel belongs into the first half.",
+                       "zh": "你把奇数行放在了前面。每一对里的第一个通道应在前一半。"},
+                      lambda w, n: w.unflatten(0, (n, -1, 2)).flip(2).transpose(1, 2).flatten(0, 2)),
+        Misconception("columns-reordered",
+                      {"en": "You reordered the columns, the layer's inputs. The channels of query and key are its outputs: the rows.",
+                       "zh": "你重排的是列，也就是这一层的输入。query 和 key 的通道是输出：应重排行。"},
+                      lambda w, n: torch.cat([w[:, 0::2], w[:, 1::2]], dim=1)),
+        Misconception("heads-and-rows-mixed-up",
+                      {"en": "The rows are cut as if the first rows of all heads came together. A head's rows follow one another: reshape to "
+                             "(n_head, D, in).",
+                       "zh": "你的切法像是把各个头的第一行放在一起。一个头的行是连续的：应变形为 (n_head, D, in)。"},
+                      lambda w, n: torch.cat([h[i::2] for h in (w[k::n] for k in range(n)) for i in (0, 1)])),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- unpack_q4
+
+
+def unpack_q4(packed: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
+    return unpacked(packed, scale, minimum)
+
+
+def unpacked(
+    packed: Tensor,
+    scale: Tensor,
+    minimum: Tensor,
+    join=lambda low, high: torch.cat([low, high], 1),
+    high_of=lambda b: b // 16,
+    value=lambda q, d, m: q * d + m,
+) -> Tensor:
+    """Spreading out, with one thing done another way."""
+    q = join(packed % 16, high_of(packed))  # (N, 16) -> (N, 32)
+    return value(q, scale[:, None], minimum[:, None])
+
+
+def blocks(rng, n: int):
+    """Blocks in which no two halves of a byte are alike, with scales and minima that are told apart."""
+    low, shift = rng.integers(0, 16, (n, 16)), rng.integers(1, 16, (n, 16))
+    packed = torch.from_numpy(low + 16 * ((low + shift) % 16))
+    scale = torch.from_numpy((0.01 * (1 + rng.permutation(n)) + 0.001 * rng.random(n)).astype(np.float32))
+    return packed, scale, torch.from_numpy((-0.5 - rng.random(n)).astype(np.float32))
+
+
+UNPACK = Exercise(
+    "unpack_q4", MEMORY, unpack_q4,
+    (
+        Check("one-block", 2, {"en": "One block: 16 bytes become 32 numbers, the low halves first, each q · scale + minimum.",
+                               "zh": "一个块：16 个字节变成 32 个数，先低四位后高四位，每个数是 q · scale + minimum。"},
+              lambda rng: [blocks(rng, 1), blocks(rng, 1)]),
+        Check("several-blocks", 2, {"en": "Every block has its own scale and minimum.", "zh": "每个块有自己的 scale 和 minimum。"},
+              lambda rng: [blocks(rng, 2), blocks(rng, 5)]),
+    ),
+    (
+        Misconception("neighbours-share-a-byte",
+                      {"en": "You put the two halves of a byte next to each other. They are 16 places apart: the low halves are the "
+                             "numbers 0 to 15, the high halves 16 to 31.",
+                       "zh": "你把一个字节的两半放成了相邻的数。它们相隔 16 位：低四位是第 0 到 15 个数，高四位是第 16 到 31 个。"},
+                      lambda p, s, m: unpacked(p, s, m, join=lambda low, high: torch.stack([low, high], 2).flatten(1))),
+        Misconception("high-bits-first",
+                      {"en": "The high halves come first. The low four bits are the first 16 numbers.",
+                       "zh": "你把高四位放在了前面。前 16 个数应取低四位。"},
+                      lambda p, s, m: unpacked(p, s, m, join=lambda low, high: torch.cat([high, low], 1))),
+        Misconception("high-bits-not-shifted",
+                      {"en": "The high bits are masked but not shifted: 0x30 is the number 3, not 48. Divide by 16, or shift right by 4.",
+                       "zh": "高四位取出来了但没有右移：0x30 表示 3，不是 48。要除以 16，或右移 4 位。"},
+                      lambda p, s, m: unpacked(p, s, m, high_of=lambda b: b - b % 16)),
+        Misconception("minimum-forgotten",
+                      {"en": "The minimum is missing: all numbers come out at or above zero, while about half of a layer's weights are "
+                             "negative.",
+                       "zh": "漏了 minimum：所有数都不小于零，而一层的权重大约一半是负的。"},
+                      lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: q * d)),
+        Misconception("minimum-scaled",
+                      {"en": "The minimum is multiplied by the scale. It is a weight already: add it after scaling q.",
+                       "zh": "你把 minimum 也乘了 scale。它本身已经是权重的值：先缩放 q 再加上它。"},
+                      lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: (q + m) * d)),
+        Misconception("eight-subtracted",
+                      {"en": "You subtract 8 from q. That is the format Q4_0, which has no minimum; in Q4_1 q begins at 0.",
+                       "zh": "你从 q 里减了 8。那是没有 minimum 的 Q4_0 格式；Q4_1 的 q 从 0 开始。"},
+                      lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: (q - 8) * d + m),
+                      (lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: (q - 8) * d),)),
+        Misconception("one-scale-for-all-blocks",
+                      {"en": "All blocks get the scale and minimum of the first. Each has its own: that is why four bits are enough.",
+                       "zh": "所有块都用了第一个块的 scale 和 minimum。每个块有自己的：四位够用正是因为这样。"},
+                      lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: q * d[:1] + m[:1])),
+    ),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- share_kept
+
+Marks = list[bool]
+
+
+def share_kept(before: Marks, after: Marks) -> float:
+    knew = [b for a, b in zip(before, after, strict=True) if a]
+    return sum(knew) / len(knew) if knew else 1.0
+
+
+def marks(rng, *counts: int) -> tuple[Marks, Marks]:
+    """So many questions that are right both times, only before, only after, never; shuffled."""
+    kinds = [(True, True), (True, False), (False, True), (False, False)]
+    pairs = [pair for pair, n in zip(kinds, counts) for _ in range(n)]
+    shuffled = [pairs[i] for i in rng.permutation(len(pairs))]
+    return [a for a, _ in shuffled], [b for _, b in shuffled]
+
+
+def both(before: Marks, after: Marks) -> int:
+    return sum(a and b for a, b in zip(before, after, strict=True))
+
+
+KEPT = Exercise(
+    "share_kept", OWN, share_kept,
+    (
+        Check("some-lost", 2, {"en": "Only questions that were right before count; of these, the share that is right after.",
+                               "zh": "只算以前答对的问题；其中现在仍答对的比例。"},
+              lambda rng: [marks(rng, 2, 1, 0, 1), marks(rng, 7, 3, 0, 4)]),
+        Check("newly-right", 1, {"en": "A question that was wrong before and is right now is learned, not kept.",
+                                 "zh": "以前答错、现在答对的问题是新学会的，不算保住的。"},
+              lambda rng: [marks(rng, 2, 2, 1, 0), marks(rng, 5, 4, 3, 2)]),
+        Check("nothing-known", 1, {"en": "Nothing known before, nothing lost: 1.0, and no division by zero.",
+                                   "zh": "以前什么都不会，就什么也没丢：1.0，也不会除以零。"},
+              lambda rng: [marks(rng, 0, 0, 2, 1), ([], []), marks(rng, 0, 0, 0, 3)], edge=True),
+    ),
+    (
+        Misconception("of-all-questions",
+                      {"en": "You divide by all questions. Those that the model never knew make it look forgetful: divide by those that it "
+                             "knew before.",
+                       "zh": "你除以了全部问题。模型本来就不会的题会让它显得健忘：应除以以前答对的题数。"},
+                      lambda a, b: both(a, b) / len(a) if a else 1.0),
+        Misconception("newly-right-counted",
+                      {"en": "Everything that is right after is counted, also what was wrong before: learning hides forgetting.",
+                       "zh": "你把现在答对的全算进去了，包括以前答错的：新学会的掩盖了忘掉的。"},
+                      lambda a, b: sum(b) / sum(a) if any(a) else 1.0),
+        Misconception("lost-instead-of-kept",
+                      {"en": "This is the share that was lost; asked is the share that was kept.",
+                       "zh": "这是丢掉的比例；要的是保住的比例。"},
+                      lambda a, b: 1 - share_kept(a, b)),
+        Misconception("of-what-is-right-after",
+                      {"en": "You divide by what is right after tuning. Forgetting is measured against what was known before.",
+                       "zh": "你除以了微调之后答对的题数。遗忘要以*以前*会的为准。"},
+                      lambda a, b: both(a, b) / max(1, sum(b)) if any(a) else 1.0),
+        Misconception("nothing-known-is-nothing-kept",
+                      {"en": "A model that knew nothing gets 0, as if it had forgotten everything. Nothing was lost: 1.0.",
+                       "zh": "以前什么都不会的模型得了 0，好像全忘了。其实什么也没丢：应是 1.0。"},
+                      lambda a, b: share_kept(a, b) if any(a) else 0.0),
+    ),
+)  # fmt: skip
+
 LESSON = Lesson(
     14,
     "14_into_every_home",
     {"en": "Into every home", "zh": "走入千万家"},
-    (RENAME, TEMPLATE, QUANTISE),
+    (RENAME, TEMPLATE, QUANTISE, ROTARY, UNPACK, KEPT),
 )

@@ -49,3 +49,24 @@ def quantise_rows(weight):
             scales[i] = max(row.max(), -row.min()) / 127
             q[i] = [int(np.floor(value / scales[i] + 0.5)) for value in row]
     return q, scales
+
+
+def rotary_halves(weight, n_head):
+    weight = np.asarray(weight, dtype=np.float64)
+    size = len(weight) // n_head
+    order = [h * size + i for h in range(n_head) for i in sorted(range(size), key=lambda i: i % 2)]
+    return weight[order]
+
+
+def unpack_q4(packed, scale, minimum):
+    packed, scale, minimum = np.asarray(packed), np.asarray(scale), np.asarray(minimum)
+    result = np.zeros((len(packed), 32), np.float64)
+    for i, block in enumerate(packed.tolist()):
+        for j, byte in enumerate(block):
+            result[i, j] = (byte & 15) * scale[i] + minimum[i]
+            result[i, j + 16] = (byte >> 4) * scale[i] + minimum[i]
+    return result
+
+
+def share_kept(before, after):
+    return float(np.mean(np.asarray(after, bool)[np.asarray(before, bool)])) if any(before) else 1.0

@@ -52,3 +52,24 @@ def quantise_rows(weight):
     scale[largest == 0] = 1.0
     q = torch.round(weight / scale.unsqueeze(1))
     return q.to(torch.int8), scale
+
+
+def rotary_halves(weight, n_head):
+    heads = weight.reshape(n_head, -1, weight.shape[1])
+    first, second = heads[:, 0::2], heads[:, 1::2]
+    return torch.cat([first, second], dim=1).reshape(weight.shape)
+
+
+def unpack_q4(packed, scale, minimum):
+    low = packed % 16
+    high = packed // 16
+    q = torch.cat([low, high], dim=1)
+    return q * scale[:, None] + minimum[:, None]
+
+
+def share_kept(before, after):
+    knew = [i for i, right in enumerate(before) if right]
+    if not knew:
+        return 1.0
+    still = [i for i in knew if after[i]]
+    return len(still) / len(knew)
