@@ -14,9 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minillm.gpt_config import GPTConfig
-from minillm.kv_cache import KVCache
-
 MOST_WEIGHTS = 5_000_000
 MOST_ROWS = 32
 KNOWN = {*((f"minillm.{module}", name) for module, names in (
@@ -92,9 +89,9 @@ class OnePosition:
             return False
         return all(p.dtype == torch.float32 and p.device.type == "cpu" for p in gpt.parameters())
 
-    def __init__(self, gpt: Any, cache: KVCache, rows: int):
+    def __init__(self, gpt: Any, cache: Any, rows: int):
         self.cache, self.rows, self.config = cache, rows, gpt.config
-        c: GPTConfig = gpt.config
+        c = gpt.config
         self.keys, self.values = cache.keys.numpy(), cache.values.numpy()  # (L, B, Hkv, room, D), the same memory
         self.tokens = array(gpt.tok_emb.weight)  # (V, C)
         if c.position == "learned":
