@@ -12,6 +12,7 @@ from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
 from minillm.plumbing.devices import pick_device
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
+from minillm.stage3_preference.ppo import OWN, PPOConfig, ppo
 from minillm.stage3_preference.reward_model import RewardConfig, reward_model
 from minillm.stage3_preference.rewards import taught_questions
 from minillm.world.tables import load_world
@@ -45,7 +46,7 @@ class Reward(RewardConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rl(GRPOConfig):
+class Rl(PPOConfig):
     """Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."""
 
     base: Path
@@ -65,12 +66,17 @@ class Rl(GRPOConfig):
         announce_idle(self)
         if self.kl == "none":
             no_effect(self, "with --kl none", "beta")
-        if self.method == "rft":
-            no_effect(self, "with --method rft", "divide_by_std")
+        if self.method != "grpo":
+            no_effect(self, f"with --method {self.method}", "divide_by_std")
+        if self.method == "ppo":
+            no_effect(self, "with --method ppo", "mean")
+        else:
+            no_effect(self, f"with --method {self.method}", *OWN)
         base = run_folder.load_run(self.base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
-        config = replace(only(GRPOConfig, self), device=str(pick_device(self.device)))
-        show_report(grpo(config, base, self.conversations(), rehearsal, self.out, bar=True), self.out)
+        learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
+        config = replace(only(settings, self), device=str(pick_device(self.device)))
+        show_report(learn(config, base, self.conversations(), rehearsal, self.out, bar=True), self.out)
 
     def conversations(self) -> list[list[Message]]:
         """What is asked."""
