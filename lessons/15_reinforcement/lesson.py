@@ -243,11 +243,11 @@ generator = torch.Generator().manual_seed(2)
 estimates = {b: sampled_gradient(table, 64, b, generator) for b in (False, True)}
 # %% tags=["fold"]
 figure, axes = plots.new_figure(4, size=(3.3, 3.2))
-rows = [label("after a", "a 之后"), label("after b", "b 之后"), label("beginning", "开头")]
+rows = ["a", "b", label("beginning", "开头")]
 for one, matrix, title in zip(axes[0], (exact, *estimates.values()),
                               (label("exact", "精确"), label("64 texts", "64 段文本"), label("64 texts, baseline", "64 段，有基线")), strict=False):  # fmt: skip
     draw_matrix(one, matrix.numpy(), rows, NAMES, title, symmetric=True)
-    one.set(xlabel=label("next token", "下一个词元"), ylabel=label("position", "位置"))
+    one.set(xlabel=label("next token", "下一个词元"), ylabel=label("token before", "前一个词元"))
 for baseline, colour in ((False, "#d62728"), (True, "#2ca02c")):
     for seed in range(5):
         generator, learned, curve = torch.Generator().manual_seed(seed), table.clone(), []
