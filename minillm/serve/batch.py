@@ -113,10 +113,12 @@ class Batch:
         cache = KVCache(self.gpt.config, len(self.rows), room, self.gpt.device, self.gpt.dtype)
         for old, chosen in [(self.cache, list(kept)), *((own, [0]) for _, own in joined)]:
             end, width = begin + len(chosen), min(old.length, longest)
+            rows = torch.tensor(chosen, dtype=torch.long, device=self.gpt.device)  # (G,)
             for new, source in ((cache.keys, old.keys), (cache.values, old.values)):
                 new[:, begin:end, :, : longest - width] = 0  # hidden by the mask, but 0 times NaN would still be NaN
-                # (L, G, Hkv, width, D) -> the same: all rows end at the last column, before and after
-                new[:, begin:end, :, longest - width : longest] = source[:, chosen, :, old.length - width : old.length]
+                # (L, B, Hkv, width, D) -> (L, G, Hkv, width, D): all rows end at the last column, before and after
+                moved = source[:, :, :, old.length - width : old.length].index_select(1, rows)
+                new[:, begin:end, :, longest - width : longest] = moved
             begin = end
         cache.length = longest
         padding = [longest - n for n in lengths]

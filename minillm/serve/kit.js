@@ -51,6 +51,7 @@ function askForKey() {
 // Tokens side by side, as buttons; choosing one says below what `tell` knows of it. Returns the buttons.
 export function line(place, tokens, tell, tint = () => 0) {
   const row = make("div", place, "", "tokens"), note = make("p", place, "", "note");
+  note.ariaLive = "polite";
   return tokens.map((token, i) => {
     const button = make("button", row, seen(token), "token");
     button.style.setProperty("--tint", tint(i));

@@ -1,9 +1,10 @@
-"""The server under load, with a real run: `python -m tests.support.serve_load RUN [one|many|crowd …]`.
+"""The server under load, with a real run: `python -m tests.support.serve_load RUN [one|many|crowd|greedy …]`.
 
 one:   one client after the other: milliseconds to the first token, tokens per second, next to the library's own loop
 many:  16 clients at once: tokens per second in all, next to one
 crowd: 200 clients, 2,000 requests, 20 % of which leave in the middle and 5 % of which are garbage: every answer is
        compared with what `generate` writes alone; the server's memory before and after
+greedy: the same questions at temperature 0, not 1
 
 Clients are asyncio streams of this process, the server is a process of its own. A client that is told 429 asks again.
 """
@@ -38,16 +39,16 @@ class Asked:
     """What the library's own loop took for it."""
 
 
-def questions(model: Assistant, count: int, most: int) -> list[Asked]:
+def questions(model: Assistant, count: int, most: int, temperature: float = 1.0) -> list[Asked]:
     """Requests with their answers."""
     found = []
     for i in range(count):
         prompt = [model.tokenizer.doc, *model.tokenizer.encode(TEXTS[i % len(TEXTS)])]
-        sampling = Sampling(max_new_tokens=most, temperature=1.0, seed=i)
+        sampling = Sampling(max_new_tokens=most, temperature=temperature, seed=i)
         begin = time.perf_counter()
         ids = generate(model.gpt, [prompt], sampling, model.tokenizer.end, model.tokenizer.pad)[0]
         seconds = time.perf_counter() - begin
-        body = {"prompt": prompt, "max_tokens": most, "temperature": 1.0, "seed": i}
+        body = {"prompt": prompt, "max_tokens": most, "temperature": temperature, "seed": i}
         found.append(Asked(body, model.tokenizer.decode(ids), len(ids), seconds))
     return found
 
@@ -213,7 +214,7 @@ async def crowd(server: Server, asked: list[Asked], clients: int = 200, requests
 def main(run: Path, parts: list[str]) -> None:
     model = load(run)
     questions(model, 3, 16)  # warm
-    asked = questions(model, 256, 64)
+    asked = questions(model, 256, 64, temperature=0.0 if "greedy" in parts else 1.0)
     with Server(run) as server:
         alone = asyncio.run(one(server, asked[:48])) if {"one", "many"} & {*parts} else (0.0, 0.0)
         if "many" in parts:
