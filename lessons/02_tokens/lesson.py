@@ -240,7 +240,8 @@ for i, (name, colour) in enumerate([(label("English", "英文"), "#1f77b4"), (la
     bars = axes[0, 0].bar(places, [cost[i] for cost in costs.values()], 0.38, color=colour, label=name)
     axes[0, 0].bar_label(bars, fmt="%.2f", fontsize=8)
 axes[0, 0].set_xticks(range(4), ticks)
-axes[0, 0].set(ylabel=label("tokens per character", "每字符词元数"), ylim=(0, 3.3))
+axes[0, 0].set(xlabel=label("tokenizer trained on", "分词器的训练文本"),
+               ylabel=label("tokens per character", "每字符词元数"), ylim=(0, 3.3))  # fmt: skip
 axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]

@@ -1,23 +1,27 @@
 # %% [markdown] tags=["en"]
 # # 3 Attention
 #
-# A language model is a function of the unfinished sentence: *next token = f(the text so far)*. The lecture
+# A language model is a function of the unfinished sentence: *next token = f(the text so far)*. [The lecture][lecture]
 # treats f as a black box. Its most important part is **attention**: the step in which a position reads other positions.
 #
 # After this lesson you can
 # - compute attention for three tokens by hand, and say what query, key and value are for;
 # - explain the factor 1/√D, the causal mask, and why there are several heads;
 # - read attention maps of a trained model, and test whether what a map shows matters.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 3 注意力
 #
-# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。课上把 f 当作黑盒。其中最重要的一步是
+# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。[课上][lecture]把 f 当作黑盒。其中最重要的一步是
 # **注意力**（attention）：一个位置在这一步里读取其他位置。
 #
 # 学完这一课，你能够
 # - 手算三个词元的注意力，并说出查询（query）、键（key）、值（value）各有什么用；
 # - 解释系数 1/√D、因果掩码（causal mask），以及为什么要有多个头（head）；
 # - 看懂训练好的模型的注意力图，并检验图上看到的东西是否真的有作用。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import torch
 
@@ -75,10 +79,13 @@ values = torch.tensor([[0.0, 10.0], [10.0, 0.0], [5.0, 5.0]])
 query = torch.tensor([[2.0, 0.0]])
 
 scores = query @ keys.T / 2**0.5  # (1, D) @ (D, S) -> (1, S)
-mixture, shares = attention(query[None, None], keys[None, None], values[None, None], mask=None)
+mixture, weights = attention(query[None, None], keys[None, None], values[None, None], mask=None)
 show_table(
-    [say("position", "位置"), say("key", "键"), say("score", "分数"), say("share", "注意力权重"), say("value", "值")],
-    [[i, keys[i].tolist(), scores[0, i].item(), shares[0, 0, 0, i].item(), values[i].tolist()] for i in range(3)],
+    [say("position", "位置"), say("key", "键"), say("score", "分数"), say("weight", "注意力权重"), say("value", "值")],
+    [
+        [i, keys[i].int().tolist(), scores[0, i].item(), weights[0, 0, 0, i].item(), values[i].int().tolist()]
+        for i in range(3)
+    ],
 )
 # %%
 print(say("result:", "结果："), [round(x, 3) for x in mixture[0, 0, 0].tolist()])
@@ -114,14 +121,14 @@ for d in sizes:
     largest = [(raw / scale).softmax(-1).amax(-1).mean().item() for scale in (1.0, d**0.5, d)]
     rows.append([d, raw.std().item(), *largest])
 show_table(
-    ["D", say("deviation of q·k", "q·k 的标准差"), say("largest share: not scaled", "最大注意力权重：不缩放"),
+    ["D", say("deviation of q·k", "q·k 的标准差"), say("largest weight: not scaled", "最大注意力权重：不缩放"),
      say("÷ √D", "÷ √D"), say("÷ D", "÷ D")],
     rows,
 )  # fmt: skip
 # %% [markdown] tags=["en"]
 # The deviation is √D. Without scaling, a query over 16 keys gives nearly everything to one of them once D is large,
-# before anything has been learned; and where a share is 0 or 1, softmax passes on almost no gradient. Divided by √D,
-# the shares look alike for every D. Divided by D they all approach 1/16: nothing stands out.
+# before anything has been learned; and where a weight is 0 or 1, softmax passes on almost no gradient. Divided by √D,
+# the weights look alike for every D. Divided by D they all approach 1/16: nothing stands out.
 # %% [markdown] tags=["zh"]
 # 标准差就是 √D。不缩放时，只要 D 大，16 个键中的一个就几乎拿走全部注意力权重，而这时模型还什么都没学；注意力权重是 0 或 1 的地方，
 # softmax 几乎不传梯度。除以 √D 之后，无论 D 是多少，注意力权重的样子都差不多。除以 D 则都趋近 1/16：谁也不突出。
@@ -134,7 +141,8 @@ show_table(
 #
 # With a cache (lesson 5) the queries are only the newest T of S positions. `causal_mask(2, 5)` is such a case.
 #
-# **Before you run it:** draw the mask for T = S = 4, and for T = 2, S = 5. How many cells are dark in each?
+# **Before you run it:** draw the mask for T = S = 4, and for T = 2, S = 5. How many cells are dark in each? (Dark: may
+# look.)
 # %% [markdown] tags=["zh"]
 # ## 因果掩码
 #
@@ -143,14 +151,13 @@ show_table(
 #
 # 有缓存（cache，第 5 课）时，查询只是 S 个位置中最新的 T 个。`causal_mask(2, 5)` 就是这种情形。
 #
-# **运行之前先猜：** 画出 T = S = 4 和 T = 2、S = 5 的掩码。深色格子各有几个？
+# **运行之前先猜：** 画出 T = S = 4 和 T = 2、S = 5 的掩码。深色格子（可以看的地方）各有几个？
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(3.2, 2.8))
 for one, (t, s) in zip(axes[0], [(4, 4), (2, 5)], strict=True):
     draw_matrix(one, causal_mask(t, s), [str(s - t + i) for i in range(t)], [str(i) for i in range(s)])
     one.set(title=f"causal_mask({t}, {s})", xlabel=label("position looked at", "被看的位置"),
             ylabel=label("position that looks", "在看的位置"))  # fmt: skip
-    one.tick_params(axis="x", rotation=0)
 show_figure(figure)
 # %% [markdown] tags=["en"]
 # 10 and 9. In the second mask query 0 is at position 3: it sees positions 0 to 3. A mask that starts every query
@@ -179,9 +186,9 @@ print(say("change at each position:", "每个位置的变化："), [f"{c:.3f}" f
 #
 # ## Several heads
 #
-# One softmax gives one set of shares. To look for the place *and* for the word before at the same time, the C
+# One softmax gives one set of attention weights. To look for the place *and* for the word before at the same time, the C
 # channels are cut into H **heads** of D = C/H channels, and each head attends on its own. (B, T, C) becomes
-# (B, H, T, D); afterwards the heads are put side by side again.
+# (B, H, T, D); afterwards the heads are put next to each other again.
 #
 # **Before you run it:** a position's channels are numbered 0 to 7 and there are 2 heads. Which channels belong to
 # head 1? What goes wrong if one writes `x.view(B, H, T, D)` at once?
@@ -210,9 +217,9 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 # ## What a trained model looks at
 #
 # Now the base model of `demo --fast`: 3 blocks of 2 heads that have read the world's texts. (If no lesson has needed it
-# yet, it is trained now, once.) `gpt(ids, trace=[])` collects the shares of every block.
+# yet, it is trained now, once.) `gpt(ids, trace=[])` collects the attention weights of every block.
 #
-# **Before you run it:** the text stops at “The capital of Norway is”. Which tokens should the last position look at?
+# **Before you run it:** the text stops at “Capital of Norway:”. Which tokens should the last position look at?
 # %% [markdown] tags=["zh"]
 # 第 1 个头应该拿到每个位置的第 4 到 7 个通道：4–7、14–17、24–27。直接 `view` 是按内存顺序来的：第 0 个头的第 1 行拿到的是
 # 位置 0 的*另一半*。程序不会报错，损失也照样下降，只是降得少。形状对得上，不代表数字放对了地方。
@@ -222,13 +229,13 @@ show_table([head, say("row", "行"), say("numbers that view puts there", "view �
 # 现在看 `demo --fast` 的基础模型：3 个 block，每个 2 个头，读过这个世界的文本。（如果前面的课还没有用到它，现在训练一次。）
 # `gpt(ids, trace=[])` 会收集每个 block 的注意力权重。
 #
-# **运行之前先猜：** 文本停在 “The capital of Norway is”。最后一个位置应该看哪些词元？
+# **运行之前先猜：** 文本停在 “Capital of Norway:”。最后一个位置应该看哪些词元？
 # %%
 from minillm.base_cache import world_base
 
 base = world_base()
 gpt, tokenizer = base.run.gpt, base.run.tokenizer
-sentence = "The capital of Norway is"
+sentence = "Capital of Norway:"
 ids = [tokenizer.doc, *tokenizer.encode(sentence)]
 names = ["[DOC]", *tokenizer.tokens(ids[1:])]
 trace: list[torch.Tensor] = []
@@ -245,11 +252,16 @@ for layer, weights in enumerate(trace):  # (1, H, T, T)
         draw_matrix(axes[layer, h], weights[0, h], names, names if layer == gpt.config.n_layer - 1 else (), title)
         if h:
             axes[layer, h].set_yticks([])
+        else:
+            axes[layer, h].set_ylabel(label("token that looks", "在看的词元"))
         if layer < gpt.config.n_layer - 1:
             axes[layer, h].set_xticks([])
+        else:
+            axes[layer, h].set_xlabel(label("token looked at", "被看的词元"))
+figure.colorbar(axes[0, 0].images[0], ax=axes, label=label("attention weight", "注意力权重"), shrink=0.5)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# Each row is a position that looks; the shares of a row add up to 1. Heads differ: some look at the token just
+# Each row is a position that looks; the weights of a row add up to 1. Heads differ: some look at the token just
 # before, some at `[DOC]` (a place to look when there is nothing to find), some at the name. In the last row look for
 # the heads that find “Norway”.
 # For sentences of your own: `python -m minillm serve --run runs/demo/base`, then <http://127.0.0.1:8000/#attention>.
@@ -258,9 +270,9 @@ show_figure(figure)
 #
 # ## A measurement: does the model need to see the place?
 #
-# For places of the world we stop after “The capital of … is” and ask for the probability of the right capital's first
-# token: (a) as it is; (b) with the place's tokens hidden from the last position, “is”; (c) with “capital” hidden from
-# the last position only; (d) with “capital” hidden from all positions behind it.
+# For places of the world we stop after “Capital of …:” and ask for the probability of the right capital's first
+# token: (a) as it is; (b) with the place's tokens hidden from the last position, “:”; (c) with “Capital” hidden from
+# the last position only; (d) with “Capital” hidden from all positions behind it.
 #
 # **Before you run it:** order the four by the probability you expect.
 # %% [markdown] tags=["zh"]
@@ -272,8 +284,8 @@ show_figure(figure)
 #
 # ## 测量：模型需要看到地名吗？
 #
-# 对这个世界里的地方，文本停在 “The capital of … is”，看正确首都的第一个词元的概率：(a) 原样；(b) 对最后一个位置 “is”
-# 遮住地名的词元；(c) 只对最后一个位置遮住 “capital”；(d) 对它后面的所有位置遮住 “capital”。
+# 对这个世界里的地方，文本停在 “Capital of …:”，看正确首都的第一个词元的概率：(a) 原样；(b) 对最后一个位置 “:”
+# 遮住地名的词元；(c) 只对最后一个位置遮住 “Capital”；(d) 对它后面的所有位置遮住 “Capital”。
 #
 # **运行之前先猜：** 按你预期的概率把四种情形排个序。
 # %%
@@ -282,8 +294,8 @@ from minillm.world.tables import load_world
 conditions = {
     "a": say("(a) as it is", "(a) 原样"),
     "b": say("(b) place hidden from the last position", "(b) 对最后一个位置遮住地名"),
-    "c": say("(c) “capital” hidden from the last position", "(c) 对最后一个位置遮住 “capital”"),
-    "d": say("(d) “capital” hidden from all later positions", "(d) 对后面所有位置遮住 “capital”"),
+    "c": say("(c) “Capital” hidden from the last position", "(c) 对最后一个位置遮住 “Capital”"),
+    "d": say("(d) “Capital” hidden from all later positions", "(d) 对后面所有位置遮住 “Capital”"),
 }
 found: dict[str, list[float]] = {name: [] for name in conditions}
 for place in load_world().places:
@@ -291,16 +303,16 @@ for place in load_world().places:
     if capital is None:
         continue
     name = tokenizer.encode(f" {place.names['en']}")
-    ids = [tokenizer.doc, *tokenizer.encode("The capital of"), *name, *tokenizer.encode(" is")]
+    ids = [tokenizer.doc, *tokenizer.encode("Capital of"), *name, *tokenizer.encode(":")]
     right = tokenizer.encode(f" {capital}")[0]
     for condition in conditions:
         mask = causal_mask(len(ids), len(ids)).clone()
         if condition == "b":
             mask[-1, 4 : 4 + len(name)] = False  # the place's tokens
         if condition == "c":
-            mask[-1, 2] = False  # “capital”
+            mask[-1, 1:3] = False  # “C”, “apital”
         if condition == "d":
-            mask[3:, 2] = False
+            mask[3:, 1:3] = False
         with torch.no_grad():
             found[condition].append(gpt(torch.tensor([ids]), mask)[0, -1].softmax(-1)[right].item())
 rows = [[conditions[c], sum(p) / len(p), sum(x > 0.5 for x in p) / len(p)] for c, p in found.items()]
@@ -308,14 +320,14 @@ show_table([say(f"{len(found['a'])} places", f"{len(found['a'])} 个地方"), sa
             say("share above 0.5", "超过 0.5 的比例")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
 # As it is, the right capital gets about 0.9. Without the place nearly nothing is left: a guess among capitals.
-# Without “capital” it is below 0.1: the model no longer knows what is asked of the place. And (c) is as low as (d):
-# hiding the word from the last position alone does all the harm. “of” and the place could still read “capital”, but
-# the last position does not get it from them: here it reads both words itself, in one step. Where (c) keeps much of
+# Without “Capital” it is below 0.1: the model no longer knows what is asked of the place. And (c) is as low as (d):
+# hiding the word from the last position alone does all the harm. “of” and the place could still read “Capital”, but
+# the last position does not get it from them: here it reads the word and the place itself. Where (c) keeps much of
 # (a), the information has come by a detour through another position; then a map of one block tells only part of it.
 # %% [markdown] tags=["zh"]
-# 原样时，正确首都的概率约为 0.9。看不到地名就几乎什么都不剩：只能在各个首都里猜。看不到 “capital” 时不到 0.1：模型不知道
+# 原样时，正确首都的概率约为 0.9。看不到地名就几乎什么都不剩：只能在各个首都里猜。看不到 “Capital” 时不到 0.1：模型不知道
 # 问的是这个地方的什么。而且 (c) 和 (d) 一样低：只对最后一个位置遮住这个词，损害就已经全部出现。“of” 和地名仍然能读到
-# “capital”，但最后一个位置并没有从它们那里得到它：在这里，它一步就亲自读到了两个词。如果 (c) 保留了 (a) 的大部分，那么信息是
+# “Capital”，但最后一个位置并没有从它们那里得到它：在这里，它一步就亲自读到了这个词和地名。如果 (c) 保留了 (a) 的大部分，那么信息是
 # 绕道别的位置来的；这时单看一个 block 的图，只能看到一部分。
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw

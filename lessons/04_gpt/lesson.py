@@ -1,20 +1,22 @@
 # %% [markdown] tags=["en"]
 # # 4 The GPT: block, positions, residuals
 #
-# The lecture writes: *next token = f(unfinished sentence)*, where f has parameters a = 0.5, b = 2.7, c = -0.5, … and
-# stage 1 finds their values. In this lesson f is opened. Attention (lesson 3) is one part of it; here come the others
-# and the way they are joined. At the end the whole f is written in fewer than forty lines of numpy and gives the
-# framework's numbers.
+# [The lecture][lecture] writes: *next token = f(unfinished sentence)*, where f has parameters a = 0.5, b = 2.7, c =
+# -0.5, … and stage 1 finds their values. In this lesson f is opened. Attention (lesson 3) is one part of it; here
+# come the others and the way they are joined. At the end the whole f is written in fewer than forty lines of numpy
+# and gives the framework's numbers.
 #
 # After this lesson you can
 # - follow a token through a GPT: embedding, blocks, residual stream, logits;
 # - compute LayerNorm and RMSNorm by hand, and say how they differ;
 # - explain how rotary positions work, and measure that only distance counts;
 # - count the parameters of a GPT by part, and say what GPT-2 and LLaMA chose differently.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 4 GPT 的结构：block、位置、残差
 #
-# 课上写道：*下一个词元 = f(未完成的句子)*，f 有参数 a = 0.5、b = 2.7、c = -0.5……第一阶段就是在找它们的值。
+# [课上][lecture]写道：*下一个词元 = f(未完成的句子)*，f 有参数 a = 0.5、b = 2.7、c = -0.5……第一阶段就是在找它们的值。
 # 这一课把 f 打开。注意力（第 3 课）是其中一部分；这里讲其余的部分，以及它们怎样连在一起。最后，
 # 整个 f 用不到四十行 numpy 写出来，得到和框架相同的数。
 #
@@ -23,6 +25,8 @@
 # - 手算 LayerNorm 和 RMSNorm，并说出它们的区别；
 # - 解释旋转位置（rotary positions，RoPE）的原理，并用测量说明只有距离起作用；
 # - 按部件数出一个 GPT 的参数，并说出 GPT-2 和 LLaMA 的选择有什么不同。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import math
 
@@ -48,7 +52,7 @@ gpt, tokenizer = base.run.gpt, base.run.tokenizer
 # on one position alone. One attention and one MLP make a **block**; the base has three. From the last state the head
 # makes the logits.
 #
-# We record what each layer adds at the last position of “The capital of Norway is”.
+# We record what each layer adds at the last position of “Capital of Norway:”.
 #
 # **Before you run it:** is the last state *exactly* the embedding plus the six additions? And which is longer (as a
 # vector): the embedding, or what the last MLP adds?
@@ -60,11 +64,11 @@ gpt, tokenizer = base.run.gpt, base.run.tokenizer
 # 再把自己要说的**加上去**：注意力从别的位置带来内容，**MLP** 只加工自己这个位置。
 # 一个注意力加一个 MLP 是一个 **block**；这个基础模型有三个。最后的状态经过输出层变成 logits。
 #
-# 我们记下每一层在 “The capital of Norway is” 的最后一个位置上加了什么。
+# 我们记下每一层在 “Capital of Norway:” 的最后一个位置上加了什么。
 #
 # **运行之前先猜：** 最后的状态是否*恰好*等于嵌入加上这六次相加？嵌入和最后一个 MLP 加上去的向量，哪个更长？
 # %%
-ids = [tokenizer.doc, *tokenizer.encode("The capital of Norway is")]
+ids = [tokenizer.doc, *tokenizer.encode("Capital of Norway:")]
 added: list[tuple[str, torch.Tensor]] = []
 final: list[torch.Tensor] = []
 
@@ -88,7 +92,7 @@ for name, vector in added:
     rows.append([name, vector.norm().item(), stream.norm().item()])
 print(
     say("largest difference from the model's last state:", "与模型最后状态的最大差："),
-    (stream - final[0]).abs().max().item(),
+    f"{(stream - final[0]).abs().max():.1e}",
 )
 show_table([say("part", "部件"), say("length of what it adds", "加上去的向量的长度"),
             say("length of the stream after it", "之后残差流的长度")], rows)  # fmt: skip
@@ -221,7 +225,7 @@ config = gpt.config
 angles = rotary_angles(config.n_ctx, config.head_dim, config.rope_base)  # (128, 32)
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.6, 3.2))
-draw_matrix(axes[0, 0], angles.cos().T, title=label("cosine of the angle", "角度的余弦"), symmetric=True)
+draw_matrix(axes[0, 0], angles.cos().T, symmetric=True, bar=label("cosine of the angle", "角度的余弦"))
 axes[0, 0].set(xlabel=label("position", "位置"), ylabel=label("pair i", "第 i 对"))
 ones = [1.0] * config.head_dim
 scores = [(turned(ones, m, angles) @ turned(ones, 0, angles)).item() for m in range(config.n_ctx)]
@@ -242,17 +246,17 @@ show_figure(figure)
 # measure the loss on 40 documents with true positions, with all of them moved by 20, and with all tokens at position
 # 0.
 #
-# **Before you run it:** what will the two changes do to the loss? (True positions: about 0.7 nats per token.)
+# **Before you run it:** what will the two changes do to the loss? (True positions: about 0.6 nats per token.)
 # %% [markdown] tags=["zh"]
 # 从 6 个位置到约 47000 个：快的几对用来区分相邻的词元，慢的几对几乎不动，可以不管位置只带内容。
 # 相同向量的分数随距离下降，带有波动。
 #
 # <!-- go on -->
 #
-# “只看距离”对整个训练好的模型成立吗？`gpt(ids, positions=…)` 可以指定词元站在哪里。我们在 40 篇文档上测损失：
-# 真实位置；全部后移 20；所有词元都站在位置 0。
+# “只看距离”对整个训练好的模型成立吗？`gpt(ids, positions=…)` 可以指定词元在哪个位置。我们在 40 篇文档上测损失：
+# 真实位置；全部后移 20；所有词元都在位置 0。
 #
-# **运行之前先猜：** 这两种改动会让损失怎样变化？（真实位置：约 0.7 奈特/词元。）
+# **运行之前先猜：** 这两种改动会让损失怎样变化？（真实位置：约 0.6 奈特/词元。）
 # %%
 texts = [torch.tensor([[tokenizer.doc, *tokenizer.encode(text)][:100]]) for text in base.documents[:40]]
 
@@ -268,18 +272,18 @@ rows = [[say("true positions 0, 1, 2, …", "真实位置 0, 1, 2, …"), f"{mea
         [say("all at position 0", "全在位置 0"), f"{mean_loss(gpt, lambda t: 0 * torch.arange(t)):.5f}"]]  # fmt: skip
 show_table([say("positions", "位置"), say("loss, nats per token", "损失，奈特/词元")], rows)
 # %% [markdown] tags=["en"]
-# Moving changes nothing but rounding. Without positions the loss is about three times as high (about 2): the causal
+# Moving changes nothing but rounding. Without positions the loss is more than three times as high (about 2): the causal
 # mask still tells what came before, but not in which order. With **learned positions** as in GPT-2, an embedding for
 # each position is added to the token's; then position 20 is another vector than position 0 and moving does matter.
 # %% [markdown] tags=["zh"]
-# 整体移动只带来舍入误差。没有位置时损失大约是三倍（约 2）：因果掩码还能说明哪些在前面，但说不出先后次序。
+# 整体移动只带来舍入误差。没有位置时损失是三倍多（约 2）：因果掩码还能说明哪些在前面，但说不出先后次序。
 # GPT-2 用的是**学到的位置**（learned positions）：给每个位置一个嵌入，加到词元的嵌入上；
 # 那样位置 20 和位置 0 是不同的向量，移动就有影响。
 # %% [markdown] tags=["en"]
 # ## The MLP, and where the parameters are
 #
 # The **MLP** expands 128 channels to 512, applies a nonlinearity (here squared ReLU: negative numbers become 0, the others are squared)
-# and narrows back to 128. Without the bend two matrices would be only one. It never looks at another position.
+# and narrows back to 128. Without it two matrices would be only one. It never looks at another position.
 #
 # **Before you run it:** V = 2,051 tokens, C = 128, three blocks; attention has four C × C matrices, the MLP two of
 # C × 4C. Which part has the most parameters: embedding, attention or MLP? (The head uses the embedding's table again.)
@@ -405,8 +409,8 @@ print(say("shape", "形状"), ours.shape, say("largest difference", "最大差")
 # The stream has the same 128 channels everywhere, so the head can be applied after *any* addition: what would the
 # model say if it stopped here? This is the **logit lens** (nostalgebraist 2020).
 #
-# **Before you run it:** the text is “The capital of Norway is”. What is the best next token when only the embedding of
-# “is” has been read, and after which part does “Oslo” appear?
+# **Before you run it:** the text is “Capital of Norway:”. What is the best next token when only the embedding of
+# “:” has been read, and after which part does “Oslo” appear?
 # %% [markdown] tags=["zh"]
 # 约 1e-5：同样的数，只是相加的次序不同。这*就是*语言模型；框架其余的部分负责训练它、给它数据、让它更快。
 #
@@ -415,7 +419,7 @@ print(say("shape", "形状"), ours.shape, say("largest difference", "最大差")
 # 残差流处处都是同样的 128 个通道，所以输出层可以用在*任何一次*相加之后：如果到此为止，模型会说什么？
 # 这叫 **logit lens**（logit 透镜，nostalgebraist 2020）。
 #
-# **运行之前先猜：** 文字是 “The capital of Norway is”。只读了 “is” 的嵌入时，最可能的下一个词元是什么？
+# **运行之前先猜：** 文字是 “Capital of Norway:”。只读了 “:” 的嵌入时，最可能的下一个词元是什么？
 # “Oslo” 在哪一部分之后出现？
 # %%
 NAMES = [say("embedding", "嵌入")]
@@ -435,12 +439,12 @@ def readings(text: str) -> list[str]:
     return shown
 
 
-sentences = ("The capital of Norway is", "台湾最高的山是")
+sentences = ("Capital of Norway:", "台湾最高的山：")
 show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, sentences), strict=True)))
 # %% [markdown] tags=["en"]
 # At the start the token itself is the best guess: head and embedding share one table, and a vector is most like
 # itself. Each part moves the guess. The answers come late, and not both at once: in our run 玉 leads from block 1 on,
-# and the first piece of “Oslo” (“␣O”) only from the last attention on.
+# and the first piece of “Oslo” (“␣O”) only after the last MLP.
 #
 # <!-- go on -->
 #
@@ -452,7 +456,7 @@ show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, 
 # %% [markdown] tags=["zh"]
 # 一开始最可能的是词元自己：输出层和嵌入用同一张表，而向量和自己最像。每一部分都在移动这个猜测。
 # 答案来得晚，而且不是同时来的：我们这次运行里，“玉”从 block 1 起领先，“Oslo” 的第一段 “␣O”
-# 到最后的注意力之后才领先。
+# 到最后的 MLP 之后才领先。
 #
 # <!-- go on -->
 #
@@ -463,7 +467,7 @@ show_table([say("after", "之后"), *sentences], list(zip(NAMES, *map(readings, 
 # %%
 from minillm.world.tables import load_world
 
-PATTERNS = {"en": ("The capital of {} is", " {}"), "zh": ("{}的首都是", "{}")}
+PATTERNS = {"en": ("Capital of {}:", " {}"), "zh": ("{}的首都：", "{}")}
 after: dict[str, list] = {"en": [], "zh": []}
 without: dict[str, list] = {"en": [], "zh": []}
 for place in load_world().places:
@@ -498,21 +502,21 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# (The bars are one standard error over the places.) In block 0 the right token is not to be seen, after block 1 it has
-# about 0.2. The last attention lifts it to about a half, the last MLP to about 0.9. Another base gives other numbers;
+# (The bars are one standard error over the places.) In block 0 the right token is hardly to be seen, after block 1 it has
+# 0.1 to 0.3. The last attention lifts it to about 0.4 in Chinese and 0.7 in English, the last MLP to about 0.9. Another base gives other numbers;
 # look whether most of the rise comes at the end there too.
 #
-# Leaving out MLP 0 ruins it, leaving out MLP 1 costs about a third. Look for rows in which the two languages differ: in
-# our run, without attention 1 English kept about half of its probability and Chinese a fifth, without attention 2 it
-# was the other way round. One language would have told half of the story. And two things have to be told apart: the
+# Leaving out MLP 0 ruins it, leaving out MLP 1 costs little. Look for rows in which the two languages differ: in our
+# run, without attention 0 English lost nearly all of its probability and Chinese kept about half; without attention 2
+# Chinese lost more than English. One language would have told half of the story. And two things have to be told apart: the
 # logit lens says *when the answer can be read off*, leaving out says *what is needed*. MLP 0 writes nothing readable
 # and cannot be spared: what it writes is read by later layers, not by the head.
 # %% [markdown] tags=["zh"]
-# （竖线是对各个地方的一个标准误。）block 0 里看不到正确的词元，block 1 之后约为 0.2。最后的注意力把它提到大约一半，
-# 最后的 MLP 提到约 0.9。换一个基础模型，数字会不同；看看那里是不是也主要在最后上升。
+# （竖线是对各个地方的一个标准误。）block 0 里几乎看不到正确的词元，block 1 之后是 0.1 到 0.3。最后的注意力把它提到
+# 约 0.4（中文）和 0.7（英文），最后的 MLP 提到约 0.9。换一个基础模型，数字会不同；看看那里是不是也主要在最后上升。
 #
-# 去掉 MLP 0 就全毁了，去掉 MLP 1 只损失三分之一左右。找一找两种语言不一样的那几行：我们这次运行里，
-# 去掉注意力 1，英文还保留大约一半的概率，中文只剩五分之一；去掉注意力 2 则反过来。只看一种语言，就只看到一半。
+# 去掉 MLP 0 就全毁了，去掉 MLP 1 损失很小。找一找两种语言不一样的那几行：我们这次运行里，
+# 去掉注意力 0，英文的概率几乎全没了，中文还保留大约一半；去掉注意力 2，中文损失得比英文多。只看一种语言，就只看到一半。
 # 还要分清两件事：logit lens 说的是*什么时候能读出答案*，去掉一部分说的是*哪部分必不可少*。
 # MLP 0 写的东西读不出答案，却不能少：它是写给后面的层读的，不是写给输出层的。
 # %% [markdown] tags=["en"]
@@ -539,9 +543,9 @@ with torch.no_grad():
 words = ["[DOC]", *tokenizer.tokens(ids[1:])]
 # %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(4.4, 3.8))
-draw_matrix(axes[0, 0], changes, words, words, label("largest change of a logit", "logit 的最大变化"))
+draw_matrix(axes[0, 0], changes, words, words, bar=label("largest change of a logit", "logit 的最大变化"))
 axes[0, 0].set(ylabel=label("token replaced", "被换掉的词元"), xlabel=label("logits at", "哪个位置的 logits"))
-print(say("largest change before the replaced token:", "被换词元之前的最大变化："), np.tril(changes, -1).max())
+print(say("largest change before the replaced token:", "被换词元之前的最大变化："), f"{np.tril(changes, -1).max():.1e}")
 show_figure(figure)
 # %% [markdown] tags=["en"]
 # Rows are the replaced tokens: left of the diagonal all is exactly 0. That is what makes training cheap (one pass
@@ -624,7 +628,7 @@ show_table([say("choice", "选择"), *models], rows)
 # | the lecture | here |
 # |---|---|
 # | next token = f(unfinished sentence), f with parameters a, b, c, … | f in fewer than forty lines of numpy, with 853,248 parameters |
-# | pretraining finds the parameters that hold the knowledge (使用预训练模型参数) | the same f with random weights: a loss of 7.6 instead of 0.7 |
+# | pretraining finds the parameters that hold the knowledge (使用预训练模型参数) | the same f with random weights: a loss of 7.6 instead of 0.6 |
 # | an adapter (LoRA) adds a little to parameters that stay as they are | every layer itself only adds to the stream; lesson 8 adds to its matrices |
 #
 # ## To discuss in class
@@ -666,7 +670,7 @@ show_table([say("choice", "选择"), *models], rows)
 # | 课上说 | 这里看到 |
 # |---|---|
 # | 下一个词元 = f(未完成的句子)，f 有参数 a、b、c…… | 不到四十行 numpy 写出 f，853248 个参数 |
-# | 使用预训练模型参数：预训练找到装着知识的参数 | 同一个 f，权重随机时损失是 7.6，而不是 0.7 |
+# | 使用预训练模型参数：预训练找到装着知识的参数 | 同一个 f，权重随机时损失是 7.6，而不是 0.6 |
 # | Adapter（LoRA）在不动的参数上加一点东西 | 每一层本来就只是往残差流上加；第 8 课往它的矩阵上加 |
 #
 # ## 课堂讨论

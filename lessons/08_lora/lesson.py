@@ -1,25 +1,29 @@
 # %% [markdown] tags=["en"]
 # # 8 Adapters and LoRA
 #
-# Stage 2 changes the parameters of stage 1 only a little. The lecture draws a model as a function of the unfinished
-# sentence with parameters *a = 0.5, b = 2.7, c = -0.5, …*; an **adapter** leaves a, b, c alone and adds a few
-# parameters of its own, *x, y, z*. **LoRA** (low-rank adaptation) is the adapter used most today.
+# Stage 2 changes the parameters of stage 1 only a little. [The lecture][lecture] draws a model as a function of the
+# unfinished sentence with parameters *a = 0.5, b = 2.7, c = -0.5, …*; an **adapter** leaves a, b, c alone and adds a
+# few parameters of its own, *x, y, z*. **LoRA** (low-rank adaptation) is the adapter used most today.
 #
 # After this lesson you can
 # - write LoRA's forward pass and merge, and count its parameters;
 # - say why B starts at zero, what rank and alpha do, and what “low rank” looks like;
 # - tune a model with LoRA, compare it with full tuning on questions it was never taught, and save the adapter alone.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 8 适配器与 LoRA
 #
-# 第二阶段只稍微改动第一阶段的参数。课上把模型画成“未完成的句子”的函数，参数是 *a = 0.5，b = 2.7，c = -0.5，……*；
-# **适配器**（adapter）不动 a、b、c，而是另外加上几个自己的参数 *x、y、z*。**LoRA**（low-rank adaptation，低秩适配）是现在用得最多
-# 的一种适配器。
+# 第二阶段只稍微改动第一阶段的参数。[课上][lecture]把模型画成“未完成的句子”的函数，参数
+# 是 *a = 0.5，b = 2.7，c = -0.5，……*；**适配器**（adapter）不动 a、b、c，而是另外加上几个自己的参
+# 数 *x、y、z*。**LoRA**（low-rank adaptation，低秩适配）是现在用得最多的一种适配器。
 #
 # 学完这一课，你能够
 # - 写出 LoRA 的前向计算和合并，并数出它的参数；
 # - 说明 B 为什么从零开始、秩（rank）和 alpha 各起什么作用、“低秩”是什么样子；
 # - 用 LoRA 微调一个模型，用没教过的问题和全量微调比较，并且只保存适配器。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import copy
 import tempfile
@@ -201,7 +205,7 @@ for (name, run), colour in zip(
              "rank 1": label("LoRA, rank 1", "LoRA，秩 1")}[name]  # fmt: skip
     plots.draw_curve(axes[0, 0], run.metrics, "answer_loss", colour, title)
 axes[0, 0].set(
-    xlabel=label("step", "步"), ylabel=label("loss on answers, nats a token", "答案的损失，奈特/词元"), yscale="log"
+    xlabel=label("step", "步"), ylabel=label("loss on answers, nats per token", "回答的损失，奈特/词元"), yscale="log"
 )
 axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
@@ -243,19 +247,20 @@ deltas = {
     "rank 1": lora.adapters(runs["rank 1"].gpt)[place].delta(),
 }
 # %% tags=["fold"]
-figure, axes = plots.new_figure(4, size=(3.0, 3.4))
+figure, axes = plots.new_figure(4, size=(3.4, 3.4))
 values = {}
 for i, (name, delta) in enumerate(deltas.items()):
     delta = delta.detach()
     values[name] = torch.linalg.svdvals(delta.double())
     title = {"full": label("ΔW, full tuning", "ΔW，全量微调"), "rank 8": label("ΔW, rank 8", "ΔW，秩 8"),
              "rank 1": label("ΔW, rank 1", "ΔW，秩 1")}[name]  # fmt: skip
-    draw_matrix(axes[0, i], delta[:64, :64], title=title, symmetric=True)
+    draw_matrix(axes[0, i], delta[:64, :64], title=title, symmetric=True, bar="ΔW")
+    axes[0, i].set(xlabel=label("input channel", "输入通道"), ylabel=label("output channel", "输出通道"))
     kept = values[name][values[name] > 1e-5 * values[name][0]]
     axes[0, 3].semilogy(range(1, len(kept) + 1), kept, marker=".", label=title)
-axes[0, 3].set(title=label("singular values", "奇异值"), xlabel=label("number", "序号"))
+axes[0, 3].set(xlabel=label("from the largest on", "从大到小"), ylabel=label("singular value", "奇异值"))
 axes[0, 3].grid(alpha=0.3)
-axes[0, 3].legend(fontsize=7)
+axes[0, 3].legend(fontsize=8)
 show_figure(figure)
 # %%
 show_table(

@@ -1,27 +1,32 @@
 # %% [markdown] tags=["en"]
 # # 11 Specialists and the generalist; forgetting and review
 #
-# The lecture names two routes of fine-tuning. Route one: **many specialists**, a translator, a proofreader, each tuned
-# on one task (as with BERT). Route two: **one generalist**, tuned on many tasks that are told apart by instructions (FLAN,
-# T0). And between them a question: what happens to the first task when a second is learned after it?
+# [The lecture][lecture] names two routes of fine-tuning. Route one: **many specialists**, a translator, a
+# proofreader, each tuned on one task (as with BERT). Route two: **one generalist**, tuned on many tasks that are told
+# apart by instructions (FLAN, T0). And between them a question: what happens to the first task when a second is
+# learned after it?
 #
 # After this lesson you can
 # - show why a specialist needs no instruction and a generalist does;
 # - measure specialists and a generalist on three tasks;
 # - measure forgetting, and what a few reviewed pairs save;
 # - keep a fair sample of a stream of examples for review.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 11 专才与通才；遗忘与复习
 #
-# 课上讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、校对（课上叫“编修”）专家，每个只用一个任务的数据微调（如 BERT）。路线二：
-# 打造**一个通才**，用多种任务微调，靠指令（instruction）区分任务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，
-# 第一个会怎样？
+# [课上][lecture]讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、校对（课上叫“编修”）专家，每个只用
+# 一个任务的数据微调（如 BERT）。路线二：打造**一个通才**，用多种任务微调，靠指令（instruction）区分任
+# 务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，第一个会怎样？
 #
 # 学完这一课，你能够
 # - 说明专才为什么不需要指令，而通才需要；
 # - 在三个任务上测量专才和通才；
 # - 测量遗忘（forgetting），以及复习几个问答对能保住多少；
 # - 从一串例子里留下公平的样本用来复习。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 
@@ -242,7 +247,8 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("without r
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.2))
 shown = np.array(list(scores.values()))
-draw_matrix(axes[0, 0], shown, title=label("right answers, %", "正确率，%"))
+draw_matrix(axes[0, 0], 100 * shown, bar=label("right answers, %", "正确率，%"))
+axes[0, 0].set(xlabel=label("asked", "问的任务"), ylabel=label("tuned as", "微调成"))
 axes[0, 0].set_aspect("auto")
 who = [label("translator", "翻译专家"), label("proofreader", "校对专家"), label("answerer", "问答专家")]
 who += [label("generalist, 50", "通才，50 步"), label("generalist, 150", "通才，150 步")]
@@ -259,7 +265,8 @@ for task, colour in ((2, "sft"), (1, "tuned")):
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)
 when = [label("before", "之前"), label("no review", "不复习"), label("16 pairs", "16 个"), label("64 pairs", "64 个")]
 axes[0, 1].set_xticks(range(4), when)
-axes[0, 1].set(ylabel=label("right answers, %", "正确率，%"), ylim=(-3, 103))
+axes[0, 1].set(xlabel=label("old pairs reviewed", "复习的旧问答对"), ylim=(-3, 103),
+               ylabel=label("right answers, %", "正确率，%"))  # fmt: skip
 axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)

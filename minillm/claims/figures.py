@@ -58,7 +58,7 @@ def chance_line(axes: "Axes", result: Mapping, language: str) -> None:
     """A dashed line at what the best constant answer gets, where the claim has one."""
     if result["chance"]:
         axes.axhline(100 * result["chance"], color="#666666", linestyle="--", linewidth=1)
-        axes.text(1.01, 100 * result["chance"], wrap(WORDS["chance"][language], 9), fontsize=7.5, color="#444444",
+        axes.text(1.01, 100 * result["chance"], wrap(WORDS["chance"][language], 9), fontsize=8, color="#444444",
                   va="center", transform=axes.get_yaxis_transform())  # fmt: skip
 
 

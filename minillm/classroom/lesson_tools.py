@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from minillm.chat import Dialogue
 from minillm.plumbing import plots
+from minillm.plumbing.terminal import width
 from minillm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def visible(token: str) -> str:
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: Sequence[str | None] = ()) -> "HTML":
-    """A table; `colours` gives the background of each row, None for none. Floats are shown with 3 digits."""
+    """A table; `colours` gives the background of each row, None for none. Floats are shown with 3 digits, in lists too."""
 
     def cell(value: object) -> str:
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(cell, value))}]"
         return f"{value:.3f}" if isinstance(value, float) else visible(str(value))
 
     style = "text-align:left;padding:2px 10px;font-family:monospace;color:#111"
@@ -127,8 +130,10 @@ def draw_matrix(
     columns: Sequence[str] = (),
     title: str = "",
     symmetric: bool = False,
+    bar: str = "",
 ) -> None:
-    """A matrix as coloured squares, (rows, columns), with names; `symmetric` puts white at zero.
+    """A matrix as coloured squares, (rows, columns), with names; `symmetric` puts white at zero. `bar` says what the
+    colours mean, next to a bar of them.
 
     Names with characters that no font at hand has are replaced by their positions.
     """
@@ -139,11 +144,12 @@ def draw_matrix(
     scale: dict[str, Any] = (
         {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if symmetric else {"cmap": "Blues", "vmin": 0.0}
     )
-    axes.imshow(values, aspect="auto" if symmetric else "equal", **scale)
-    turned: dict[str, Any] = {"rotation": 90}
+    image = axes.imshow(values, aspect="auto" if symmetric else "equal", **scale)
+    turned: dict[str, Any] = {"rotation": 90} if any(width(name) > 2 for name in columns) else {}
     for names, set_ticks, turn in ((rows, axes.set_yticks, {}), (columns, axes.set_xticks, turned)):
         if names:
             shown = [n if plots.can_draw(n) else str(i) for i, n in enumerate(names)]
-            marked = ["_" * (len(n) - len(n.lstrip(" "))) + n.lstrip(" ") for n in shown]  # a token's leading space
-            set_ticks(range(len(names)), marked, fontsize=8, **turn)
+            set_ticks(range(len(names)), [name.replace(" ", "␣") for name in shown], fontsize=8, **turn)
     axes.set_title(title)
+    if bar and axes.figure:
+        axes.figure.colorbar(image, ax=axes, label=bar, shrink=0.8)

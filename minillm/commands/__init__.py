@@ -52,7 +52,14 @@ COMMANDS = {
     ),
     "world": Command("material", "World", "Write what the world generates: raw text, dialogues, preferences, exam."),
     "tokenizer": Command("material", "TokenizerCommand", "Train a tokenizer, or see how one cuts a text.", prints=True),
-    "import": Command("weights", "Import", "Take an open model in: a Hugging Face folder, a GGUF file, or smollm2."),
+    "open-demo": Command(
+        "weights", "OpenDemo", "Watch an open model learn a dozen pairs, without and with review, and what it forgets."
+    ),
+    "import": Command(
+        "weights",
+        "Import",
+        "Take an open model in: a Hugging Face folder, a GGUF file, or smollm2; or a PEFT adapter of one (--base).",
+    ),
     "export": Command(
         "weights",
         "Export",

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import tyro
 
 from minillm.chat import Message, encode_dialogue
-from minillm.finetune import recipe_for
 from minillm.material import records
 from minillm.material.convert import SHAPES
 from minillm.measure import doctor
+from minillm.own_pairs import recipe_for
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
@@ -80,9 +80,8 @@ def before_tuning(base: Run, dialogues: Sequence[list[Message]], show: int) -> N
     some = doctor.first_turns(dialogues)[:3]
     for (prompt, taught), (text, _) in zip(some, doctor.answers(base, [p for p, _ in some]), strict=True):
         print(f"\nasked:  {prompt[-1].content}\nbase:   {text}\ntaught: {taught}")
-    config = {"steps": SFTConfig.steps, "batch_size": SFTConfig.batch_size, "lr": SFTConfig.lr} | recipe_for(
-        base.gpt, 8
-    )
+    recipe = recipe_for(base, 8, len(dialogues))
+    config = {name: recipe.get(name, getattr(SFTConfig, name)) for name in ("steps", "batch_size", "lr")}
     print("\nsft would take: " + ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in config.items()))
     print(
         f"loss at step 1: about {doctor.loss_of(base, dialogues):.2f} nats per token (far more: wrong template or fields)"

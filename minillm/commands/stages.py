@@ -8,10 +8,12 @@ from minillm import demo as demonstration
 from minillm import run_folder
 from minillm.checkpoint import GO_ON
 from minillm.commands.common import fitted, no_effect, only, read_tokenizer
-from minillm.finetune import TuneConfig, recipe_for
+from minillm.finetune import TuneConfig
 from minillm.homework import pipeline
+from minillm.lora import LoRAConfig, Target
 from minillm.material import records
 from minillm.material.text_files import TextFiles
+from minillm.own_pairs import is_open, recipe_for, tune_open
 from minillm.plumbing import distributed
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
@@ -114,6 +116,12 @@ class Sft(SFTConfig):
     """Dialogues per step."""
     lr: float | None = None  # type: ignore[assignment]
     """Learning rate of AdamW."""
+    warmup: int | None = None  # type: ignore[assignment]
+    """Steps in which the learning rate rises to its full value."""
+    lora_targets: tuple[Target, ...] | None = None  # type: ignore[assignment]
+    """Names of the linear layers that get an adapter; of an open model those of the MLP if unset, else all."""
+    rehearse_weight: float | None = None  # type: ignore[assignment]
+    """Weight of the loss on what is rehearsed."""
     base: Path
     """Run folder of the base model."""
     pairs: tuple[Path, ...]
@@ -127,14 +135,20 @@ class Sft(SFTConfig):
     strict: bool = False
     """Refuse files with records that cannot be used, instead of leaving these out."""
 
+    @property
+    def adapters(self) -> LoRAConfig:
+        """What LoRA is told; its targets are checked once the base is known."""
+        return LoRAConfig() if self.lora_targets is None else super().adapters
+
     def run(self) -> None:
         announce_idle(self)
         base = run_folder.load_run(self.base)
         dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
-            config = replace(fitted(SFTConfig, self, recipe_for(base.gpt, self.lora)), device=str(device))
-            show_report(sft(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
+            config = replace(fitted(SFTConfig, self, recipe_for(base, self.lora, len(dialogues))), device=str(device))
+            stage = tune_open if is_open(base) else sft
+            show_report(stage(config, base, dialogues, rehearsal, self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)

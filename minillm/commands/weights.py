@@ -1,4 +1,4 @@
-"""The commands for open models: `import`, `export`."""
+"""The commands for open models: `import`, `export`, `open-demo`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 import tyro
 
 from minillm.commands.common import no_effect
+from minillm.open_demo import open_demo
+from minillm.plumbing.checks import a_seed, at_least_1
 from minillm.plumbing.files import InputError
+from minillm.plumbing.languages import default_language
 from minillm.run_folder import load_run
 from minillm.weights.convert import find_smollm2, import_adapter, import_run
 from minillm.weights.export import export_run
@@ -40,6 +43,30 @@ class Import:
         for name, value in run.report.items():
             print(f"{name}: {value}")
         print(f'ask it: python -m minillm chat --run "{self.out}"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDemo:
+    """Watch an open model learn a dozen pairs, without and with review, and what it forgets."""
+
+    source: Annotated[str, tyro.conf.arg(name="from")] = "smollm2"
+    """The model, as for import."""
+    out: Path = Path("runs/open")
+    """Folder for the runs and report.json; what is finished there is read again."""
+    language: Literal["en", "zh"] | None = None
+    """Language of the tables; the system's if unset."""
+    review: int = 48
+    """Dialogues of its own that the model reviews, at most."""
+    steps: int | None = None
+    """Number of updates; by the size of the model if unset."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def run(self) -> None:
+        a_seed(self, "seed")
+        at_least_1(self, "review", "steps")
+        place = find_smollm2() if self.source == "smollm2" else Path(self.source).expanduser()
+        open_demo(place, self.out, self.language or default_language(), self.seed, self.review, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,11 @@ def everyday_slip(trials: list[Trial], wrong: list[Trial]) -> tuple[str | None, 
     if first.outcome.status != "done":
         return of_error(first.outcome)
     if all(is_nothing(trial.outcome) for trial in wrong):
-        return returned_nothing(always=all(is_nothing(trial.outcome) for trial in trials))
+        always = all(is_nothing(trial.outcome) for trial in trials)
+        if always or not any(
+            trial.expected is None for trial in trials
+        ):  # None may be an answer, given in the wrong place
+            return returned_nothing(always)
     how = near_miss(first.outcome.value, first.expected)
     if how and all(near_miss(t.outcome.value, t.expected) == how for t in wrong):
         return of_nearly_right(how, first.outcome.value, first.expected)

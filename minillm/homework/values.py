@@ -47,6 +47,8 @@ class ToyModel:
         self.table = table
 
     def __call__(self, ids):
+        if isinstance(ids, torch.Tensor) and ids.dtype != torch.int64:
+            raise TypeError(f"the model reads int64 ids, not {ids.dtype}")
         rows = self.table[ids]  # (B, T) -> (B, T, V)
         state, states = 0.0, []
         for t in range(rows.shape[1]):

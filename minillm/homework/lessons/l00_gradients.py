@@ -93,6 +93,18 @@ def neuron(rng, n):
     return normal(rng, n), normal(rng, n) / n**0.5, number(rng), number(rng)
 
 
+def silent_inputs(rng, n):
+    """A neuron some of whose inputs are 0, the first of them too."""
+    x, w, b, target = neuron(rng, n)
+    x[0] = x[n // 2] = 0.0
+    return x, w, b, target
+
+
+def saturated(rng, sign):
+    """A neuron so far from 0 that exp(2 z) overflows in float32."""
+    return torch.tensor([10.0, sign]), torch.tensor([sign * 9.0, 1.0]), number(rng), number(rng)
+
+
 GRADIENT = Exercise(
     "neuron_gradient", NEURON, neuron_gradient,
     (
@@ -101,7 +113,7 @@ GRADIENT = Exercise(
               lambda rng: [neuron(rng, 1), neuron(rng, 1), neuron(rng, 1)]),
         Check("several-inputs", 2, {"en": "Each weight has a derivative of its own: the same slope by z, times its own input.",
                                     "zh": "每个权重有自己的导数：同一个对 z 的导数，乘上它自己的输入。"},
-              lambda rng: [neuron(rng, 2), neuron(rng, 3), neuron(rng, 8)]),
+              lambda rng: [neuron(rng, 2), neuron(rng, 3), neuron(rng, 8), silent_inputs(rng, 5), saturated(rng, 1.0), saturated(rng, -1.0)]),
     ),
     (
         Misconception("tanh-forgotten",
@@ -150,6 +162,16 @@ def descent(rng, steps):
     return normal(rng, n).clamp(-1.5, 1.5) + 0.4, normal(rng, n) + 0.7, float(rng.uniform(0.05, 0.15)), steps
 
 
+def diverging(rng, steps):
+    """Too long steps: the loss rises, and the derivatives are far above 10."""
+    return 3 + 3 * normal(rng, 4).abs(), 5 * normal(rng, 4), float(rng.uniform(0.3, 0.5)), steps
+
+
+def nearly_flat(rng, steps):
+    """Derivatives below a thousandth from the start."""
+    return 0.1 * normal(rng, 5), torch.full((5,), 0.0004), 0.5, steps
+
+
 FIT = Exercise(
     "fit_line", DESCENT, lambda x, y, lr, steps: fit_line(x, y, lr, steps),
     (
@@ -161,7 +183,7 @@ FIT = Exercise(
               lambda rng: [descent(rng, 1), descent(rng, 1), descent(rng, 1)]),
         Check("several-steps", 2, {"en": "Each step computes the derivatives anew, where a and b are now.",
                                    "zh": "每一步都要在当前的 a 和 b 处重新求导数。"},
-              lambda rng: [descent(rng, 2), descent(rng, 3), descent(rng, 20)]),
+              lambda rng: [descent(rng, 2), descent(rng, 3), descent(rng, 20), diverging(rng, 4), nearly_flat(rng, 3)]),
     ),
     (
         Misconception("uphill",

@@ -78,6 +78,11 @@ def scored(rng: np.random.Generator, *shape: int, size: float = 1.0, shift: floa
     return torch.from_numpy(values.astype(np.float32)).view(shape), torch.from_numpy(targets)
 
 
+def every_target(rng: np.random.Generator, v: int) -> tuple[Tensor, Tensor]:
+    """Each token of the vocabulary, 0 too, is a target once."""
+    return scored(rng, v, v)[0], torch.from_numpy(rng.permutation(v))
+
+
 CROSS_ENTROPY = Exercise(
     "cross_entropy", LOSS, cross_entropy,
     (
@@ -86,7 +91,7 @@ CROSS_ENTROPY = Exercise(
               lambda rng: [scored(rng, 1, 3), scored(rng, 1, 5)]),
         Check("several-positions", 1, {"en": "Several positions: the mean of their losses.",
                                        "zh": "多个位置：取各个损失的平均。"},
-              lambda rng: [scored(rng, 2, 3), scored(rng, 7, 5)]),
+              lambda rng: [scored(rng, 2, 3), scored(rng, 7, 5), every_target(rng, 5)]),
         Check("batch", 1, {"en": "Logits (B, T, V) and targets (B, T): one mean over all B · T positions.",
                            "zh": "logits 是 (B, T, V)，目标是 (B, T)：对全部 B · T 个位置取一个平均。"},
               lambda rng: [scored(rng, 2, 3, 4), scored(rng, 3, 2, 6)]),
@@ -206,7 +211,7 @@ PERPLEXITY = Exercise(
         Check("long-text", 1, {"en": "Thousands of tokens: their product is smaller than any number a computer can hold. "
                                      "Add logarithms instead.",
                                "zh": "几千个词元：它们的乘积比计算机能表示的任何数都小。改为把对数相加。"},
-              lambda rng: [(probabilities(rng, 3000, 0.01, 0.5),)]),
+              lambda rng: [(probabilities(rng, 3000, 0.01, 0.5),), (10.0 ** -rng.uniform(8, 30, 7),), (np.array([1e-60, 0.5]),)]),
         Check("probability-zero", 1, {"en": "A token the model held to be impossible: the perplexity is math.inf.",
                                       "zh": "模型认为不可能的词元：困惑度是 math.inf。"},
               lambda rng: [(np.array([0.0]),), (np.append(probabilities(rng, 3), 0.0),)], edge=True),
@@ -290,6 +295,7 @@ def in_other_scripts(rng):
     yield [2.5, 1.0], "é👍"
     yield losses_of(rng, 4), " Don't Да\t𠮷\u3000\n"
     yield losses_of(rng, 5), "Köln 👍👍 玉山"
+    yield losses_of(rng, 3), "e\u0301te\u0301\r\nＡ\r\n"  # accents as characters of their own; nothing is folded
 
 
 BITS = Exercise(

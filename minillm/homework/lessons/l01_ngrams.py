@@ -53,10 +53,11 @@ COUNT = Exercise(
         Check("bigrams", 1, {"en": "With n = 2 the context is a tuple of one token: {(\"a\",): {\"b\": 2, \"c\": 1}}.",
                              "zh": "n = 2 时上文是只含一个词元的元组：{(\"a\",): {\"b\": 2, \"c\": 1}}。"},
               lambda rng: [(list("abac"), 2), (repetitive(rng, 2), 2), ([7, 7, 3, *map(int, rng.integers(9, size=9))], 2),
-                           ([0, 1, 0, 2, 0, 1], 2), (list("AaaAbB"), 2)]),
+                           ([0, 1, 0, 2, 0, 1], 2), (list("AaaAbB"), 2), (list(" a\n a\t\u3000b "), 2)]),
         Check("other-n", 2, {"en": "The context has n - 1 tokens in the order of the text; with n = 1 it is ().",
                              "zh": "上文有 n - 1 个词元，按原文的顺序；n = 1 时是 ()。"},
-              lambda rng: [(list("abac"), 1), (list("abac"), 3), (repetitive(rng, 2), 3), (repetitive(rng, 3), 4), ([0, 1, 0, 0, 1, 2, 0, 1, 0], 3), ([0, 0, 3], 1)]),
+              lambda rng: [(list("abac"), 1), (list("abac"), 3), (repetitive(rng, 2), 3), (repetitive(rng, 3), 4), ([0, 1, 0, 0, 1, 2, 0, 1, 0], 3), ([0, 0, 3], 1),
+                           (repetitive(rng, 3), int(rng.integers(6, 10)))]),
         Check("short-text", 1, {"en": "A text of n tokens has one n-gram; a shorter one has none: {}.",
                                 "zh": "长度恰好是 n 的文本有一个 n 元组；更短的没有：{}。"},
               lambda rng: [([], 1), ([], 2), (["a"], 2), (["a"], 1), (["a", "b"], 2), (letters(rng, 3), 3),
@@ -317,6 +318,7 @@ def some_followed(rng):
     a, b, *_ = with_0 = [0, *five(rng)]
     yield {a: 1, b: 3}, distribution(rng, with_0)  # once is often enough to count as a kind
     yield {b: 1}, distribution(rng, with_0)
+    yield {a: 2}, {a: 0.75, b: 0.25, "?": 0.0}  # a share of 0 is a share
 
 
 def none_followed(rng):

@@ -100,6 +100,9 @@ def chinese_and_other_ids(rng):
     yield mountain, make_ranks([mountain[:2], mountain[3:5], mountain[3:6]], order)
     yield "é👍".encode(), make_ranks(["é".encode(), "👍".encode()[:2]], order)
     yield bytes([order[0], 0, order[0], 255]), make_ranks([bytes([order[0], 0])], order)
+    ranks = make_ranks([mountain[:2], mountain[:3], mountain[3:5]], order)
+    yield mountain, {token: 7 * i + 1000 for token, i in ranks.items()}  # other tokens in between
+    yield mountain, {token: (i + 3) % 259 for token, i in ranks.items()}  # the bytes behind the merged tokens
 
 
 ENCODE = Exercise(
@@ -188,6 +191,7 @@ def in_ascii_and_whole(rng):
     yield ("玉山 é👍 Wifi"[: int(rng.integers(3, 9))].encode(),)
     yield (" Мир\t「𠮷」\n ".encode(),)
     yield ("\ufeff\x00é".encode(),)
+    yield ("玉\ufffd\ufffd".encode(),)  # the replacement character itself, in a text
 
 
 def cut_chinese(rng):

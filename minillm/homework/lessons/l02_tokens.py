@@ -67,6 +67,8 @@ def pairs_to_merge(rng):
     yield [b, d, a, b, c, d, b, a, c, a, b], (a, b), 300
     yield [0, 300, 0, 0, 300, 1000, 300], (0, 300), 1001  # ids of merged tokens, and 0
     yield [300, 0, 300, 0, 5], (300, 0), 301
+    yield [a, b, b, c, b], (a, b), a  # a new id that is in the pair or in the text already
+    yield [c, a, b, d], (a, b), c
 
 
 def repeated_to_merge(rng):
@@ -193,6 +195,9 @@ def tied(rng):
     yield ([[high, low, a, high, low], [low, high], [b, high, high, b], [low, high]],)
     yield ([[b, a], [low, high], [a, low], [a, low], [low, high], [b, a]],)  # all twice; neither largest nor smallest
     yield ([[high, b, low, low, a, a]],)
+    yield (
+        [[a, high, low], [low, high], [b, high, low], [low, high]],
+    )  # the earlier word counts, not the earlier place
 
 
 def no_pair(rng):
@@ -313,6 +318,7 @@ def several_merges(rng):
     yield [word, word, word[1:], word, word[2:] + a], 259
     yield [b + a, b + a, b + a, a + c + b, a + c + b], 259  # b at the end and a at the beginning are no pair
     yield ["It's", " It's", "it's", " It", "\tit's\n"], 260
+    yield [f" {a}{b}", f" {a}{c}", f" {a}", a + b, f"{c} \n", f"{d} \n"], 258  # white space is text
 
 
 def chinese_words(rng):

@@ -28,7 +28,7 @@ LOGITS = Exercise(
                              "zh": "每个位置取该处词元的 logits：表里它的那一行。"},
               lambda rng: [(ids(rng, 2, 1, 2), normal(rng, 2, 2)), (ids(rng, 5, 1, 4), normal(rng, 5, 5))]),
         Check("several-rows", 1, {"en": "Each of the B rows of ids has logits of its own.", "zh": "ids 的 B 行各有自己的 logits。"},
-              lambda rng: [(torch.tensor([[0, 1], [1, 1]]), normal(rng, 2, 2)), (ids(rng, 6, 3, 4), normal(rng, 6, 6))]),
+              lambda rng: [(torch.tensor([[0, 1], [1, 1]]), normal(rng, 2, 2)), (ids(rng, 6, 3, 4), normal(rng, 6, 6)), (ids(rng, 3, 2, 3), normal(rng, 7, 7))]),
     ),
     (
         Misconception("columns-for-rows",
@@ -86,7 +86,8 @@ SLOPES = Exercise(
                                        "zh": "损失是 N 个位置的平均：每个导数都要除以 N。"},
               lambda rng: [(normal(rng, 2, 3), torch.tensor([0, 2])), scored(rng, 3, 5), scored(rng, 6, 4)]),
         Check("large-logits", 1, {"en": "Logits of several hundred must give finite numbers.", "zh": "几百大的 logits 也要得到有限的数。"},
-              lambda rng: [scored(rng, 2, 3, 400.0), (torch.tensor([[900.0, 0.0, 899.0]]), torch.tensor([1]))]),
+              lambda rng: [scored(rng, 2, 3, 400.0), (torch.tensor([[900.0, 0.0, 899.0]]), torch.tensor([1])),
+                           (normal(rng, 3, 4) + torch.tensor([[0.0], [900.0], [-900.0]]), ids(rng, 4, 3))]),
     ),
     (
         Misconception("wrong-sign",
@@ -131,8 +132,8 @@ def moved(weight, ids, targets, lr, mean=True, turned=False, hit=1.0, last=False
     return weight - lr * (table.T if turned else table)
 
 
-def pairs(rng, v, tokens):
-    return normal(rng, v, v), torch.tensor(tokens), ids(rng, v, len(tokens)), float(rng.uniform(0.5, 2.0))
+def pairs(rng, v, tokens, size=1.0):
+    return size * normal(rng, v, v), torch.tensor(tokens), ids(rng, v, len(tokens)), float(rng.uniform(0.5, 2.0))
 
 
 STEP = Exercise(
@@ -143,7 +144,7 @@ STEP = Exercise(
               lambda rng: [pairs(rng, 2, [1, 0]), pairs(rng, 4, [2, 0, 3]), pairs(rng, 5, [1, 4])]),
         Check("repeated-tokens", 2, {"en": "A token that occurs several times gets all its gradients, added up.",
                                      "zh": "出现几次的词元，要把各处的梯度加起来。"},
-              lambda rng: [pairs(rng, 2, [0, 0]), pairs(rng, 3, [1, 2, 1, 1]), pairs(rng, 4, [3, 3, 0, 3, 0])]),
+              lambda rng: [pairs(rng, 2, [0, 0]), pairs(rng, 3, [1, 2, 1, 1]), pairs(rng, 4, [3, 3, 0, 3, 0]), pairs(rng, 3, [2, 0, 2, 1], 2000.0)]),
     ),
     (
         Misconception("uphill",

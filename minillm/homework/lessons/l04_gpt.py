@@ -260,7 +260,7 @@ ANGLES = Exercise(
               lambda rng: [(2, 2, 10000.0), (int(rng.integers(3, 9)), 2, 10000.0)]),
         Check("frequencies", 2, {"en": "Pair i turns by base^(-2i/D) a position: 1 for i = 0, then ever more slowly.",
                                  "zh": "第 i 对每走一个位置转 base^(-2i/D)：i = 0 时是 1，之后越来越慢。"},
-              lambda rng: [(3, 4, 10000.0), (5, 6, 10000.0), (int(rng.integers(6, 12)), 16, 10000.0)]),
+              lambda rng: [(3, 4, 10000.0), (5, 6, 10000.0), (int(rng.integers(6, 12)), 16, 10000.0), (300, 4, 10000.0)]),
         Check("other-bases", 1, {"en": "The base is an argument: 500,000 in LLaMA 3, 10,000 in the paper.",
                                  "zh": "base 是参数：LLaMA 3 用 500000，论文里是 10000。"},
               lambda rng: [(3, 4, 100.0), (int(rng.integers(4, 9)), 8, 500000.0)]),

@@ -97,12 +97,13 @@ def steps(rng, v, t, n):
     return model, prompt, n, None
 
 
-def stopping(rng, v, t, n, in_prompt=False):
-    """The stop is a token that comes up first in the midst of n steps, and is in the prompt or not."""
+def stopping(rng, v, t, n, in_prompt=False, at_the_end=False):
+    """The stop is a token that comes up first in the midst of n steps, and is in the prompt, perhaps its last, or not."""
 
     def wanted(model, prompt, new):
         stop = new[n // 2]
-        return new.index(stop) == n // 2 and (stop in prompt) == in_prompt
+        return (new.index(stop) == n // 2 and (stop in prompt) == in_prompt
+                and (prompt[-1] == stop or not at_the_end))  # fmt: skip
 
     model, prompt, new = toy(rng, v, t, n, (), wanted)
     return model, prompt, n, new[n // 2]
@@ -141,13 +142,14 @@ GENERATE = Exercise(
               lambda rng: [one_step(rng, 4, 2), one_step(rng, 8, 5), one_step(rng, 12, 3), one_step(rng, 20, 4)]),
         Check("several-tokens", 2, {"en": "Each new token is appended, and the model reads the whole text so far.",
                                     "zh": "每个新词元都接到后面，模型读到目前为止的整段文字。"},
-              lambda rng: [steps(rng, 5, 2, 3), steps(rng, 12, 4, 7), long_prompt(rng, 6, 12)]),
+              lambda rng: [steps(rng, 5, 2, 3), steps(rng, 12, 4, 7), long_prompt(rng, 6, 12), long_prompt(rng, 6, 70)]),
         Check("stop", 2, {"en": "The loop ends with the stop token, which is the last id returned.",
                           "zh": "生成停止词元后循环结束，它是返回的最后一个编号。"},
               lambda rng: [stopping(rng, 6, 1, 3), stopping(rng, 12, 3, 8), stopping_at_zero(rng, 6, 2, 5)]),
         Check("stop-in-the-prompt", 1, {"en": "A conversation of several turns holds [END] already: only a new one counts.",
                                         "zh": "多轮对话的提示里已经有 [END]：只有新生成的才算。"},
-              lambda rng: [stopping(rng, 6, 2, 3, in_prompt=True), stopping(rng, 12, 6, 8, in_prompt=True)]),
+              lambda rng: [stopping(rng, 6, 2, 3, in_prompt=True), stopping(rng, 12, 6, 8, in_prompt=True),
+                           stopping(rng, 6, 3, 4, in_prompt=True, at_the_end=True)]),
         Check("no-token", 1, {"en": "max_new_tokens = 0 gives an empty list.", "zh": "max_new_tokens = 0 时返回空列表。"},
               lambda rng: [no_room(rng, 4, 1), no_room(rng, 6, 3)], edge=True),
     ),
@@ -179,8 +181,8 @@ GENERATE = Exercise(
                       one_less),
         Misconception("new-token-not-appended",
                       {"en": "The model reads the same prompt at every step, so it says the same token again and again. "
-                             "Append each new id to what it reads.",
-                       "zh": "模型每一步读的都是同一个提示，于是总说同一个词元。要把每个新编号接到它读的文字后面。"},
+                             "Append each new id to what it reads, and take the logits of the last position.",
+                       "zh": "模型每一步读的都是同一个提示，于是总说同一个词元。要把每个新编号接到它读的文字后面，并取最后一个位置的 logits。"},
                       not_appended),
         Misconception("does-not-stop",
                       {"en": "The loop goes on after the stop token. An answer ends there; what follows is nobody's.",

@@ -76,9 +76,9 @@ TOP_K_EXERCISE = Exercise(
               lambda rng: [(apart(rng, 1, 4), 2), (apart(rng, 1, 9), 3), (torch.tensor([[0.0, 1.5, -2.0, -0.5]]), 2)]),
         Check("each-row-by-itself", 1, {"en": "Every row of the batch has its own k largest.",
                                         "zh": "批次的每一行都有自己的 k 个最大值。"},
-              lambda rng: [(uneven(rng, 2, 4), 2), (uneven(rng, 3, 8), 3)]),
+              lambda rng: [(uneven(rng, 2, 4), 2), (uneven(rng, 3, 8), 3), (uneven(rng, 3, 8).flip(0), 3)]),
         Check("ties", 1, {"en": "Tokens as probable as the k-th all stay.", "zh": "和第 k 名概率相同的词元都留下。"},
-              lambda rng: [(tied(rng, 1, 4)), (tied(rng, 2, 7)), (tied_above(rng, 2, 6), 3)]),
+              lambda rng: [(tied(rng, 1, 4)), (tied(rng, 2, 7)), (tied_above(rng, 2, 6), 3), (0.0001 * apart(rng, 2, 6), 3)]),
         Check("k-above-the-vocabulary", 1, {"en": "With k larger than V all tokens stay.", "zh": "k 大于 V 时全部留下。"},
               lambda rng: [(apart(rng, 1, 3), 5), (apart(rng, 2, 4), 50)], edge=True),
     ),
@@ -200,7 +200,7 @@ TOP_P_EXERCISE = Exercise(
         Check("one-row", 1, {"en": "Probabilities 0.45, 0.3, 0.15, 0.1 and p = 0.5: the first two stay, because 0.45 alone "
                                    "does not reach p.",
                              "zh": "概率 0.45、0.3、0.15、0.1，p = 0.5：前两个留下，因为单独的 0.45 还没到 p。"},
-              lambda rng: [in_order(rng, 4), in_order(rng, 7)]),
+              lambda rng: [in_order(rng, 4), in_order(rng, 7), (torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log(), 0.85)]),
         Check("places-of-the-tokens", 2, {"en": "The tokens are not in the order of their probabilities, and each keeps its "
                                                 "place in the row.",
                                           "zh": "词元不是按概率排列的，每个都要留在原来的位置上。"},
@@ -354,7 +354,8 @@ PROBABILITIES = Exercise(
     (
         Check("temperature", 2, {"en": "softmax(logits / temperature) of each row: below 1 sharper, above 1 flatter.",
                                  "zh": "对每一行做 softmax(logits / temperature)：小于 1 更尖锐，大于 1 更平坦。"},
-              lambda rng: [(apart(rng, 1, 3), 0.5, None), (apart(rng, 2, 5), 2.0, None)]),
+              lambda rng: [(apart(rng, 1, 3), 0.5, None), (apart(rng, 2, 5), 2.0, None), (0.05 * apart(rng, 2, 5), 0.05, None),
+                           (20 * apart(rng, 2, 5), 20.0, None)]),
         Check("greedy", 1, {"en": "Temperature 0: the most probable token has probability 1.",
                             "zh": "温度为 0：概率最大的词元概率是 1。"},
               lambda rng: [(apart(rng, 1, 3), 0.0, None), (apart(rng, 3, 6), 0.0, None), (apart(rng, 2, 5), 0.0, 0.9)]),

@@ -196,7 +196,8 @@ PADDED = Exercise(
         Check("different-lengths", 2, {"en": "Shorter rows are filled at the right with pad and the weight 0.",
                                        "zh": "较短的行在右边用 pad 和权重 0 填满。"},
               lambda rng: [(dialogues_of(rng, (1, 1), (2, 2)), 902), (dialogues_of(rng, (3, 2), (6, 3), (1, 1)), 902),
-                           ([several_turns(rng, (2, 1), (3, 2)), ([900, 7, 0, 8], [False] * 4), *dialogues_of(rng, (1, 0))], 0)]),
+                           ([several_turns(rng, (2, 1), (3, 2)), ([900, 7, 0, 8], [False] * 4), *dialogues_of(rng, (1, 0))], 0),
+                           ([([40_000, 5, 70_000], [False, True, True]), ([40_000, 300], [False, True])], 70_001)]),
         Check("pad-equals-end", 1, {"en": "With pad equal to [END] the last [END] must still be learned: take the mask, do not "
                                           "search for pad.",
                                     "zh": "pad 等于 [END] 时，最后的 [END] 仍然要学：用掩码，不要去找 pad。"},

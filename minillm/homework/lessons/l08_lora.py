@@ -37,6 +37,12 @@ def fresh(rng, out, inner, rank):
     return normal(rng, out, inner), normal(rng, rank, inner), torch.zeros(out, rank)
 
 
+def twins(rng):
+    """An adapter all of whose rows are equal: its matrix A has rank 1, its shape says 3."""
+    a, b = normal(rng, 1, 4), normal(rng, 3, 1)
+    return normal(rng, 2, 4), normal(rng, 3, 4), a.repeat(3, 1), b.repeat(1, 3), 6.0
+
+
 FORWARD = Exercise(
     "lora_forward", BESIDE, lora_forward,
     (
@@ -50,7 +56,7 @@ FORWARD = Exercise(
               lambda rng: [(normal(rng, 1, 2), *layer(rng, 2, 2, 2), 2.0), (normal(rng, 3, 3), *layer(rng, 3, 3, 3), 3.0)]),
         Check("scale", 2, {"en": "The adapter's output is scaled by alpha / rank; the rank is the short side of A.",
                            "zh": "适配器的输出要乘以 alpha / rank；rank 是 A 的短边。"},
-              lambda rng: [(normal(rng, 1, 3), *layer(rng, 4, 3, 2), 5.0), (normal(rng, 3, 5), *layer(rng, 4, 5, 3), 16.0),
+              lambda rng: [(normal(rng, 1, 3), *layer(rng, 4, 3, 2), 5.0), (normal(rng, 3, 2), *layer(rng, 3, 2, 5), 4.0), twins(rng), (normal(rng, 3, 5), *layer(rng, 4, 5, 3), 16.0),
                            (normal(rng, 2, 6), *layer(rng, 7, 6, 4), 2.0)]),
         Check("any-leading-axes", 1, {"en": "x may be one vector (in) or a batch of sequences (B, T, in): only the last axis changes.",
                                       "zh": "x 可以是一个向量 (in)，也可以是一批序列 (B, T, in)：只有最后一个轴会变。"},
@@ -125,7 +131,7 @@ MERGED = Exercise(
               lambda rng: [(*layer(rng, 2, 2, 2), 2.0), (*layer(rng, 3, 3, 3), 3.0)]),
         Check("scale", 2, {"en": "ΔW is scaled by alpha / rank when it is merged, just as in the forward pass.",
                            "zh": "合并时 ΔW 也要乘 alpha / rank，和前向计算时一样。"},
-              lambda rng: [(*layer(rng, 3, 4, 2), 5.0), (*layer(rng, 5, 4, 3), 16.0), (*layer(rng, 6, 7, 4), 2.0),
+              lambda rng: [(*layer(rng, 3, 4, 2), 5.0), (*layer(rng, 3, 2, 5), 4.0), twins(rng)[1:], (*layer(rng, 5, 4, 3), 16.0), (*layer(rng, 6, 7, 4), 2.0),
                            (*layer(rng, 2, 3, 1), 0.5)]),
     ),
     (
@@ -205,7 +211,7 @@ COUNTING = Exercise(
     (
         Check("matrices", 1, {"en": "The adapter of a matrix (out, in) has A, (rank, in), and B, (out, rank).",
                               "zh": "矩阵 (out, in) 的适配器有 A (rank, in) 和 B (out, rank)。"},
-              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2), ({"blocks.0.mlp.up.weight": (3, 2)}, 5),
+              lambda rng: [({"blocks.0.attn.query.weight": (4, 6)}, 2), ({"blocks.0.mlp.up.weight": (3, 2)}, 5), ({"blocks.0.W_q": (3, 5)}, 2),
                            ({"blocks.0.mlp.up.weight": (int(rng.integers(9, 14)), 5), "blocks.1.attn.out.weight": (7, 5)}, 3)]),
         Check("vectors", 1, {"en": "Norms and biases get no adapter, but they belong to the full model.",
                              "zh": "归一化和偏置没有适配器，但它们属于整个模型。"},

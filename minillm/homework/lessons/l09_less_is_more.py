@@ -84,7 +84,7 @@ def with_copies(rng: np.random.Generator) -> list[dict]:
 def nearly_the_same() -> list[dict]:
     """Questions of which some are the same by the rule and others only look like it."""
     questions = ("You are?", "You are.", "You are", "a b", "ab", "a  b", "\tA\n\nB ", "Été\u3000?", "été ?", "ete ?", "Мир", "мир",
-                 "It's", "Its")  # fmt: skip
+                 "It's", "Its", "Straße", "STRASSE", "Ａ?", "a?")  # fmt: skip
     return [record(question) for question in questions]
 
 
@@ -113,7 +113,8 @@ CHOOSE = Exercise(
               lambda rng: [(some(rng, "bba"), 2), (some(rng, "ccabab"), 3), (some(rng, "bbbbaaacc"), 6),
                            ([record("x", kind="b", good=False), *some(rng, "abab")], 4),
                            ([record("Who?", "I", "b"), record("who?", "he"), record("I?"), record("You?", kind="b")], 2),
-                           ([*some(rng, "a"), record("y", kind="c"), record("Y", kind="b"), *some(rng, "cb", "other")], 9)]),
+                           ([*some(rng, "a"), record("y", kind="c"), record("Y", kind="b"), *some(rng, "cb", "other")], 9),
+                           (some(rng, "AAaBb"), 4), ([record("x", kind=""), *some(rng, "a"), record("y", kind="")], 2)]),
         Check("uneven", 1, {"en": "A budget that is no multiple of the types, and types that run out.",
                             "zh": "预算不是类型数的倍数，以及有的类型先用完。"},
               lambda rng: [(some(rng, "a"), 0), (some(rng, "bab"), 3), (some(rng, "bbbaa"), 3), (some(rng, "cbbbbac"), 6)]),
@@ -228,7 +229,8 @@ EXACT = Exercise(
                            asked(("Paris !", True, "Paris")), asked(("St. John's.", True, "St. John's"), ("St John's", True, "St. John's")),
                            asked(("Paris.\n", True, "Paris"), ("Paris\n", True, "Paris"), ("\t玉山？！ ", True, "玉山"), ("\u3000玉山\r\n", True, "玉山")),
                            asked(("?Paris", True, "Paris"), ("Paris)", True, "Paris"), ("Paris,", True, "Paris"), ("「玉山」", True, "玉山")),
-                           asked(("Été . !", True, "Été?"), ("été", True, "Été"), ("...", True, "Paris"))]),
+                           asked(("Été . !", True, "Été?"), ("été", True, "Été"), ("...", True, "Paris")),
+                           asked(("Ａ", True, "A"), ("?", True, "!")), asked(("Straße", True, "Strasse"))]),
     ),
     (
         Misconception("contains-is-enough",

@@ -41,6 +41,18 @@ def drawn(rng: np.random.Generator, words: str, n: int) -> str:
 
 
 ZH, EN = "台湾最高山玉是河流首都在哪里的货币", "the highest mountain of Taiwan is Yushan and its longest river Zhuoshui"
+
+
+def strangers(rng: np.random.Generator) -> list[tuple]:
+    """Characters on both sides of each border: of the Chinese range five with one word, of the letters a few with one 山."""
+    blocks = ((0x2E80, 0x2FD5), (0x3041, 0x30FE), (0x3400, 0x4DBF), (0xA000, 0xA48C), (0xAC00, 0xD7A3), (0xF900, 0xFAD9),
+              (0x20000, 0x2A6DF), (0x30000, 0x3134A))  # fmt: skip
+    other = [f"Wifi {''.join(chr(int(c)) for c in rng.integers(low, high + 1, 5))}" for low, high in blocks]
+    inside = "".join(chr(int(c)) for c in (0x4E00, 0x9FFF, *rng.integers(0x4E00, 0xA000, 3)))
+    others = "山" + " ".join(str(c) for c in rng.permutation(list("@[`{_^ÀÿŁΩжＡｚÆ")))
+    return [(text,) for text in (*other, "一", inside + " Wifi", others)]
+
+
 LANG = Exercise(
     "answer_language", LANGUAGE, answer_language,
     (
@@ -58,7 +70,7 @@ LANG = Exercise(
               lambda rng: [("连接Wifi",), ("Wifi 密码",), ("say 早 twice",), ("请连接自己家的Wifi",), ("Sure: connect to my own 网 Wifi.",),
                            (drawn(rng, ZH, 6) + "Wifi" + drawn(rng, ZH, 6),), ("玉 " + drawn(rng, EN, 6),),
                            ("été",), ("Мир — мир",), ("「」、。",), ("かな カナ ㄅ",), ("㐀㐀㐀㐀 Wifi 豈〇々",), ("ＡＢＣ 山",),
-                           ("do 8it 9and 山山山山山 a1b",), ("ÉÉ Мир été 山山山山山",), ("don't 山山山山山山山",), ("a_b 山山山山",)]),
+                           ("do 8it 9and 山山山山山 a1b",), ("ÉÉ Мир été 山山山山山",), ("don't 山山山山山山山",), ("a_b 山山山山",), *strangers(rng)]),
         Check("four-times", 1, {"en": "Exactly four times as many is enough.", "zh": "正好四倍就算。"},
               lambda rng: [("Wifi密码不对",), ("say 早 to my friend",), (drawn(rng, ZH, 8) + " my friend",),
                            (drawn(rng, ZH, 4) + "a b c d",), ("\u9fa6\u9fd5\u9ffe\u9fff Wifi",), (drawn(rng, ZH, 3) + " Wifi",),
@@ -254,7 +266,7 @@ TRANSFER = Exercise(
               lambda rng: [three(rng, (1, 0), (1, 1), (1, 1)), three(rng, (4, 0), (4, 1), (4, 2)), three(rng, (10, 0), (10, 7), (10, 8))]),
         Check("from-a-base", 2, {"en": "What the base can already do is no transfer: subtract it twice.",
                                  "zh": "基础模型原来就会的不算迁移：上下都要减去。"},
-              lambda rng: [three(rng, (4, 1), (4, 2), (4, 3)), three(rng, (20, 3), (20, 5), (20, 18)), three(rng, (10, 4), (10, 4), (10, 9))]),
+              lambda rng: [three(rng, (4, 1), (4, 2), (4, 3)), three(rng, (20, 3), (20, 5), (20, 18)), three(rng, (10, 4), (10, 4), (10, 9)), three(rng, (400, 100), (400, 101), (400, 102))]),
         Check("different-sizes", 1, {"en": "The three models may have been asked different numbers of questions.",
                                      "zh": "三个模型回答的题数可以不同。"},
               lambda rng: [three(rng, (4, 1), (2, 1), (8, 6)), three(rng, (5, 1), (10, 4), (20, 16))]),

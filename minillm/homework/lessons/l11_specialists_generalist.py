@@ -74,7 +74,8 @@ FILL = Exercise(
                                     "zh": "多个位置、同一位置出现两次、没用到的字段。"},
               lambda rng: [(COMPARE, 0, {"other": "b", "sentence": "a"}), (COMPARE, 1, {"sentence": "a", "other": "b"}),
                            (TRANSLATE, 0, {"sentence": drawn(rng), "language": "中文", "note": " "}),
-                           (["{text_1} {Text} {句子}", "x"], 0, {"text_1": "a", "Text": drawn(rng), "句子": "早安"}),]),
+                           (["{text_1} {Text} {句子}", "x"], 0, {"text_1": "a", "Text": drawn(rng), "句子": "早安"}),
+                           ([" {text}\n\n\t{other}  x\r\n"], 0, {"text": "a\nb", "other": drawn(rng)})]),
         Check("missing", 2, {"en": "None if a place of the chosen template has no value.", "zh": "所选模板的某个位置没有值时返回 None。"},
               lambda rng: [(["{sentence}"], 0, {}), (["{sentence}"], 0, {"sentence": ""}), (["{sentence}"], 0, {"sentence": " \n"}),
                            (TRANSLATE, 1, {"sentence": drawn(rng)}), (TRANSLATE, 0, {"sentence": drawn(rng)}), (["no place", "{sentence}"], 2, {}),
@@ -164,7 +165,7 @@ MIX = Exercise(
     (
         Check("full-groups", 1, {"en": "One old example after every full group of new ones.", "zh": "每满一组新例子之后一个旧例子。"},
               lambda rng: [(["a", "b"], ["x"], 2), (["a", "b", "c", "d"], ["x", "y"], 2), (*numbered(rng, 6, 4), 3),
-                           ([0, None, ""], [0, False, 7], 1)]),
+                           ([0, None, ""], [0, False, 7], 1), (["a", "a", "b", "a", "b", "a"], ["x", "x", "y"], 2)]),
         Check("last-group", 1, {"en": "No old example after a last group that is not full.", "zh": "最后一组不满时后面没有旧例子。"},
               lambda rng: [(["a"], ["x"], 2), (["a", "b", "c"], ["x", "y"], 2), (*numbered(rng, 11, 8), 4)]),
         Check("begin-again", 2, {"en": "When the old ones are used up they begin again.", "zh": "旧例子用完后从头再来。"},

@@ -75,6 +75,13 @@ def related(rng: np.random.Generator, source, join: str) -> tuple[str, str]:
     return join.join(one), join.join([one[6], one[0], one[2], one[3], one[7], one[1]])
 
 
+def run_or_scattered(rng: np.random.Generator) -> tuple[str, str]:
+    """The longest run in common is not part of the longest common subsequence: it comes first in one text, last in the other."""
+    one = words(rng, 7)
+    run, scattered = one[:3], one[3:]
+    return " ".join(run + scattered), " ".join([*(f"{word} {i}" for i, word in enumerate(scattered)), *run])
+
+
 LIKE = Exercise(
     "similarity", ALIKE, similarity,
     (
@@ -86,7 +93,7 @@ LIKE = Exercise(
         Check("order-and-gaps", 2, {"en": "The units in common have to be in the same order; gaps are allowed.",
                                     "zh": "共有的单元顺序要相同，中间可以有间隔。"},
               lambda rng: [("a b", "b a"), ("a b c d e", "a x c y e"), related(rng, WORDS, " "),
-                           ("a", "a a"), ("a a", "a"), ("a a b", "a b b b"), ("b b a a", "b a")]),
+                           ("a", "a a"), ("a a", "a"), ("a a b", "a b b b"), ("b b a a", "b a"), run_or_scattered(rng)]),
         Check("case-and-marks", 1, {"en": "Upper and lower case are the same; punctuation only separates.",
                                     "zh": "大小写不分；标点只起分隔作用。"},
               lambda rng: [("Name it.", "name it"), ("who, care?", "who care"), ("Top 3: Wifi", "top 3 wifi!"),
@@ -94,7 +101,7 @@ LIKE = Exercise(
         Check("chinese", 2, {"en": "Every Chinese character is a unit, without spaces between them.", "zh": "每个汉字是一个单元，中间不用空格。"},
               lambda rng: [("早安", "早"), ("台湾最高的山是哪座？", "日本最高的山是哪座？"), ("翻译：Good morning", "翻译 Good Bye"),
                            related(rng, CHARACTERS, ""), ("\u9fa6\u9fd5山", "\u9fd5山"), ("〇㐀山", "山"), ("「山wifi」3", "山 wifi 3"),
-                           ("a_b c1d", "a b c1d"), ("c1d", "c 1 d"), ("été à Zoé", "t zo"), ("Мир 7", "7 а")]),
+                           ("a_b c1d", "a b c1d"), ("c1d", "c 1 d"), ("été à Zoé", "t zo"), ("Мир 7", "7 а"), ("top\u0663", "top"), ("x²", "x")]),
         Check("nothing", 1, {"en": "A text without units is like nothing: 0.", "zh": "没有单元的文本和什么都不像：0。"},
               lambda rng: [("", ""), ("name", ""), ("…", "早安"), ("?", "!"), (" \n", "Мир")], edge=True),
     ),
@@ -299,12 +306,12 @@ FAULT = Exercise(
         Check("long", 1, {"en": "More than 200 characters, white space at the ends not counted.", "zh": "超过 200 个字符，两端空白不算。"},
               lambda rng: [(rec(output="山" * 201),), (rec(output="a" * 200),), (rec(output="很长 " * int(rng.integers(80, 200))),),
                            (rec(output="a" * 199 + " " * 20),), (rec(output="\n" * 9 + "a" * 200 + "\t"),), (rec(output="a b" * 67),),
-                           (rec(output="a" * 199 + " b"),)]),
+                           (rec(output="a" * 199 + " b"),), (rec(output=str(rng.choice(list("山é👍"))) * int(rng.integers(101, 200))),)]),
         Check("copied", 2, {"en": "The output repeats the instruction or the input.", "zh": "输出重复了指令或输入。"},
               lambda rng: [(rec("Who are you?", "Who are you?"),), (rec(output="早安", input="早安"),), (rec("Who are you?", " who are YOU?\n"),),
                            (rec(output=" good morning", input="Good morning "),), (rec("Who are you?", "Who are you? An AI."),), (rec("Été", "\tÉTÉ\n"),), (rec("a  b", "a b"),),
                            (rec("It's", "Its", input="IT'S "),), (rec("Who?", "who? ", input="x"),), (rec(" Who?", "Who?"),), (rec("Who?\n", "Who?"),),
-                           (rec(output="早安", input="\t早安"),)]),
+                           (rec(output="早安", input="\t早安"),), (rec(output="早", input="早安"),), (rec("Straße", "STRASSE"),), (rec("Who are you?", "you"),)]),
         Check("impossible", 2, {"en": "Pictures: whole words in any case, and 图片 anywhere.", "zh": "图片：整词，不分大小写；“图片”在任何位置。"},
               lambda rng: [(rec("Describe the image."),), (rec("画一张图片"),), (rec("PICTURE of Yushan, please"),),
                            (rec("Shorten this paragraph", "short"),), (rec("Imagine a graphic novel", "once"),),
