@@ -23,6 +23,7 @@ from minillm.plumbing.files import InputError, read_json, write_text
 from minillm.sampling import Sampling
 from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
+from minillm.stage3_preference.ppo import OWN, PPOConfig, ppo
 from minillm.stage3_preference.reward_model import RewardConfig, reward_model
 from minillm.stage3_preference.rewards import named_rewards, taught_questions
 from minillm.stage3_preference.rollouts import Rollouts, encode_prompts, sample
@@ -57,7 +58,7 @@ class Reward(RewardConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rl(GRPOConfig):
+class Rl(PPOConfig):
     """Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."""
 
     base: Path
@@ -77,13 +78,18 @@ class Rl(GRPOConfig):
         announce_idle(self)
         if self.kl == "none":
             no_effect(self, "with --kl none", "beta")
-        if self.method == "rft":
-            no_effect(self, "with --method rft", "divide_by_std")
+        if self.method != "grpo":
+            no_effect(self, f"with --method {self.method}", "divide_by_std")
+        if self.method == "ppo":
+            no_effect(self, "with --method ppo", "mean")
+        else:
+            no_effect(self, f"with --method {self.method}", *OWN)
         base = run_folder.load_run(self.base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
-        config = replace(only(GRPOConfig, self), device=str(pick_device(self.device)))
+        learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
+        config = replace(only(settings, self), device=str(pick_device(self.device)))
         asked = conversations(self.prompts, self.base, self.seed, self.strict, self.encoding)
-        show_report(grpo(config, base, asked, rehearsal, self.out, bar=True), self.out)
+        show_report(learn(config, base, asked, rehearsal, self.out, bar=True), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
