@@ -247,7 +247,7 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
 # somewhere from 16 to 32) it stops and falls, while the share of right answers rarely rises and ends far lower. The winners of 64 have full stops and the
 # question's words; among them are answers that go on to a second sentence, change the subject, or answer another question. This is **over-optimisation** of a reward model (Gao et al. 2022 measured its law;
 # Goodhart: a measure that becomes a target is no longer a good measure). A better reward model moves the peak to the right; it does not
-# remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO.
+# remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO. How a model is trained against such a reward (policy gradient, PPO, GRPO) is lesson 15.
 #
 # ## DPO: without a reward model
 #
@@ -263,7 +263,7 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
 # 奖励一路上升。人们想要的比例起初也跟着升，因为他们确实喜欢完整句子；n 大到一定程度（这里在 16 到 32 之间）就停住、回落，而答对的
 # 比例从来没有升过，最后低了许多。64 选一的赢家都有句号、都重复问题里的字；其中有的又接上第二句，有的转了话题，有的答非所问。这就是奖励模型的**过度优化（over-optimisation）**（Gao 等 2022
 # 测出了它的规律；古德哈特定律：指标一旦成了目标，就不再是好指标）。更好的奖励模型会把峰值往右推，但不会让它消失。所以 RLHF 用惩罚项
-# 让模型不离 SFT 模型太远，DPO 也一样。
+# 让模型不离 SFT 模型太远，DPO 也一样。怎样对着这样的奖励训练模型（策略梯度、PPO、GRPO），见第 15 课。
 #
 # ## DPO：不要奖励模型
 #
