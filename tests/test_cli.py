@@ -394,6 +394,7 @@ PLANTED = {  # command: a function of the framework that it needs
     f"prefer --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
     f"reward --base {{home}}/runs/sft --preferences {{home}}/preferences.json {NO_RUN}": "minillm.gpt.GPT.forward",
     f"rl --base {{home}}/runs/sft --prompts {{home}}/pairs.jsonl --reward length {NO_RUN}": "minillm.gpt.GPT.forward",
+    "best-of-n --run {home}/runs/sft --prompts {home}/pairs.jsonl --reward length": "minillm.gpt.GPT.forward",
     "chat --run {home}/runs/sft": "minillm.generate.read",
     "complete --run {home}/runs/base --prompt x": "minillm.generate.read",
     "evaluate --run {home}/runs/base --text {home}/text.txt": "minillm.gpt.attention",

@@ -46,7 +46,7 @@ class GRPOConfig(TuneConfig):
 
     steps: int = 100
     batch_size: int = 24
-    lr: float = 7e-5
+    lr: float = 3e-4
     method: Literal["grpo", "ppo", "rft"] = "grpo"
     """How it learns: grpo compares the answers to each prompt with one another, ppo each token with what a value head
     expected (and takes the log-ratio of each from its reward), rft imitates the best answers (rejection-sampling
@@ -73,7 +73,7 @@ class GRPOConfig(TuneConfig):
     kl: KL = "k3"
     """How the distance to the reference counts: k3 adds its estimate to the loss of each token, k1 takes the
     log-ratio of the whole answer from its reward; none leaves the policy free (DAPO)."""
-    beta: float = 0.05
+    beta: float = 0.03
     """Weight of that distance."""
     divide_by_std: bool = True
     """Divide the advantages of a group by their deviation; without (Dr. GRPO), groups that agree do not count more."""
