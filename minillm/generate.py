@@ -6,13 +6,15 @@ comes, and a lesson steps through it to see the candidates of each step.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from minillm.gpt import GPT, causal_mask
 from minillm.kv_cache import KVCache
-from minillm.plumbing.threads import all_cores
+from minillm.plumbing.one_position import OnePosition
+from minillm.plumbing.threads import all_cores, one_thread
 from minillm.sampling import Sampling, choose, occurred, probabilities, window_start
 from minillm.tokenizer import Tokenizer
 
@@ -25,8 +27,13 @@ class Step:
     """(B,) the chosen ids; the padding id in rows that had already stopped."""
     logits: Tensor
     """(B, V) the model's scores."""
-    probabilities: Tensor
-    """(B, V) the distribution the ids were drawn from."""
+    drawn_from: Tensor | None = None
+    """(B, V) the distribution the ids were drawn from; None if it is the most probable token for certain."""
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """(B, V) the distribution the ids were drawn from."""
+        return probabilities(self.logits, Sampling()) if self.drawn_from is None else self.drawn_from
 
     def candidates(self, tokenizer: Tokenizer, n: int = 5, row: int = 0) -> list[tuple[str, float, float]]:
         """The n most probable tokens: text, the model's probability, probability after the filters."""
@@ -73,25 +80,31 @@ def sample_steps(
     rows, starts = [list(prompt) for prompt in prompts], None
     seen = occurred(prompts, gpt) if sampling.repetition_penalty != 1 else None  # (B, V)
     running = torch.ones(len(rows), dtype=torch.bool, device=gpt.device)  # (B,)
+    tokens = torch.empty(0)
+    greedy, small = sampling.temperature == 0 and seen is None, OnePosition.is_for(gpt, len(rows))
     for left in range(sampling.max_new_tokens, 0, -1):
-        if not running.any():
+        if not rows or (stop is not None and not running.any()):
             return
         windows = [window_start(len(row), n_ctx) for row in rows]
-        if windows != starts or not cached:  # at first, and when a row forgets: read all rows anew
-            starts = windows
-            ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
-            cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
-        logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
-        p = probabilities(logits, sampling, seen)
-        tokens = torch.where(running, choose(p, sampling, generator), pad)  # (B,)
+        with one_thread(small):
+            if windows != starts or not cached:  # at first, and when a row forgets: read all rows anew
+                starts = windows
+                ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
+                cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
+                one = OnePosition(gpt, cache, len(rows)) if small and padding is None else None
+                logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
+            else:  # the last tokens are all that is new to the cache: (B,) -> (B, V)
+                logits = one(tokens) if one is not None else read(gpt, tokens[:, None], padding, cache)
+            p = None if greedy else probabilities(logits, sampling, seen)
+            tokens = logits.max(-1).indices if p is None else choose(p, sampling, generator)  # (B, V) -> (B,)
+        if stop is not None:
+            tokens = torch.where(running, tokens, pad)
+            running &= tokens != stop
         yield Step(tokens, logits, p)
-        ids = tokens[:, None]  # (B,) -> (B, 1), all that is new to the cache
         if seen is not None:
-            seen.scatter_(1, ids, True)
+            seen.scatter_(1, tokens[:, None], True)
         for row, token in zip(rows, tokens.tolist(), strict=True):
             row.append(token)
-        if stop is not None:
-            running &= tokens != stop
 
 
 def generate(

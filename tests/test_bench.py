@@ -471,8 +471,9 @@ def test_a_peer_that_is_not_installed_is_a_line(no_child, monkeypatch):
     table = [*models.generate_part(quick(), CEILINGS), *texts.tokenizer_part(quick(), CEILINGS)]
     missing = [row for row in table if row.note == "not installed"]
     assert [(row.part, row.who, row.values) for row in missing] == [
-        ("generate", models.TRANSFORMERS, ()), ("generate", models.TRANSFORMERS, ()), ("tokenizer", texts.TOKENIZERS, ()),
-    ]  # fmt: skip
+        *[("generate", models.TRANSFORMERS, ())] * 4,
+        ("tokenizer", texts.TOKENIZERS, ()),
+    ]
     assert all(len(row.values) == 1 for row in table if row not in missing)
 
 

@@ -1,6 +1,7 @@
 """Whatever the bytes: a reader works or raises InputError in one line.
 
-`MINILLM_FUZZ=25000 pytest tests/test_fuzz.py -k any` is the long campaign over the readers.
+Samples; `MINILLM_WHOLE=1` asks for 2,000 examples a reader, `MINILLM_FUZZ=25000 pytest tests/test_fuzz.py -k any` is
+the long campaign over the readers.
 """
 
 import bz2
@@ -25,9 +26,10 @@ from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.tokenizer import Tokenizer
 from minillm.world.tables import BUILT_IN, load_world
+from tests.support.sample import sample
 
-EXAMPLES = 2000  # for each reader: 10,000 together
-RANDOM = int(os.environ.get("MINILLM_FUZZ", "3000"))  # for records and for text, from the generators below
+EXAMPLES = sample(400, 2000)  # for each of five readers
+RANDOM = int(os.environ.get("MINILLM_FUZZ", sample(1500, 3000)))  # for records and for text, from the generators below
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, derandomize=True,
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from minillm.generate import continuations, generate, lay_out, sample_steps, stream
+from minillm.generate import continuations, generate, lay_out, read, sample_steps, stream
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.kv_cache import KVCache
+from minillm.lora import LoRAConfig, inject
+from minillm.plumbing.one_position import MOST_ROWS, OnePosition
 from minillm.sampling import (
     Sampling,
     generate_plain,
@@ -574,6 +576,55 @@ def test_a_single_position_looks_at_the_cache_as_the_written_out_attention_does(
     prompts = [[rng.randrange(1, gpt.config.n_vocab) for _ in range(n)] for n in lengths]
     for prompt, row in zip(prompts, generate(gpt, prompts, greedy(6), None, PAD), strict=True):
         assert row == continued_by_hand(gpt, prompt, 6)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed):
+    rng = random.Random(seed)
+    gpt, b = make_gpt(random_config(rng), seed=seed), rng.choice([1, 2, 5])
+    n_ctx = gpt.config.n_ctx
+    ids = torch.randint(gpt.config.n_vocab, (b, n_ctx), generator=torch.Generator().manual_seed(seed))
+    caches = [KVCache(gpt.config, b) for _ in range(2)]
+    with torch.inference_mode():
+        one = OnePosition(gpt, caches[1], b)
+        begin = rng.randint(1, n_ctx)
+        for cache in caches:
+            read(gpt, ids[:, :begin], None, cache)
+        for t in range(begin, n_ctx):
+            expected, found = read(gpt, ids[:, t : t + 1], None, caches[0]), one(ids[:, t])
+            assert found.shape == expected.shape and found.dtype == expected.dtype
+            assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+            assert caches[1].length == caches[0].length
+        for name in ("keys", "values"):
+            pair = [getattr(cache, name) for cache in caches]
+            torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-5)
+
+
+def test_a_large_negative_number_overflows_in_no_activation():
+    from minillm.plumbing import one_position
+
+    x = torch.tensor([-1e4, -100.0, -1.0, 0.0, 1.0, 100.0])
+    functions = torch.nn.functional
+    for ours, theirs in ((one_position.silu, functions.silu), (one_position.relu2, lambda x: functions.relu(x).square()),
+                         (one_position.gelu, lambda x: functions.gelu(x, approximate="tanh"))):  # fmt: skip
+        torch.testing.assert_close(torch.from_numpy(ours(x.numpy())), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_a_plain_model_in_float32_is_left_to_the_model(make_gpt):
+    def takes(gpt, rows: int = 2) -> bool:
+        return OnePosition.is_for(gpt, rows)
+
+    assert takes(make_gpt()) and takes(make_gpt(), rows=MOST_ROWS) and not takes(make_gpt(), rows=MOST_ROWS + 1)
+    assert not takes(make_gpt().to(torch.bfloat16)) and not takes(make_gpt(), rows=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not takes(make_gpt())
+    adapted, hooked, patched = make_gpt(), make_gpt(), make_gpt()
+    inject(adapted, LoRAConfig(rank=2))
+    hooked.blocks[1].mlp.register_forward_hook(lambda *_: None)
+    patched.blocks[0].attn.forward = patched.blocks[0].attn.forward
+    assert not any(map(takes, (adapted, hooked, patched)))
+    with torch.device("meta"):
+        assert not takes(type(adapted)(GPTConfig(50_000, n_embd=256), seed=None))
 
 
 def test_the_repetition_penalty_counts_what_was_generated():

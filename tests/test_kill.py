@@ -1,16 +1,16 @@
 """Runs that are killed end with the bytes of runs that were not, and two runs in one folder leave one whole.
 
-Samples of the campaigns in tests/support, which go through all moments."""
+Samples of the campaigns in tests/support, which go through all moments; larger ones with MINILLM_WHOLE=1."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
+import signal
 
 import pytest
 
 from tests.support.kill_events import KINDS, kill_all
+from tests.support.kill_runs import kill_and_resume
 from tests.support.pairs_in_one_folder import try_pairs
+from tests.support.sample import sample
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,20 +19,18 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    ("stage", "kills", "signal"),
-    [*((stage, 20, "KILL") for stage in ("pretrain", "sft", "lora", "prefer")),
-     ("pretrain", 6, "TERM"), ("sft", 6, "HUP"), ("lora", 6, "INT")],
+    ("stage", "name"),
+    [*((stage, "KILL") for stage in ("pretrain", "sft", "lora", "prefer")),
+     ("pretrain", "TERM"), ("sft", "HUP"), ("lora", "INT")],
 )  # fmt: skip
-def test_kills_change_nothing(stage, kills, signal):
-    command = [sys.executable, "-m", "tests.support.kill_runs", stage, str(kills), "0", signal]
-    root = Path(__file__).parents[1]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0 and f"{kills} of {kills}" in result.stdout, result.stdout + result.stderr
+def test_kills_change_nothing(stage, name):
+    kills = sample(5, 20) if name == "KILL" else sample(3, 6)
+    assert kill_and_resume(stage, kills, seed=0, number=getattr(signal, f"SIG{name}")) == kills
 
 
 @pytest.mark.parametrize("kind", [name for name in KINDS if not name.startswith("demo")])
 def test_kills_at_file_events_are_resumed_or_refused(kind):
-    count, failures = kill_all(kind, every=19, first=3, most=4)
+    count, failures = kill_all(kind, every=19, first=3, most=sample(3, 4))
     assert not failures
     assert count.total() >= 2
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 import sys
 
@@ -11,13 +12,14 @@ import torch
 from minillm import lora
 from minillm.__main__ import main
 from minillm.chat import Message, turn
+from minillm.commands.reinforce import conversations
 from minillm.generate import generate
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
 from minillm.sampling import Sampling
-from minillm.stage3_preference.best_of_n import best_of_n, divergence, kept
+from minillm.stage3_preference.best_of_n import best_of_n, best_shares, divergence, expected_best, kept
 from minillm.stage3_preference.grpo import (
     GRPOConfig,
     clipped,
@@ -321,6 +323,17 @@ def test_the_divergence_of_best_of_n_is_the_limit_of_many_different_answers(n):
     assert divergence(n) == pytest.approx(sum(q * math.log(q * m) for q in p), abs=1e-2)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_mean_of_the_best_of_n_is_that_over_all_subsets(n):
+    """Ties among them: the first of equals counts, as for `best_of_n`."""
+    rewards = torch.tensor([[0.0, 2.0, 2.0, 1.0, -3.0], [0.4, 0.4, 0.4, 0.4, 0.4], [5.0, 1.0, 5.0, 1.0, 5.0]])
+    gold = torch.tensor([[9.0, 1.0, 7.0, 3.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 0.5, 3.0, 2.0]])
+    for by, values, mean in zip(rewards.tolist(), gold.tolist(), expected_best(rewards, gold, n), strict=True):
+        best = [values[max(some, key=lambda i: (by[i], -i))] for some in itertools.combinations(range(5), n)]
+        assert mean.item() == pytest.approx(sum(best) / len(best))
+    assert best_shares(5, n).sum().item() == pytest.approx(1)
+
+
 def test_rft_keeps_the_best_of_each_group_and_learns_as_sft_on_it():
     rewards = torch.tensor([[0.0, 2.0, 2.0, 1.0], [0.4, 0.4, 0.4, 0.4], [-1.0, -2.0, -3.0, -9.0]])
     assert kept(rewards).tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
@@ -483,3 +496,29 @@ def test_the_command_tunes_resumes_and_names_what_is_wrong(tmp_path, capsys):
         assert main([*command, "--overwrite", *change]) == 2, change
         error = capsys.readouterr().err
         assert says in error and "Traceback" not in error
+
+
+def test_the_best_answers_are_shown_by_n_and_kept_as_pairs(tmp_path, capsys):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "1+1?", "completion": "2"}\n{"prompt": "q", "completion": "2"}\n')
+    command = ["best-of-n", "--run", str(tmp_path / "base"), "--prompts", str(tmp_path / "asked.jsonl"), "--n", "6",
+               "--reward", "length", "--truth", "length", "--max-new-tokens", "4", "--device", "cpu", "--out",
+               str(tmp_path / "best.jsonl")]  # fmt: skip
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    table = [line.split() for line in shown.splitlines() if line.split()[0].isdigit() and "prompts" not in line]
+    assert [row[0] for row in table] == ["1", "2", "4", "6"]
+    assert [row[1] for row in table] == [f"{divergence(n):.2f}" for n in (1, 2, 4, 6)]
+    means = [float(row[2]) for row in table]
+    assert means == sorted(means) and [row[2] for row in table] == [row[3] for row in table]
+    best = [json.loads(line) for line in (tmp_path / "best.jsonl").read_text().splitlines()]
+    assert {pair["prompt"] for pair in best} <= {"1+1?", "q"} and best  # one that was cut is not kept
+    assert sum(len(pair["completion"]) for pair in best) / 200 == pytest.approx(means[-1], abs=6e-4)
+    assert main(command) == 2 and "there already" in capsys.readouterr().err
+
+
+def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(tmp_path):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "base" / "report.json").write_text('{"seed": 5}')
+    asked = [m[0].content for m in conversations("world", tmp_path / "base", seed=0)]
+    assert asked == taught_questions(load_world(), 5) != taught_questions(load_world(), 0)

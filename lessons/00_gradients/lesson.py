@@ -11,7 +11,10 @@
 # - write the **backward** pass of one neuron by hand, and compare it with PyTorch's `backward()`;
 # - fit a line to points by **gradient descent**.
 #
-# The lectures this course follows are Hung-yi Lee's; their notes and links are in the README.
+# [The lectures][lecture] this course follows are Hung-yi Lee's. “The lecture” is his on how a
+# large language model is trained.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 0 从 Python 到梯度
 #
@@ -24,7 +27,9 @@
 # - 手写一个神经元的**反向传播**（backward），并和 PyTorch 的 `backward()` 比较；
 # - 用**梯度下降**（gradient descent）给一些点拟合一条直线。
 #
-# 本课程跟随的是李宏毅老师的课，讲义和链接见 README。
+# 本课程跟随的是[李宏毅老师的课][lecture]；“课上”指其中讲大语言模型怎样训练的那一讲（大型语言模型修炼史）。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import torch
 

@@ -1,24 +1,29 @@
 # %% [markdown] tags=["en"]
 # # 1 Next-token prediction by counting
 #
-# The lecture calls what a language model does 文字接龙, a word chain: from an unfinished sentence, say what comes
-# next, append it, and ask again. Stage 1 is learning this from text alone: “第一阶段：自我学习，累积实力”
+# [The lecture][lecture] calls what a language model does 文字接龙, a word chain: from an unfinished sentence, say what
+# comes next, append it, and ask again. Stage 1 is learning this from text alone: “第一阶段：自我学习，累积实力”
 # (teach yourself, gather strength). The simplest way to learn it needs no neural network: count.
 #
 # After this lesson you can
 # - build a model that predicts the next token by counting **n-grams**, and let it write;
 # - measure how good it is on text it has not seen, in nats per token, as **perplexity** and in **bits per byte**;
 # - say why longer contexts help only up to a point, and why such a model cannot answer a question.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 1 用计数做文字接龙
 #
-# 课上说，语言模型做的事就是**文字接龙**（next-token prediction）：给它一个未完成的句子，它说出接下来的词元（token），接到
-# 句子后面，再问一次。第一阶段就是只从文本里学这件事：“第一阶段：自我学习，累积实力。”最简单的学法不需要神经网络：数数。
+# [课上][lecture]说，语言模型做的事就是**文字接龙**（next-token prediction）：给它一个未完成的句子，它说出接下来的词
+# 元（token），接到句子后面，再问一次。第一阶段就是只从文本里学这件事：“第一阶段：自我学习，累积实力。”最简单的学法
+# 不需要神经网络：数数。
 #
 # 学完这一课，你能够
 # - 用 **n 元组（n-gram）** 的计数做一个预测下一个词元的模型，并让它写文章；
 # - 在没见过的文本上衡量它的好坏：每词元奈特数（nat）、**困惑度（perplexity）**、**每字节比特数**（bits per byte）；
 # - 说出为什么上文变长只在一定范围内有用，为什么这样的模型回答不了问题。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import math
 import random

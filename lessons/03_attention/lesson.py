@@ -1,23 +1,27 @@
 # %% [markdown] tags=["en"]
 # # 3 Attention
 #
-# A language model is a function of the unfinished sentence: *next token = f(the text so far)*. The lecture
+# A language model is a function of the unfinished sentence: *next token = f(the text so far)*. [The lecture][lecture]
 # treats f as a black box. Its most important part is **attention**: the step in which a position reads other positions.
 #
 # After this lesson you can
 # - compute attention for three tokens by hand, and say what query, key and value are for;
 # - explain the factor 1/√D, the causal mask, and why there are several heads;
 # - read attention maps of a trained model, and test whether what a map shows matters.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 3 注意力
 #
-# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。课上把 f 当作黑盒。其中最重要的一步是
+# 语言模型是“未完成的句子”的函数：*下一个词元 = f(前面的文字)*。[课上][lecture]把 f 当作黑盒。其中最重要的一步是
 # **注意力**（attention）：一个位置在这一步里读取其他位置。
 #
 # 学完这一课，你能够
 # - 手算三个词元的注意力，并说出查询（query）、键（key）、值（value）各有什么用；
 # - 解释系数 1/√D、因果掩码（causal mask），以及为什么要有多个头（head）；
 # - 看懂训练好的模型的注意力图，并检验图上看到的东西是否真的有作用。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import torch
 

@@ -1,20 +1,22 @@
 # %% [markdown] tags=["en"]
 # # 4 The GPT: block, positions, residuals
 #
-# The lecture writes: *next token = f(unfinished sentence)*, where f has parameters a = 0.5, b = 2.7, c = -0.5, … and
-# stage 1 finds their values. In this lesson f is opened. Attention (lesson 3) is one part of it; here come the others
-# and the way they are joined. At the end the whole f is written in fewer than forty lines of numpy and gives the
-# framework's numbers.
+# [The lecture][lecture] writes: *next token = f(unfinished sentence)*, where f has parameters a = 0.5, b = 2.7, c =
+# -0.5, … and stage 1 finds their values. In this lesson f is opened. Attention (lesson 3) is one part of it; here
+# come the others and the way they are joined. At the end the whole f is written in fewer than forty lines of numpy
+# and gives the framework's numbers.
 #
 # After this lesson you can
 # - follow a token through a GPT: embedding, blocks, residual stream, logits;
 # - compute LayerNorm and RMSNorm by hand, and say how they differ;
 # - explain how rotary positions work, and measure that only distance counts;
 # - count the parameters of a GPT by part, and say what GPT-2 and LLaMA chose differently.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 4 GPT 的结构：block、位置、残差
 #
-# 课上写道：*下一个词元 = f(未完成的句子)*，f 有参数 a = 0.5、b = 2.7、c = -0.5……第一阶段就是在找它们的值。
+# [课上][lecture]写道：*下一个词元 = f(未完成的句子)*，f 有参数 a = 0.5、b = 2.7、c = -0.5……第一阶段就是在找它们的值。
 # 这一课把 f 打开。注意力（第 3 课）是其中一部分；这里讲其余的部分，以及它们怎样连在一起。最后，
 # 整个 f 用不到四十行 numpy 写出来，得到和框架相同的数。
 #
@@ -23,6 +25,8 @@
 # - 手算 LayerNorm 和 RMSNorm，并说出它们的区别；
 # - 解释旋转位置（rotary positions，RoPE）的原理，并用测量说明只有距离起作用；
 # - 按部件数出一个 GPT 的参数，并说出 GPT-2 和 LLaMA 的选择有什么不同。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import math
 

@@ -2,25 +2,29 @@
 # # 5 Sampling: temperature, top-k, top-p, KV cache
 #
 # A language model does not write. It gives a probability to every token that could come next; the text comes from a
-# loop around it that chooses one, appends it and asks again: the lecture's game of continuing a text (文字接龙). How to
-# choose is not part of the model, and yet the same model can be precise, lively or mad.
+# loop around it that chooses one, appends it and asks again: [the lecture][lecture]'s game of continuing a text
+# (文字接龙). How to choose is not part of the model, and yet the same model can be precise, lively or mad.
 #
 # After this lesson you can
 # - step through the loop and read the candidates of every step;
 # - compute what temperature, top-k and top-p do to a distribution, and in which order;
 # - say when to take the most probable token and when to draw, and measure what drawing costs in right answers;
 # - explain the KV cache, and measure what it saves.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 5 采样：温度、top-k、top-p、KV 缓存
 #
 # 语言模型本身并不生成文本。它给每个可能的下一个词元一个概率；文字是由外面的一个循环产生的：选一个，接上去，再问一次，
-# 这就是课上说的“文字接龙”。怎么选不是模型的一部分，但同一个模型可以因此变得准确、活泼或者胡言乱语。
+# 这就是[课上][lecture]说的“文字接龙”。怎么选不是模型的一部分，但同一个模型可以因此变得准确、活泼或者胡言乱语。
 #
 # 学完这一课，你能够
 # - 一步一步走完这个循环，看懂每一步的候选词元；
 # - 算出温度（temperature）、top-k、top-p 怎样改变一个分布，以及它们的先后次序；
 # - 说出什么时候取概率最大的词元，什么时候抽样，并测出抽样要损失多少正确答案；
 # - 解释 KV 缓存（KV cache），并测出它省了多少。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 import statistics

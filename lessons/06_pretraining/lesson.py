@@ -1,25 +1,29 @@
 # %% [markdown] tags=["en"]
 # # 6 Stage 1: pretraining
 #
-# The lecture calls the first stage *self-study that builds up strength*: the model reads masses of text from the web
-# and nobody labels anything. This lesson follows a text from the raw page to the trained base model.
+# [The lecture][lecture] calls the first stage *self-study that builds up strength*: the model reads masses of text
+# from the web and nobody labels anything. This lesson follows a text from the raw page to the trained base model.
 #
 # After this lesson you can
 # - clean and de-duplicate a crawl, and show with one measurement why it matters;
 # - work out one step of AdamW by hand, and say what warm-up, decay and clipping are for;
 # - read a loss curve, including one that deceives;
 # - separate what a base model *knows* from what it *does when asked*.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 6 第一阶段：预训练
 #
-# 课上把第一阶段叫做“自我学习，累积实力”：模型读海量的网络文本，没有人做任何标注。这一课跟着文本走，从原始网页一直走到
-# 训练好的基础模型。
+# [课上][lecture]把第一阶段叫做“自我学习，累积实力”：模型读海量的网络文本，没有人做任何标注。这一课跟着文本走，从原
+# 始网页一直走到训练好的基础模型。
 #
 # 学完这一课，你能够
 # - 清洗一批抓来的网页并去重，并用一次测量说明为什么要这样做；
 # - 手算一步 AdamW，并说出预热、衰减、裁剪各有什么用；
 # - 看懂损失曲线，包括会骗人的那一种；
 # - 把基础模型*知道什么*和*被问时做什么*分开。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import json
 import math
@@ -445,7 +449,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # %% [markdown] tags=["en"]
 # ## What it knows
 #
-# Now the base with its 720 steps. We ask for no text, only for probabilities: after “The capital of Norway is”, how
+# Now the base with its 720 steps. We ask for no text, only for probabilities: after “Capital of Norway:”, how
 # probable is each of the world's capitals? (The probability of a capital is the product over its tokens.)
 #
 # **Before you run it:** for how many of the places is the right capital the most probable one? In which language
@@ -453,7 +457,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # %% [markdown] tags=["zh"]
 # ## 它知道什么
 #
-# 现在看训练了 720 步的基础模型。不让它写文字，只看概率：在“挪威的首都是”之后，这个世界的每个首都各有多大概率？（一个首都的
+# 现在看训练了 720 步的基础模型。不让它写文字，只看概率：在“挪威的首都：”之后，这个世界的每个首都各有多大概率？（一个首都的
 # 概率是它各个词元概率的乘积。）
 #
 # **运行之前先猜：** 在多少个地方，正确的首都概率最大？哪种语言里它更有把握？
@@ -462,7 +466,7 @@ from minillm.world.tables import load_world
 
 gpt = base.run.gpt
 places = [p for p in load_world().places if p.value("capital", "en")]
-STATED = {"en": "The capital of {} is", "zh": "{}的首都是"}
+STATED = {"en": "Capital of {}:", "zh": "{}的首都："}
 SPACE = {"en": " ", "zh": ""}
 
 
@@ -491,22 +495,22 @@ show_table([say("text", "文本"), say("right one first", "正确者居首"), sa
             say("mean p of the best wrong one", "最大错误者的平均概率")], rows)  # fmt: skip
 # %%
 show_table(
-    ["The capital of Norway is", "p", "挪威的首都是", "p"],
+    ["Capital of Norway:", "p", "挪威的首都：", "p"],
     [[e[1].strip(), f"{e[0]:.4f}", z[1], f"{z[0]:.4f}"] for e, z in zip(best_five["en"], best_five["zh"], strict=True)],
 )
 # %% [markdown] tags=["en"]
 # In all, or nearly all, of the 59 places that have a capital in our table the right one comes first, with a probability of
-# nearly 0.9 in either language, against about two hundredths for the best wrong one. Nobody has ever told the model that this is a fact. It
-# follows from predicting the next token: to predict what comes after “The capital of Norway is”
-# has to know it.
+# about 0.85 in either language, against about two hundredths for the best wrong one. Nobody has ever told the model that this is a fact. It
+# follows from predicting the next token: whatever predicts what comes after “Capital of Norway:” has to know it. (“The
+# capital of Norway is” may also go on with “called”: there the same knowledge shows as a lower probability.)
 #
 # ## What it does when asked
 #
 # Now the same facts as a question. **Before you run it:** write down what you expect the base to continue with after
 # “What is the capital of Norway?”, after 台湾最高的山是哪座？, and after 你是谁？ Remember what it has read.
 # %% [markdown] tags=["zh"]
-# 表中有首都的 59 个地方，几乎全都是正确的首都居首，两种语言的概率都接近 0.9，最大的错误者只有百分之二左右。从来没有人告诉模型“这是一个事实”。
-# 这是预测下一个词元的结果：谁想猜中“挪威的首都是”后面是什么，谁就得知道答案。
+# 表中有首都的 59 个地方，几乎全都是正确的首都居首，两种语言的概率都在 0.85 左右，最大的错误者只有百分之二左右。从来没有人告诉模型“这是一个事实”。
+# 这是预测下一个词元的结果：要猜中“挪威的首都：”后面是什么，就得知道答案。（“挪威的首都是”后面还可能是“哪里”：同样的知识，那里的概率就低一些。）
 #
 # ## 被问时它做什么
 #
@@ -514,10 +518,10 @@ show_table(
 # 哪座？、你是谁？ 往下写。想一想它读过什么。
 # %%
 asked = ["What is the capital of Norway?", "台湾最高的山是哪座？", "你是谁？", "USER: 台湾最高的山是哪座？ AI:"]
-prompts = [[tokenizer.doc, *tokenizer.encode(q)] for q in [*asked, "挪威的首都是"]]
+prompts = [[tokenizer.doc, *tokenizer.encode(q)] for q in [*asked, "挪威的首都："]]
 answers = continuations(gpt, tokenizer, prompts, Sampling(max_new_tokens=24))
 show_table([say("text", "文本"), say("the base goes on", "基础模型接着写")],
-           [[q, text] for q, (text, _) in zip([*asked, "挪威的首都是"], answers, strict=True)])  # fmt: skip
+           [[q, text] for q, (text, _) in zip([*asked, "挪威的首都："], answers, strict=True)])  # fmt: skip
 # %%
 QUESTION = {"en": "What is the capital of {}?", "zh": "{}的首都是哪里？"}
 rows = []
@@ -610,7 +614,7 @@ show_claim("small-and-long")
 # 1. A company de-duplicates its crawl at a threshold of 0.5 and finds that the model knows fewer facts about small towns.
 #    How could that be, and how would you find out? (A good answer: pages made from one template differ only in the
 #    fact; look at what was removed; test thresholds on a sample with known facts; remove repeated lines, not pages.)
-# 2. The base gives Oslo a probability above 0.9 in “The capital of Norway is”. Does it *know* that Oslo is the capital of
+# 2. The base gives Oslo a probability of nearly 0.8 after “Capital of Norway:”. Does it *know* that Oslo is the capital of
 #    Norway? What would you measure to decide? (A good answer asks for other wordings, the reverse question, the other
 #    language, places it never read about, and says what *know* is to mean before measuring.)
 #
@@ -644,7 +648,7 @@ show_claim("small-and-long")
 #
 # 1. 一家公司用阈值 0.5 给抓取的网页去重，结果模型对小城镇的事实知道得更少了。这是怎么回事？你怎样查明？（好的回答：用同一个
 #    模板生成的网页只有事实不同；看看去掉了什么；在已知事实的样本上试不同阈值；去掉重复的行，而不是整页。）
-# 2. 在 “The capital of Norway is” 之后，基础模型给 Oslo 的概率超过 0.9。它*知道*挪威的首都是奥斯陆吗？你要测量什么来判断？
+# 2. 在 “Capital of Norway:” 之后，基础模型给 Oslo 的概率接近 0.8。它*知道*挪威的首都是奥斯陆吗？你要测量什么来判断？
 #    （好的回答会试别的说法、反过来问、换一种语言、问它没读过的地方，并且在测量之前先说清楚“知道”指什么。）
 #
 # ## 作业

@@ -1,24 +1,28 @@
 # %% [markdown] tags=["en"]
 # # 7 Stage 2: supervised fine-tuning (SFT)
 #
-# In the lecture's second stage *a teacher gives guidance*: people write dialogues as they should be, and the model
-# learns to produce the answers. It is still next-token prediction; what is new: the roles, the `[END]`, and the mask that says
-# what is learned.
+# In [the lecture][lecture]'s second stage *a teacher gives guidance*: people write dialogues as they should be, and
+# the model learns to produce the answers. It is still next-token prediction; what is new: the roles, the `[END]`, and
+# the mask that says what is learned.
 #
 # After this lesson you can
 # - write a dialogue as token ids, labels and mask, and say for each token whether it is learned and why;
 # - compute the loss of a batch of dialogues of different lengths, also in pieces;
 # - show by measurement what SFT brings, what it does not bring, and why it has to start from pretrained parameters.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 7 第二阶段：监督微调（SFT）
 #
-# 课上的第二阶段是“名师指点，发挥潜力”：人写出期望的对话，模型学着产生其中的回答。这仍然是文字接龙；新的是角色、`[END]`，
-# 以及说明学什么的掩码（mask）。SFT 是 supervised fine-tuning，监督微调（课上称督导式学习）。
+# [课上][lecture]的第二阶段是“名师指点，发挥潜力”：人写出期望的对话，模型学着产生其中的回答。这仍然是文字接龙；新的
+# 是角色、`[END]`，以及说明学什么的掩码（mask）。SFT 是 supervised fine-tuning，监督微调（课上称督导式学习）。
 #
 # 学完这一课，你能够
 # - 把一段对话写成词元编号、标签和掩码，并说出每个词元学不学、为什么；
 # - 计算一批长短不同的对话的损失，也能分几份计算；
 # - 用测量说明 SFT 带来什么、不带来什么，以及为什么必须从预训练的参数开始。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import torch
 

@@ -1,25 +1,29 @@
 # %% [markdown] tags=["en"]
 # # 8 Adapters and LoRA
 #
-# Stage 2 changes the parameters of stage 1 only a little. The lecture draws a model as a function of the unfinished
-# sentence with parameters *a = 0.5, b = 2.7, c = -0.5, …*; an **adapter** leaves a, b, c alone and adds a few
-# parameters of its own, *x, y, z*. **LoRA** (low-rank adaptation) is the adapter used most today.
+# Stage 2 changes the parameters of stage 1 only a little. [The lecture][lecture] draws a model as a function of the
+# unfinished sentence with parameters *a = 0.5, b = 2.7, c = -0.5, …*; an **adapter** leaves a, b, c alone and adds a
+# few parameters of its own, *x, y, z*. **LoRA** (low-rank adaptation) is the adapter used most today.
 #
 # After this lesson you can
 # - write LoRA's forward pass and merge, and count its parameters;
 # - say why B starts at zero, what rank and alpha do, and what “low rank” looks like;
 # - tune a model with LoRA, compare it with full tuning on questions it was never taught, and save the adapter alone.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 8 适配器与 LoRA
 #
-# 第二阶段只稍微改动第一阶段的参数。课上把模型画成“未完成的句子”的函数，参数是 *a = 0.5，b = 2.7，c = -0.5，……*；
-# **适配器**（adapter）不动 a、b、c，而是另外加上几个自己的参数 *x、y、z*。**LoRA**（low-rank adaptation，低秩适配）是现在用得最多
-# 的一种适配器。
+# 第二阶段只稍微改动第一阶段的参数。[课上][lecture]把模型画成“未完成的句子”的函数，参数
+# 是 *a = 0.5，b = 2.7，c = -0.5，……*；**适配器**（adapter）不动 a、b、c，而是另外加上几个自己的参
+# 数 *x、y、z*。**LoRA**（low-rank adaptation，低秩适配）是现在用得最多的一种适配器。
 #
 # 学完这一课，你能够
 # - 写出 LoRA 的前向计算和合并，并数出它的参数；
 # - 说明 B 为什么从零开始、秩（rank）和 alpha 各起什么作用、“低秩”是什么样子；
 # - 用 LoRA 微调一个模型，用没教过的问题和全量微调比较，并且只保存适配器。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import copy
 import tempfile

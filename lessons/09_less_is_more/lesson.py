@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 9 Less is more: quantity and quality of labels
 #
-# The lecture: labelling is expensive, so there are few labelled pairs, and they cover few cases. And yet InstructGPT,
+# [The lecture][lecture]: labelling is expensive, so there are few labelled pairs, and they cover few cases. And yet InstructGPT,
 # LLaMA-2 and LIMA report “Less Is More for Alignment” and “Quality Is All You Need”. Here we ask how few, and what
 # quality means, with numbers.
 #
@@ -10,17 +10,21 @@
 # - give a score with an interval, and say when two scores differ;
 # - measure what 16, 64, 256 and 1,000 pairs teach, and what wrong answers among them cost;
 # - choose a small data set by a rule.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 9 少即是多：标注的数量与质量
 #
-# 课上说：标注成本高昂，所以标注数据有限，只能覆盖部分情况。但 InstructGPT、LLaMA-2、LIMA 又都强调 “Less Is More for
-# Alignment”“Quality Is All You Need”。这一课用数字来问：少到多少？质量又指什么？
+# [课上][lecture]说：标注成本高昂，所以标注数据有限，只能覆盖部分情况。但 InstructGPT、LLaMA-2、LIMA 又都强
+# 调 “Less Is More forAlignment”“Quality Is All You Need”。这一课用数字来问：少到多少？质量又指什么？
 #
 # 学完这一课，你能够
 # - 用精确匹配（exact match）给回答打分，并说出这种打分看不到什么；
 # - 给分数配上区间（interval），并判断两个分数是否真的不同；
 # - 测量 16、64、256、1000 个问答对各教会了什么，以及其中的错误回答要付多大代价；
 # - 按一条规则挑选一个小数据集。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 

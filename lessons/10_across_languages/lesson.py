@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 10 Across languages
 #
-# The lecture: after training on a single task, a model carries it over to the same task in other languages by itself;
+# [The lecture][lecture]: after training on a single task, a model carries it over to the same task in other languages by itself;
 # and pretraining on several languages helps this. The paper behind it (Hsu, Liu, Lee 2019) tuned multilingual BERT on
 # English reading comprehension and asked in Chinese. We tune on English questions and ask in Chinese.
 #
@@ -9,16 +9,20 @@
 # - score the language of an answer and the knowledge in it apart;
 # - measure how much of what tuning in one language brings carries over to another;
 # - say under which conditions transfer failed here, and what mended it.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 10 跨语言
 #
-# 课上说：模型在经过单一任务的训练后，能够自动迁移到其他语言的相似任务；多语言预训练有助于这种迁移。背后的论文（Hsu、Liu、Lee
-# 2019）用英文的阅读理解微调多语言 BERT，再用中文来问。这里用英文问答微调，再用中文来问。
+# [课上][lecture]说：模型在经过单一任务的训练后，能够自动迁移到其他语言的相似任务；多语言预训练有助于这种迁移。背后
+# 的论文（Hsu、Liu、Lee2019）用英文的阅读理解微调多语言 BERT，再用中文来问。这里用英文问答微调，再用中文来问。
 #
 # 学完这一课，你能够
 # - 把回答的语言和其中的知识分开打分；
 # - 测量在一种语言里微调的收获，有多少迁移（transfer）到了另一种语言；
 # - 说出在这里什么条件下迁移失败，又是什么补救了它。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 import re

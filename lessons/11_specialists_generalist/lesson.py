@@ -1,27 +1,32 @@
 # %% [markdown] tags=["en"]
 # # 11 Specialists and the generalist; forgetting and review
 #
-# The lecture names two routes of fine-tuning. Route one: **many specialists**, a translator, a proofreader, each tuned
-# on one task (as with BERT). Route two: **one generalist**, tuned on many tasks that are told apart by instructions (FLAN,
-# T0). And between them a question: what happens to the first task when a second is learned after it?
+# [The lecture][lecture] names two routes of fine-tuning. Route one: **many specialists**, a translator, a
+# proofreader, each tuned on one task (as with BERT). Route two: **one generalist**, tuned on many tasks that are told
+# apart by instructions (FLAN, T0). And between them a question: what happens to the first task when a second is
+# learned after it?
 #
 # After this lesson you can
 # - show why a specialist needs no instruction and a generalist does;
 # - measure specialists and a generalist on three tasks;
 # - measure forgetting, and what a few reviewed pairs save;
 # - keep a fair sample of a stream of examples for review.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 11 专才与通才；遗忘与复习
 #
-# 课上讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、校对（课上叫“编修”）专家，每个只用一个任务的数据微调（如 BERT）。路线二：
-# 打造**一个通才**，用多种任务微调，靠指令（instruction）区分任务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，
-# 第一个会怎样？
+# [课上][lecture]讲了 fine-tuning 的两条路线。路线一：打造**一堆专才**，翻译专家、校对（课上叫“编修”）专家，每个只用
+# 一个任务的数据微调（如 BERT）。路线二：打造**一个通才**，用多种任务微调，靠指令（instruction）区分任
+# 务（FLAN、T0）。两者之间还有一个问题：先学会一个任务，再学第二个，第一个会怎样？
 #
 # 学完这一课，你能够
 # - 说明专才为什么不需要指令，而通才需要；
 # - 在三个任务上测量专才和通才；
 # - 测量遗忘（forgetting），以及复习几个问答对能保住多少；
 # - 从一串例子里留下公平的样本用来复习。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 

@@ -1,23 +1,27 @@
 # %% [markdown] tags=["en"]
 # # 12 Data from a stronger model: Self-Instruct, Alpaca, the false promise
 #
-# The lecture: whoever has the open weights of LLaMA still needs dialogues; and these “can be had by leading GPT to write
+# [The lecture][lecture]: whoever has the open weights of LLaMA still needs dialogues; and these “can be had by leading GPT to write
 # them” (逆向工程). So Alpaca and Vicuna came about. Here our tuned model is the teacher, and a fresh base the student.
 #
 # After this lesson you can
 # - write the pipeline: new instructions from a few seeds, filters, answers by a teacher, tuning a student;
 # - say what the filters can find and what they cannot;
 # - measure style and facts apart, and say what imitation brings to a strong and to a weak student.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 12 来自更强模型的数据：Self-Instruct、Alpaca、虚假的承诺
 #
-# 课上说：有了 LLaMA 的开源权重，还缺对话数据；这些数据“可以引导 GPT 逆向工程产生”。于是有了 Alpaca 和 Vicuna。这一课里，我们
-# 微调好的模型当老师，全新的基础模型当学生。
+# [课上][lecture]说：有了 LLaMA 的开源权重，还缺对话数据；这些数据“可以引导 GPT 逆向工程产生”。于是有
+# 了 Alpaca 和 Vicuna。这一课里，我们微调好的模型当老师，全新的基础模型当学生。
 #
 # 学完这一课，你能够
 # - 写出整个流程：从几条种子指令产生新指令，过滤，由老师回答，再微调学生；
 # - 说出过滤能发现什么，发现不了什么；
 # - 把风格和事实分开测量，并说出模仿给强的学生和弱的学生各带来什么。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import random
 import re

@@ -1,22 +1,24 @@
 # %% [markdown] tags=["en"]
 # # 13 Stage 3, preference: reward model, DPO
 #
-# The lecture's third stage: *take part in practice, polish the skills; fine-tune on data that follow human preference.* The
-# course compares the stages with AlphaGo: first it imitates games of masters (that is SFT), then it plays to win. For a
-# language model “to win” means: people like the answer better.
+# [The lecture][lecture]'s third stage: *take part in practice, polish the skills; fine-tune on data that follow human
+# preference.* The course compares the stages with AlphaGo: first it imitates games of masters (that is SFT), then it
+# plays to win. For a language model “to win” means: people like the answer better.
 #
 # After this lesson you can
 # - compute the probability of a whole answer, and say what SFT does not see of it;
 # - fit a reward model to comparisons, and show how it is over-optimised;
 # - write the DPO loss, read its curves, and say what they hide.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 13 第三阶段，偏好：奖励模型与 DPO
 #
 # 讲义里的第三阶段：*参与实战，打磨技巧。使用符合人类偏好的数据进行微调。* 课程把这几个阶段比作 AlphaGo：先模仿高手的棋谱（这就是
-# SFT），再为了赢而下棋。对语言模型来说，“赢”就是人们更喜欢它的答案。
+# SFT），再为了赢而下棋。对语言模型来说，“赢”就是人们更喜欢它的回答。
 #
 # 学完这一课，你能够
-# - 算出整个答案的概率，并说出 SFT 看不到其中的什么；
+# - 算出整个回答的概率，并说出 SFT 看不到其中的什么；
 # - 用比较数据拟合一个奖励模型（reward model），并展示它怎样被过度优化；
 # - 写出 DPO 损失，读懂它的曲线，也知道曲线没有说什么。
 # %%
@@ -56,15 +58,15 @@ show_table([say("prompt", "问题"), say("chosen", "被选中"), say("rejected",
 # **Before you run it:** which token of each answer below is the least probable? Is the full sentence or the bare value more probable
 # after SFT (which showed 30 % full sentences), and would a *mean* per token say the same?
 # %% [markdown] tags=["zh"]
-# 一条偏好数据是一个问题和两个答案，人们更喜欢其中一个。我们的偏好由已知真相的表格生成：完整的句子胜过只说答案，真话胜过同样句式的假话，
-# 拒绝胜过帮人作恶，帮忙胜过不必要的拒绝。做比较很便宜：不必自己写得出好答案，也能指出哪个更好。
+# 一条偏好数据是一个问题和两个回答，人们更喜欢其中一个。我们的偏好由已知真相的表格生成：完整的句子胜过只说回答，真话胜过同样句式的假话，
+# 拒绝胜过帮人作恶，帮忙胜过不必要的拒绝。做比较很便宜：不必自己写得出好回答，也能指出哪个更好。
 #
-# ## 整个答案的概率
+# ## 整个回答的概率
 #
-# SFT 把*一个*答案的每个词元的损失加起来。它看不到第二个答案，也看不到整体。整个答案的概率是各词元概率的乘积，取对数就是**求和**：
-# log p(答案 | 问题) = Σ log p(词元 | 前面的一切)。问题是给定的；只算答案的词元和 `[END]`。
+# SFT 把*一个*回答的每个词元的损失加起来。它看不到第二个回答，也看不到整体。整个回答的概率是各词元概率的乘积，取对数就是**求和**：
+# log p(回答 | 问题) = Σ log p(词元 | 前面的一切)。问题是给定的；只算回答的词元和 `[END]`。
 #
-# **运行之前先猜：** 下面每个答案里，哪个词元最不可能？SFT 之后（其中 30 % 是完整句子），完整句子和只说答案哪个概率更大？如果改成每个
+# **运行之前先猜：** 下面每个回答里，哪个词元最不可能？SFT 之后（其中 30 % 是完整句子），完整句子和只说回答哪个概率更大？如果改成每个
 # 词元取*平均*，结论还一样吗？
 # %%
 from minillm.chat import encode_dialogue, turn
@@ -103,7 +105,7 @@ with torch.no_grad():
     whole = sequence_log_probs(assistant.gpt(batch.ids, batch.mask, batch.positions), batch)
 lengths = batch.weights.sum(-1)
 show_table(
-    [say("answer", "答案"), say("tokens with [END]", "词元数（含 [END]）"), say("log p, nats", "log p（奈特）"), say("p", "p"),
+    [say("answer", "回答"), say("tokens with [END]", "词元数（含 [END]）"), say("log p, nats", "log p（奈特）"), say("p", "p"),
      say("mean per token", "每词元平均")],
     [[a, int(n), s.item(), s.exp().item(), (s / n).item()] for a, n, s in zip(answers, lengths, whole, strict=True)],
 )  # fmt: skip
@@ -126,18 +128,18 @@ show_table(
 # whether it begins like a refusal. Which get a positive weight? Which of our kinds of pairs can this model never order?
 # %% [markdown] tags=["zh"]
 # 句子的代价集中在一两处决定：第一个词元决定风格（是 `台` 而不是 `玉`），名字决定真假；其余的几乎是必然的。SFT 也是这样看的：教过的
-# 答案每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。只说答案和完整句子，总和相差几个奈特，
-# 平均最多只差零点几，因为长答案里有许多必然的词元：用平均做损失就会奖励长度。
-# 想看任意答案在第三阶段前后的样子：先运行 `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`，再打开 <http://127.0.0.1:8000/#loss>。
+# 回答每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。只说回答和完整句子，总和相差几个奈特，
+# 平均最多只差零点几，因为长回答里有许多必然的词元：用平均做损失就会奖励长度。
+# 想看任意回答在第三阶段前后的样子：先运行 `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`，再打开 <http://127.0.0.1:8000/#loss>。
 #
 # ## 奖励模型
 #
-# 经典做法（InstructGPT）先学会模仿人的口味：**奖励模型**（reward model）给每个答案一个数 r，使得 p(A 比 B 更受喜欢) = σ(r_A - r_B)。
+# 经典做法（InstructGPT）先学会模仿人的口味：**奖励模型**（reward model）给每个回答一个数 r，使得 p(A 比 B 更受喜欢) = σ(r_A - r_B)。
 # 这是 Bradley 和 Terry（1952）为比赛排名提出的模型。损失是 -log σ(r_chosen - r_rejected)：抛硬币时是 ln 2。
 #
-# 我们的奖励模型小到不能再小：答案的四个特征，四个权重。（真正的奖励模型是一个只有一个输出的语言模型。）
+# 我们的奖励模型小到不能再小：回答的四个特征，四个权重。（真正的奖励模型是一个只有一个输出的语言模型。）
 #
-# **运行之前先猜：** 四个特征是长度、结尾有没有句号、答案重复了问题里多少字、开头像不像拒绝。哪些权重是正的？我们的几类数据里，哪一类
+# **运行之前先猜：** 四个特征是长度、结尾有没有句号、回答重复了问题里多少字、开头像不像拒绝。哪些权重是正的？我们的几类数据里，哪一类
 # 它永远排不对？
 # %%
 FEATURES = [say("length, 10 tokens", "长度（10 个词元）"), say("final full stop", "结尾句号"), say("repeats the question", "重复问题"),
@@ -167,7 +169,7 @@ print(say("pairs ordered rightly, never trained on:", "没训练过的数据中�
 show_table([say("feature", "特征"), say("weight", "权重")], list(zip(FEATURES, taste.tolist(), strict=True)))
 # %%
 tries = ["玉山", "台湾最高的山是玉山。", "台湾最高的山是富士山。", "台湾最高的山是玉山。" * 3, "山台湾哪座是最高的？。"]
-show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(features(question, a) @ taste)] for a in tries])
+show_table([say("answer", "回答"), say("reward", "奖励")], [[a, float(features(question, a) @ taste)] for a in tries])
 # %% [markdown] tags=["en"]
 # About 70 % of unseen pairs are ordered rightly: better than a coin, and mostly through one sign of taste, the full stop. It cannot
 # order truth against falsehood, for none of its features knows a fact. And it likes the same sentence three times better than once.
@@ -185,10 +187,10 @@ show_table([say("answer", "答案"), say("reward", "奖励")], [[a, float(featur
 #
 # <!-- go on -->
 #
-# 为讨好这种评委而训练的模型会发现这一点。我们不训练，用 **n 选一**（best of n）：从 SFT 模型采样 n 个答案（温度 1），留下奖励最高的
-# 一个。n 越大，优化得越狠。人们真正想要的是什么，在这里是已知的：答案既对，*又*是完整句子。
+# 为讨好这种评委而训练的模型会发现这一点。我们不训练，用 **n 选一**（best of n）：从 SFT 模型采样 n 个回答（温度 1），留下奖励最高的
+# 一个。n 越大，优化得越狠。人们真正想要的是什么，在这里是已知的：回答既对，*又*是完整句子。
 #
-# **运行之前先猜：** 对 n = 1、2、4、……、64 画两条曲线：奖励，以及人们想要的答案的比例。
+# **运行之前先猜：** 对 n = 1、2、4、……、64 画两条曲线：奖励，以及人们想要的回答的比例。
 # %%
 from minillm.chat import encode_prompt
 from minillm.generate import continuations
@@ -216,20 +218,20 @@ figure, axes = plots.new_figure(2, size=(4.2, 3.2))
 axes[0, 0].plot(sizes, curves["reward"], marker="o", color="#9467bd")
 axes[0, 0].set(
     title=label("what the reward model sees", "奖励模型看到的"),
-    ylabel=label("reward of the kept answer", "留下的答案的奖励"),
+    ylabel=label("reward of the kept answer", "留下的回答的奖励"),
 )
 axes[0, 1].plot(
     sizes, curves["wanted"], marker="o", color="#2ca02c", label=label("right and a full sentence", "对，且是完整句子")
 )
 axes[0, 1].plot(sizes, curves["right"], marker="o", color="#8c8c8c", label=label("right", "对"))
 axes[0, 1].set(
-    title=label("what people want", "人们想要的"), ylabel=label("share of answers", "答案的比例"), ylim=(0, 1)
+    title=label("what people want", "人们想要的"), ylabel=label("share of answers", "回答的比例"), ylim=(0, 1)
 )
 axes[0, 1].legend(fontsize=8)
 for one in axes[0]:
     one.set_xscale("log", base=2)
     one.set_xticks(sizes, [str(n) for n in sizes])
-    one.set_xlabel(label("n, answers drawn", "n，采样的答案数"))
+    one.set_xlabel(label("n, answers drawn", "n，采样的回答数"))
     one.grid(alpha=0.3)
 show_figure(figure)
 # %%
@@ -238,14 +240,14 @@ kept = [
     for i, q in enumerate(asked)
 ]
 kept.sort(reverse=True)
-show_table([say("highest rewards, best of 64: question", "奖励最高的（64 选一）：问题"), say("answer", "答案"), say("wanted", "想要的")],
+show_table([say("highest rewards, best of 64: question", "奖励最高的（64 选一）：问题"), say("answer", "回答"), say("wanted", "想要的")],
            [[q, a, say("yes", "是") if ok else say("no", "否")] for _, q, a, ok in kept[:6]])  # fmt: skip
 # %% [markdown] tags=["en"]
 # The reward rises all the way. The share people want rises with it at first, since full sentences are what they like; from some n on (here
 # somewhere from 16 to 32) it stops and falls, while the share of right answers rarely rises and ends far lower. The winners of 64 have full stops and the
 # question's words; among them are answers that go on to a second sentence, change the subject, or answer another question. This is **over-optimisation** of a reward model (Gao et al. 2022 measured its law;
 # Goodhart: a measure that becomes a target is no longer a good measure). A better reward model moves the peak to the right; it does not
-# remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO.
+# remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO. How a model is trained against such a reward (policy gradient, PPO, GRPO) is lesson 15.
 #
 # ## DPO: without a reward model
 #
@@ -261,17 +263,17 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
 # 奖励一路上升。人们想要的比例起初也跟着升，因为他们确实喜欢完整句子；n 大到一定程度（这里在 16 到 32 之间）就停住、回落，而答对的
 # 比例从来没有升过，最后低了许多。64 选一的赢家都有句号、都重复问题里的字；其中有的又接上第二句，有的转了话题，有的答非所问。这就是奖励模型的**过度优化（over-optimisation）**（Gao 等 2022
 # 测出了它的规律；古德哈特定律：指标一旦成了目标，就不再是好指标）。更好的奖励模型会把峰值往右推，但不会让它消失。所以 RLHF 用惩罚项
-# 让模型不离 SFT 模型太远，DPO 也一样。
+# 让模型不离 SFT 模型太远，DPO 也一样。怎样对着这样的奖励训练模型（策略梯度、PPO、GRPO），见第 15 课。
 #
 # ## DPO：不要奖励模型
 #
 # 直接偏好优化（direct preference optimisation，DPO）既不要奖励模型，也不用采样。它的损失就是 Bradley-Terry 的损失，奖励直接从模型
-# 自己读出来：r = β · log(π/π_ref)，即答案比在冻结的参考模型下变得可能了多少。
+# 自己读出来：r = β · log(π/π_ref)，即回答比在冻结的参考模型下变得可能了多少。
 #
 # loss = -log σ(β · [(chosen - ref_chosen) - (rejected - ref_rejected)])
 #
-# **运行之前先猜：** 无论数据是什么，第一步的损失是多少？我们用两种方式各训练 80 步，每步 16 对：只用 DPO；框架的配方（加上被选中答案的
-# SFT 损失，并复习预训练文本）。两种的损失都会降到远低于 ln 2。*被选中*的答案的 log p 会怎样？
+# **运行之前先猜：** 无论数据是什么，第一步的损失是多少？我们用两种方式各训练 80 步，每步 16 对：只用 DPO；框架的配方（加上被选中回答的
+# SFT 损失，并复习预训练文本）。两种的损失都会降到远低于 ln 2。*被选中*的回答的 log p 会怎样？
 # %%
 from minillm.stage3_preference import PreferenceConfig, prefer
 
@@ -320,12 +322,12 @@ show_table(["", say("DPO alone", "只用 DPO"), say("with likelihood and rehears
 # %% [markdown] tags=["zh"]
 # 开始时是 ln 2 = 0.693（模型*就是*参考模型），然后只剩它的一小部分，一批里几乎每一对都排对了：按它自己的
 # 指标，只用 DPO 做得不错。但 margin 是一个差，它变大是因为被拒绝的
-# 答案掉了很多奈特；被选中的也掉了一点。它们的概率去哪儿了？去了任何一对数据里都没有的答案。
+# 回答掉了很多奈特；被选中的也掉了一点。它们的概率去哪儿了？去了任何一对数据里都没有的回答。
 #
 # ## 测量：改变了什么，代价是什么
 #
-# 考试问的是 SFT 和偏好数据都没讲过的地方和请求。再加一次绝不能省的对照：在被选中的答案上做 SFT，步数相同，复习相同，完全不用被拒绝的
-# 答案。
+# 考试问的是 SFT 和偏好数据都没讲过的地方和请求。再加一次绝不能省的对照：在被选中的回答上做 SFT，步数相同，复习相同，完全不用被拒绝的
+# 回答。
 #
 # **运行之前先猜：** 给每个模型填上：答对的比例（之前约 90 %）、完整句子（之前约 25 %）、拒绝有害请求、回答无害请求（之前都在 90 % 以上或左右）。
 # %%
@@ -337,7 +339,7 @@ chosen_only = [[*p.prompt, Message("assistant", p.chosen)] for p in pairs]
 control = SFTConfig(steps=80, batch_size=16, lr=5e-4, rehearse_rows=8, rehearse_weight=0.5, validation=0.0)
 models = {say("before: SFT", "之前：SFT"): assistant, say("DPO alone", "只用 DPO"): tuned["dpo"],
           say("DPO, likelihood, rehearsal", "DPO、似然项、复习"): tuned["recipe"],
-          say("control: SFT on the chosen", "对照：在被选中的答案上 SFT"): sft(control, assistant, chosen_only, base.documents)}  # fmt: skip
+          say("control: SFT on the chosen", "对照：在被选中的回答上 SFT"): sft(control, assistant, chosen_only, base.documents)}  # fmt: skip
 paper = Exam(tuple(q for q in exam.questions if q.phrasing == "seen"), exam.requests)
 rows, sat = [], {}
 for name, run in models.items():
@@ -366,7 +368,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["zh"]
 # 只用 DPO：将近一半的事实没了，对有害请求的拒绝也大多没了；想要的和不想要的概率都流到了别处。它的损失和 margin 对此只字不提：**训练数据上的
 # 曲线不会告诉你模型生成什么。** 加上似然项和复习，风格学到了（完整句子超过 80 %），拒绝率不变或上升，事实掉几个百分点。而对照在每一列都差不多，
-# 甚至更好。如果被选中的答案本来就是正确答案，模仿它就够了；DPO 的用处在于手头没有完美答案、只有比较的时候。（这里 2 到 4 个百分点的差别是
+# 甚至更好。如果被选中的回答本来就是正确答案，模仿它就够了；DPO 的用处在于手头没有完美回答、只有比较的时候。（这里 2 到 4 个百分点的差别是
 # 噪声；请求只有 60 和 72 个，一个就是 1.5 个百分点。）
 #
 # 有两列互相拉扯。什么都拒绝：有害的拒绝 100 %，无害的回答 0 %。**有用和安全**（helpfulness and safety）是两个目标，合成一个数就看不见这种
@@ -384,7 +386,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["zh"]
 # ## 课程里的论断，一一测量
 #
-# 再做一次对照：好几个种子，阈值事先写定（怎样读，卡片上有说明）。用上面配方的 DPO 和在被选中的答案上做的 SFT，从同一
+# 再做一次对照：好几个种子，阈值事先写定（怎样读，卡片上有说明）。用上面配方的 DPO 和在被选中的回答上做的 SFT，从同一
 # 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
 #
 # 这里每个被选中的回答都是理想的，DPO 没有什么可多赢；问的是 SFT 够不够。
@@ -407,7 +409,7 @@ show_claim("preference-over-sft", explained=True)
 #
 # <!-- go on -->
 #
-# 讨论：设计一个任务，被选中的答案也不完美，光照抄不够。数据对是什么样的？测什么？你会写下什么阈值？
+# 讨论：设计一个任务，被选中的回答也不完美，光照抄不够。数据对是什么样的？测什么？你会写下什么阈值？
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
@@ -452,8 +454,8 @@ show_claim("preference-over-sft", explained=True)
 # | 讲义和课程 | 这里看到 |
 # |---|---|
 # | 第三阶段：使用符合人类偏好的数据进行微调 | 80 步：完整句子从约 25 % 升到 80 % 以上 |
-# | SFT 学过程，偏好看整体 | 一对数据的损失只用到整个答案的总和；真假只由一个词元决定 |
-# | 奖励模型模仿人的口味，会被过度优化 | n 选一：奖励一直升，想要的答案先升后降 |
+# | SFT 学过程，偏好看整体 | 一对数据的损失只用到整个回答的总和；真假只由一个词元决定 |
+# | 奖励模型模仿人的口味，会被过度优化 | n 选一：奖励一直升，想要的回答先升后降 |
 # | DPO 省掉了奖励模型 | 如果不设法保住已有的知识，会丢掉一半事实 |
 # | AlphaGo：先模仿，再为赢而下 | 围棋有规则判输赢；“人喜欢”只能估计，所以可以“假赢” |
 #
@@ -461,9 +463,9 @@ show_claim("preference-over-sft", explained=True)
 #
 # ## 课堂讨论
 #
-# 1. 团队报告说“DPO 准确率 100 %，损失 0.001”。发布之前你要看哪三个数？（好的回答：在没见过的问题上生成的答案质量、被选中答案的对数概率、
+# 1. 团队报告说“DPO 准确率 100 %，损失 0.001”。发布之前你要看哪三个数？（好的回答：在没见过的问题上生成的回答质量、被选中回答的对数概率、
 #    对照；有害和无害分开看。）
-# 2. 该让谁来评哪个答案更好？拒绝什么，可以由多数人决定吗？（好的回答会区分事实、口味和危害，会注意到标注者的疲劳和对长答案的偏爱都会进入
+# 2. 该让谁来评哪个回答更好？拒绝什么，可以由多数人决定吗？（好的回答会区分事实、口味和危害，会注意到标注者的疲劳和对长回答的偏爱都会进入
 #    奖励，也会想到拒绝同样会伤害人。）
 #
 # ## 作业

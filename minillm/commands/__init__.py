@@ -35,6 +35,12 @@ COMMANDS = {
         "Reward",
         "Train a reward model on pairs of a better and a worse answer, for `rl --reward run:FOLDER`.",
     ),
+    "best-of-n": Command(
+        "reinforce",
+        "BestOfN",
+        "Let a model write n answers to each prompt and keep the best by a reward; nothing is trained.",
+        prints=True,
+    ),
     "rl": Command("reinforce", "Rl", "Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."),
     "chat": Command("models", "Chat", "Talk to an assistant; an empty line or Ctrl-D ends it.", prints=True),
     "complete": Command("models", "Complete", "Let a model continue a text.", prints=True),

@@ -1,19 +1,32 @@
-"""The commands of reinforcement learning: `reward`, `rl`."""
+"""The commands of reinforcement learning: `reward`, `best-of-n`, `rl`."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+import torch
+import tyro
 
 from minillm import run_folder
+from minillm.batching import shuffled
 from minillm.chat import Message
 from minillm.commands.common import no_effect, only
 from minillm.commands.stages import announce_idle, show_report
 from minillm.material import records
 from minillm.material.text_files import TextFiles
 from minillm.plumbing import distributed
+from minillm.plumbing.checks import a_seed, above_0, at_least_1
 from minillm.plumbing.devices import pick_device
+from minillm.plumbing.files import InputError, read_json, write_text
+from minillm.sampling import Sampling
+from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
+from minillm.stage3_preference.ppo import OWN, PPOConfig, ppo
 from minillm.stage3_preference.reward_model import RewardConfig, reward_model
-from minillm.stage3_preference.rewards import taught_questions
+from minillm.stage3_preference.rewards import named_rewards, taught_questions
+from minillm.stage3_preference.rollouts import Rollouts, encode_prompts, sample
 from minillm.world.tables import load_world
 
 
@@ -45,7 +58,7 @@ class Reward(RewardConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rl(GRPOConfig):
+class Rl(PPOConfig):
     """Stage 3 by reinforcement: tune an assistant on its own answers, by a reward."""
 
     base: Path
@@ -65,15 +78,102 @@ class Rl(GRPOConfig):
         announce_idle(self)
         if self.kl == "none":
             no_effect(self, "with --kl none", "beta")
-        if self.method == "rft":
-            no_effect(self, "with --method rft", "divide_by_std")
+        if self.method != "grpo":
+            no_effect(self, f"with --method {self.method}", "divide_by_std")
+        if self.method == "ppo":
+            no_effect(self, "with --method ppo", "mean")
+        else:
+            no_effect(self, f"with --method {self.method}", *OWN)
         base = run_folder.load_run(self.base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
-        config = replace(only(GRPOConfig, self), device=str(pick_device(self.device)))
-        show_report(grpo(config, base, self.conversations(), rehearsal, self.out, bar=True), self.out)
+        learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
+        config = replace(only(settings, self), device=str(pick_device(self.device)))
+        asked = conversations(self.prompts, self.base, self.seed, self.strict, self.encoding)
+        show_report(learn(config, base, asked, rehearsal, self.out, bar=True), self.out)
 
-    def conversations(self) -> list[list[Message]]:
-        """What is asked."""
-        if self.prompts == "world":
-            return [[Message("user", text)] for text in taught_questions(load_world(), self.seed)]
-        return records.read_dialogues([self.prompts], self.strict, self.encoding)
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfN:
+    """Let a model write n answers to each prompt and keep the best by a reward; nothing is trained."""
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    """Run folder of the model."""
+    prompts: str
+    """A file of dialogues, of which the last question is asked, or `world`: all that the built-in world teaches."""
+    reward: tuple[str, ...] = ("true-sentence",)
+    """What the best is chosen by, as for `rl`."""
+    truth: tuple[str, ...] = ()
+    """A second reward to watch while the first one grows, such as the true one next to a learned one."""
+    n: int = 16
+    """Answers to each prompt."""
+    most: int | None = 200
+    """Prompts, drawn at random where there are more; all of them if None."""
+    temperature: float = 1.0
+    """Of the sampling."""
+    max_new_tokens: int = 32
+    """An answer that is longer is cut, and its reward is 0."""
+    out: Path | None = None
+    """A file for the best answers, as pairs that `sft` reads."""
+    seed: int = 0
+    """Seed of the sampling."""
+    device: str = "auto"
+    """cpu, cuda, mps or auto."""
+    encoding: str | None = None
+    """Encoding of a file that is not UTF-8, such as gb18030."""
+    strict: bool = False
+    """Refuse a file with records that cannot be used, instead of leaving these out."""
+
+    def __post_init__(self) -> None:
+        at_least_1(self, "n", "most", "max_new_tokens")
+        above_0(self, "temperature")
+        a_seed(self, "seed")
+
+    def run(self) -> None:
+        if self.out is not None and self.out.exists():
+            raise InputError(f"{self.out}: is there already; choose another --out")
+        model = run_folder.load_run(self.run_folder, pick_device(self.device))
+        asked = conversations(self.prompts, self.run_folder, self.seed, self.strict, self.encoding)
+        prompts = encode_prompts(asked, model.tokenizer, model.gpt.config.n_ctx - self.max_new_tokens)
+        some = [prompts[i] for i in shuffled(len(prompts), min(self.most or len(prompts), len(prompts)), 0, self.seed)]
+        sampling = Sampling(self.max_new_tokens, self.temperature, seed=self.seed)
+        rollouts = sample(model.gpt, model.tokenizer, some, named_rewards(self.reward), sampling, self.n)
+        questions = [prompt.question for prompt in some]
+        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each\n{self.table(rollouts, questions)}")
+        if self.out is not None:
+            self.write(rollouts, questions, self.out)
+
+    def write(self, rollouts: Rollouts, questions: Sequence[str], out: Path) -> None:
+        """The best answer to each question as a pair; none where the best was cut: it would be learned as whole."""
+        best = rollouts.rewards.view(-1, self.n).argmax(-1).tolist()  # (R) -> (N, n) -> (N)
+        rows = [(question, i * self.n + k) for i, (question, k) in enumerate(zip(questions, best, strict=True))]
+        pairs = [{"prompt": q, "completion": rollouts.answers[row]} for q, row in rows if rollouts.ended[row]]
+        write_text(out, "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs))
+        print(f"the best answers that came to their end, {len(pairs):,}: {out}")
+
+    def table(self, rollouts: Rollouts, questions: Sequence[str]) -> str:
+        """The mean reward of the best of 1, 2, 4 … n, and what it costs in divergence."""
+        rewards = rollouts.rewards.view(-1, self.n)  # (R) -> (N, n)
+        columns = [(" + ".join(self.reward), rewards)]
+        if self.truth:
+            true = named_rewards(self.truth)
+            rows = (questions[i // self.n] for i in range(len(rollouts.answers)))
+            marks = [true(q, a) if e else 0.0 for q, a, e in zip(rows, rollouts.answers, rollouts.ended, strict=True)]
+            columns.append((" + ".join(self.truth), torch.tensor(marks).view(-1, self.n)))  # (R) -> (N, n)
+        lines = ["     n  KL at most, nats  " + "  ".join(name for name, _ in columns)]
+        for n in sorted({2**i for i in range(self.n.bit_length())} | {self.n}):
+            means = ((name, expected_best(rewards, column, n).mean().item()) for name, column in columns)
+            shown = "  ".join(f"{mean:{len(name)}.3f}" for name, mean in means)
+            lines.append(f"{n:6}  {divergence(n):16.2f}  {shown}")
+        return "\n".join(lines)
+
+
+def conversations(
+    prompts: str, folder: Path, seed: int, strict: bool = False, encoding: str | None = None
+) -> list[list[Message]]:
+    """What is asked: the dialogues of a file, or the half of the world that the run in `folder` was taught. Which half
+    follows from the seed of its own training; from `seed`, where its report names none."""
+    if prompts == "world":
+        report = folder / "report.json"
+        taught = read_json(report, dict).get("seed", seed) if report.is_file() else seed
+        return [[Message("user", text)] for text in taught_questions(load_world(), taught)]
+    return records.read_dialogues([prompts], strict, encoding)

@@ -6,12 +6,16 @@ was interrupted. Here each thread computes a whole micro-batch alone, and they w
 micro-batch is computed by one thread, its result does not depend on the number of cores.
 """
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 
 Item = TypeVar("Item")
@@ -47,3 +51,44 @@ def all_cores(enabled: bool = True) -> Iterator[Map]:
             yield on_all_cores
     finally:
         torch.set_num_threads(cores)
+
+
+@contextmanager
+def one_thread(enabled: bool = True) -> Iterator[None]:
+    """Meanwhile PyTorch and NumPy compute with one thread: for products so small that others would only wait."""
+    if not enabled:
+        yield
+        return
+    cores, blas = torch.get_num_threads(), openblas()
+    own = blas.get() if blas else 1
+    torch.set_num_threads(1)
+    if blas:
+        blas.set(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(cores)
+        if blas:
+            blas.set(own)
+
+
+class OpenBLAS:
+    """The library that multiplies matrices for NumPy, which has no function for the number of its threads."""
+
+    def __init__(self, path: Path):
+        library = ctypes.CDLL(str(path))
+        self.get: Callable[[], int] = library.scipy_openblas_get_num_threads64_
+        self.set: Callable[[int], None] = library.scipy_openblas_set_num_threads64_
+
+
+@cache
+def openblas() -> OpenBLAS | None:
+    """That which NumPy's wheels bring; None where NumPy was built with another."""
+    package = Path(np.__file__).parent
+    for folder in (package.with_name("numpy.libs"), package / ".dylibs"):
+        for path in folder.glob("*openblas*"):
+            try:
+                return OpenBLAS(path)
+            except (OSError, AttributeError):
+                continue
+    return None

@@ -2,7 +2,8 @@
 
 Learning from what is kept is rejection-sampling fine-tuning (`rl --method rft`).
 
-Sources: Stiennon et al. 2020 (2009.01325), Touvron et al. 2023 (2307.09288, LLaMA-2, section 3.2.3).
+Sources: Stiennon et al. 2020 (2009.01325), Touvron et al. 2023 (2307.09288, LLaMA-2, section 3.2.3), Gao et al. 2022
+(2210.10760: what happens to the true reward when n grows).
 """
 
 import math
@@ -35,6 +36,25 @@ def best_of_n(
     best = rollouts.rewards.view(-1, n).argmax(-1).tolist()  # (R) -> (N, n) -> (N)
     rows = [i * n + k for i, k in enumerate(best)]
     return [(rollouts.answers[row], rollouts.rewards[row].item()) for row in rows]
+
+
+def best_shares(answers: int, n: int) -> Tensor:
+    """How often each of some answers is the best of n drawn from them without replacement, (answers): those with the
+    lowest reward first. So answers drawn once give the means for every smaller n, without bias.
+
+    The k-th lowest is the best of n where the other n - 1 are among the k - 1 below it: C(k - 1, n - 1) / C(answers, n).
+    """
+    return torch.tensor([math.comb(k, n - 1) / math.comb(answers, n) for k in range(answers)])
+
+
+def expected_best(chosen_by: Tensor, value: Tensor, n: int) -> Tensor:
+    """The mean `value` of the best of n by the reward `chosen_by`, for each prompt: 2 x (N, G) -> (N).
+
+    Where several are as good, the first counts as the better one, as in `best_of_n`.
+    """
+    order = chosen_by.flip(-1).argsort(dim=-1, stable=True)  # (N, G); flipped, so that of equals the first comes last
+    ranked = value.flip(-1).gather(-1, order)  # (N, G)
+    return ranked.double() @ best_shares(value.shape[-1], n).double()  # (N, G) @ (G) -> (N)
 
 
 def divergence(n: int) -> float:

@@ -411,6 +411,60 @@ def a_neuron(rng):
     return normal(rng, n), normal(rng, n), *(float(x) for x in rng.standard_normal(2))
 
 
+def sampled_rows(rng):
+    b, t = number(rng, 1, 5), number(rng, 1, 8)
+    end = pick(rng, 0, 2, 257)
+    ids = torch.from_numpy(rng.choice([end, end + 1, 5, 300], (b, t), p=[0.3, 0.3, 0.2, 0.2]))
+    return ids, torch.from_numpy(rng.integers(0, t + 1, b)), end
+
+
+def rewards_of_groups(rng):
+    n, g = number(rng, 1, 5), number(rng, 1, 6)
+    if rng.random() < 0.4:
+        return torch.from_numpy(rng.integers(-3, 4, (n, g))), bool(rng.random() < 0.7)
+    rewards = normal(rng, n, g, size=pick(rng, 0.001, 1.0, 30.0))
+    if rng.random() < 0.3:
+        rewards[number(rng, 0, n)] = float(pick(rng, -1.0, 0.0, 0.5))
+    return rewards, bool(rng.random() < 0.7)
+
+
+def episodes(rng):
+    b, t = number(rng, 1, 5), number(rng, 1, 7)
+    lengths = torch.from_numpy(rng.integers(0, t + 1, b))
+    return (
+        normal(rng, b, t, size=3),
+        normal(rng, b, t, size=3),
+        lengths,
+        pick(rng, 0.0, 0.5, 0.99, 1.0),
+        pick(rng, 0.0, 0.6, 1.0),
+    )
+
+
+def policy(rng, with_advantages):
+    b, t = number(rng, 1, 5), number(rng, 1, 7)
+    weights = torch.from_numpy((rng.random((b, t)) < pick(rng, 0.0, 0.5, 1.0)).astype(np.float32))
+    one, other = (-normal(rng, b, t, size=pick(rng, 0.1, 1.0)).abs() for _ in range(2))
+    if rng.random() < 0.4:
+        one, other = (torch.where(weights > 0, x, torch.tensor(-torch.inf)) for x in (one, other))
+    return (
+        (one, other, normal(rng, b, size=2), weights, pick(rng, 0.1, 0.2, 0.5))
+        if with_advantages
+        else (one, other, weights)
+    )
+
+
+def answers_rewarded(rng):
+    questions, n = number(rng, 1, 5), number(rng, 1, 6)
+    rewards = (
+        normal(rng, questions * n)
+        if rng.random() < 0.5
+        else torch.from_numpy(rng.integers(-2, 2, questions * n)).float()
+    )
+    if rng.random() < 0.4:
+        rewards[torch.from_numpy(rng.random(questions * n) < 0.4)] = -torch.inf
+    return rewards, n
+
+
 def rotary(rng):
     heads, half = number(rng, 1, 4), number(rng, 1, 4)
     return normal(rng, 2 * heads * half, number(rng, 1, 5)), heads
@@ -496,6 +550,12 @@ INPUTS = {
     (14, "rename_weights"): state,
     (14, "chat_template"): messages,
     (14, "quantise_rows"): lambda rng: (normal(rng, *sizes(rng, 2, 5), size=pick(rng, 0.0, 0.01, 1.0, 50.0)),),
+    (15, "answer_weights"): sampled_rows,
+    (15, "group_advantages"): rewards_of_groups,
+    (15, "gae"): episodes,
+    (15, "clipped_loss"): lambda rng: policy(rng, True),
+    (15, "kl_k3"): lambda rng: policy(rng, False),
+    (15, "best_of_n"): answers_rewarded,
     (14, "rotary_halves"): rotary,
     (14, "unpack_q4"): lambda rng: packed(rng, number(rng, 1, 4)),
     (14, "share_kept"): marked,

@@ -7,11 +7,13 @@ python -m tests.graders.survivors  (its part on mutants)
 import re
 import tempfile
 import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minillm.homework.grade import grade
+from minillm.homework.exercise import Exercise, Lesson
+from minillm.homework.grade import Result, grade, make_inputs
 from minillm.homework.lessons import all_lessons
-from minillm.homework.sandbox import Sandbox
+from minillm.homework.sandbox import Outcome, Sandbox
 from minillm.plumbing.files import write_text
 
 HERE = Path(__file__).parent
@@ -44,6 +46,26 @@ def plant(folder: str, mistake: dict) -> str:
     return source.replace(mistake["old"], mistake["new"])
 
 
+class Known:
+    """Calls a student's function by handing out, in turn, what it has answered already."""
+
+    def __init__(self, outcomes: list[Outcome], printed: str):
+        self.outcomes, self.printed = iter(outcomes), printed
+
+    def call(self, file: object, name: str, arguments: Sequence[tuple]) -> tuple[list[Outcome], str]:
+        return [next(self.outcomes) for _ in arguments], self.printed
+
+
+def grade_each(
+    sandbox: Sandbox, file: Path, lesson: Lesson, exercise: Exercise, seeds: Sequence[int]
+) -> Iterator[Result]:
+    """The grade on each seed alone, all from one child process: to start one costs more than all its answers."""
+    arguments = [one for seed in seeds for _, one in make_inputs(exercise, [seed])]
+    known = Known(*sandbox.call(file, exercise.name, arguments))
+    for seed in seeds:
+        yield grade(known, file, lesson, exercise, [seed])
+
+
 def is_caught(result, mistake: dict) -> bool:
     """Whether the grade is what was said beforehand."""
     failure = result.failure
@@ -70,7 +92,9 @@ def main() -> None:
                     if mistake["exercise"] != exercise.name:
                         continue
                     file.write_text(plant(lesson.folder, mistake), encoding="utf-8")
-                    seeds = sum(is_caught(grade(sandbox, file, lesson, exercise, [s]), mistake) for s in range(SEEDS))
+                    seeds = sum(
+                        is_caught(r, mistake) for r in grade_each(sandbox, file, lesson, exercise, range(SEEDS))
+                    )
                     total, caught = total + 1, caught + (seeds == SEEDS)
                     rows.append(f"| {lesson.code} | `{exercise.name}` | {exercise.points} | {mistake['name']} | "
                                 f"{mistake['check']} | {mistake['misconception'] or '–'} | {seeds} of {SEEDS} |")  # fmt: skip

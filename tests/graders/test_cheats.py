@@ -317,17 +317,22 @@ FAULTS = {
     "a long list": (SOLUTION + "\ndef attention(q, k, v, mask):\n    return [0] * (10 << 30)\n", "memory"),
     "endless recursion": (SOLUTION + "\ndef attention(*a):\n    return attention(*a)\n", "error"),
     "os._exit(0)": (SOLUTION + "\nimport os\ndef attention(*a):\n    os._exit(0)\n", "crash"),
-    "too much output": (SOLUTION + "\ndef attention(*a):\n    return torch.zeros(40 << 20)\n", "error"),
+    "too much output": (SOLUTION + "\ndef attention(*a):\n    return torch.zeros(2 << 20)\n", "error"),
 }
 
 
+@pytest.fixture(scope="module")
+def impatient():
+    with Sandbox(Limits(seconds=1)) as sandbox:
+        yield sandbox
+
+
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_costs_its_own_exercise_only(tmp_path, name):
+def test_a_fault_costs_its_own_exercise_only(impatient, tmp_path, name):
     source, status = FAULTS[name]
     student(tmp_path, source)
     begin = time.monotonic()
-    with Sandbox(Limits(seconds=1)) as sandbox:
-        results = {r.exercise.name: r for r in gradebook.grade_folder(sandbox, tmp_path, CHOSEN, [0])}
+    results = {r.exercise.name: r for r in gradebook.grade_folder(impatient, tmp_path, CHOSEN, [0])}
     assert time.monotonic() - begin < 60
     failed = results["attention"]
     assert (failed.status, failed.points) == ("wrong", 0)

@@ -9,7 +9,7 @@ import pytest
 from minillm.homework.grade import grade
 from minillm.homework.lessons import all_lessons
 from minillm.homework.sandbox import Sandbox
-from tests.graders.table import TARGET, mistakes, plant
+from tests.graders.table import TARGET, grade_each, mistakes, plant
 
 HERE = Path(__file__).parent
 LESSONS = all_lessons()
@@ -47,8 +47,7 @@ def test_a_stub_is_to_do_and_scores_nothing(sandbox, lesson, exercise):
 )
 def test_a_planted_mistake_is_caught_by_its_check(sandbox, tmp_path, lesson, exercise, mistake):
     (tmp_path / "homework.py").write_text(plant(lesson.folder, mistake), encoding="utf-8")
-    for seed in range(5):
-        result = grade(sandbox, tmp_path / "homework.py", lesson, exercise, [seed])
+    for result in grade_each(sandbox, tmp_path / "homework.py", lesson, exercise, range(5)):
         assert result.status == "wrong" and result.points < exercise.points
         assert result.failure.check == mistake["check"], result.failure
         assert (result.failure.misconception or "") == mistake["misconception"], result.failure

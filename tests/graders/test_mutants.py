@@ -8,6 +8,7 @@ from tests.graders.legal import INPUTS
 from tests.graders.mutants import mutants
 from tests.graders.survivors import HERE, Judge, load, prepare, tally
 from tests.graders.test_graders import EXERCISES, NAMES
+from tests.support.sample import sample
 
 SOURCE = '''
 def helper(x):
@@ -50,8 +51,8 @@ def test_every_exercise_has_legal_inputs():
 @pytest.mark.parametrize(("lesson", "exercise"), EXERCISES, ids=NAMES)
 def test_a_sample_of_the_mutants_is_caught_and_right_solutions_are_right_on_all_legal_inputs(lesson, exercise):
     prepare()
-    judging = Judge(lesson, exercise, 30)
+    judging = Judge(lesson, exercise, sample(12, 30))
     for solution in ("solution.py", "another.py"):
         function = load((HERE / lesson.folder / solution).read_text(encoding="utf-8"), exercise.name)
         assert judging.differs(function, judging.legal) is None
-    assert tally(lesson, exercise, 41, judging).survivors == ()
+    assert tally(lesson, exercise, sample(123, 41), judging).survivors == ()

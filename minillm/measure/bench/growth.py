@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from minillm.gpt_families import gpt2_config
+from minillm.gpt_config import GPTConfig
 from minillm.material.corpus import survey
 from minillm.measure.bench.machine import Ceilings
 from minillm.measure.bench.models import seconds_to_generate
@@ -46,7 +46,7 @@ def steps_of(shapes: Sequence[Shape], field: str, plan: Plan) -> Turns:
 def generations(plan: Plan) -> Turns:
     """Texts of each length after one token, in a model whose context holds the longest."""
     sizes = plan.generating.sizes | {"n_ctx": max(plan.generated) + 1}
-    model, prompt = rough_gpt(gpt2_config(**sizes)), random_batch(plan.generating).ids[:1, :1]  # (1, 1)
+    model, prompt = rough_gpt(GPTConfig(**sizes)), random_batch(plan.generating).ids[:1, :1]  # (1, 1)
     return {(OURS, n): partial(seconds_to_generate, model, prompt, n) for n in plan.generated}
 
 

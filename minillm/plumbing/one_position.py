@@ -1,0 +1,159 @@
+"""One more position of each row through a GPT whose cache holds the rest: what generating repeats, in NumPy.
+
+On a single position of a small model `GPT.forward` works for a fifth of its time; the rest goes into some 60 calls of
+PyTorch a block. NumPy's calls cost a third of that, and fewer are needed: queries, keys and values are one product,
+queries and keys are normed and turned as one. The sums are those of `gpt.py`, line by line. Where they would not
+be (an adapter, bf16, a GPU), or where a model or a batch is so large that calls cost nothing, `is_for` says no.
+"""
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+MOST_WEIGHTS = 5_000_000
+MOST_ROWS = 32
+KNOWN = {*((f"minillm.{module}", name) for module, names in (
+    ("gpt", ("GPT", "Block", "Attention", "MLP", "Norm")), ("plumbing.layers", ("Linear", "Embedding")),
+) for name in names), ("torch.nn.modules.container", "ModuleList")}  # fmt: skip
+"""The classes of a GPT as it is: an adapter puts others in their place."""
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+
+def product(weight: np.ndarray, bias: np.ndarray | None, rows: int) -> Map:
+    """x -> x Wᵀ + b, (B, in) -> (B, out)."""
+    turned = weight.T if rows == 1 else np.ascontiguousarray(weight.T)  # twice as fast for several rows
+    return (lambda x: x @ turned) if bias is None else lambda x: x @ turned + bias
+
+
+def linear(*layers: nn.Linear, rows: int) -> Map:
+    """One or more linear layers that read the same, as one product."""
+    weights, biases = ([array(p) for p in (getattr(layer, name) for layer in layers) if p is not None]
+                       for name in ("weight", "bias"))  # fmt: skip
+    weight = weights[0] if len(weights) == 1 else np.concatenate(weights)
+    return product(weight, np.concatenate(biases) if biases else None, rows)
+
+
+def array(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().numpy()
+
+
+def rms_norm(weight: np.ndarray | float, channels: int, eps: float) -> Map:
+    """RMSNorm over the last axis; shape unchanged. With √C taken out of the root: x √C w / √(Σ x² + C ε)."""
+    gain, eps = weight * np.float32(sqrt(channels)), channels * eps
+    return lambda x: x / np.sqrt(np.add.reduce(x * x, -1, keepdims=True) + np.float32(eps)) * gain
+
+
+def layer_norm(weight: np.ndarray, bias: np.ndarray | None, eps: float) -> Map:
+    def norm(x: np.ndarray) -> np.ndarray:
+        x = x - x.mean(-1, keepdims=True)
+        y = x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(eps)) * weight
+        return y if bias is None else y + bias
+
+    return norm
+
+
+def norm_of(module: Any, channels: int) -> Map:
+    weight, bias = array(module.weight), None if module.bias is None else array(module.bias)
+    if module.kind == "layer":
+        return layer_norm(weight, bias, module.eps)
+    return rms_norm(weight, channels, module.eps)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x * x * x)))
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x * (0.5 + 0.5 * np.tanh(0.5 * x))  # x / (1 + exp(-x)), without an overflow
+
+
+def relu2(x: np.ndarray) -> np.ndarray:
+    x = np.maximum(x, 0)
+    return x * x
+
+
+class OnePosition:
+    """A GPT for B rows of one position each: `one(ids)`, (B,) -> (B, V), extends the cache as `GPT.forward` does."""
+
+    @staticmethod
+    def is_for(gpt: Any, rows: int) -> bool:
+        """Whether it is the same as `GPT.forward`, and faster."""
+        known = all((type(m).__module__, type(m).__name__) in KNOWN and not (m._forward_hooks or m._forward_pre_hooks)
+                    and "forward" not in vars(m) for m in gpt.modules())  # fmt: skip
+        if not known or not 0 < rows <= MOST_ROWS or gpt.config.weights > MOST_WEIGHTS or gpt.dtype != torch.float32:
+            return False
+        return all(p.dtype == torch.float32 and p.device.type == "cpu" for p in gpt.parameters())
+
+    def __init__(self, gpt: Any, cache: Any, rows: int):
+        self.cache, self.rows, self.config = cache, rows, gpt.config
+        c = gpt.config
+        self.keys, self.values = cache.keys.numpy(), cache.values.numpy()  # (L, B, Hkv, room, D), the same memory
+        self.tokens = array(gpt.tok_emb.weight)  # (V, C)
+        if c.position == "learned":
+            self.positions = array(gpt.pos_emb.weight)  # (n_ctx, C)
+        else:
+            cos, sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
+            self.cos, self.sin = np.concatenate((cos, cos), -1), np.concatenate((-sin, sin), -1)  # 2 x (n_ctx, D)
+        self.blocks = [(self.attention(i, block), self.mlp(block)) for i, block in enumerate(gpt.blocks)]
+        self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        x = self.tokens[ids.numpy()]  # (B,) -> (B, C)
+        if self.config.position == "learned":
+            x = x + self.positions[self.cache.length]  # (B, C) + (C)
+        for attention, mlp in self.blocks:
+            x = x + attention(x)
+            x = x + mlp(x)
+        self.cache.length += 1
+        return torch.from_numpy(self.head(self.norm(x)))  # (B, C) -> (B, V)
+
+    def attention(self, i: int, block: Any) -> Map:
+        """The norm and the attention of block i, (B, C) -> (B, C)."""
+        c, attn, rows = self.config, block.attn, self.rows
+        h, groups, d = c.n_head, c.kv_heads, c.head_dim
+        norm, out = norm_of(block.norm1, c.n_embd), linear(attn.out, rows=rows)
+        qkv = linear(attn.query, attn.key, attn.value, rows=rows)
+        gain: np.ndarray | float = 1.0
+        if c.qk_gain:  # 2 x (D) -> (H + Hkv, D)
+            gain = np.repeat([array(attn.q_norm.weight), array(attn.k_norm.weight)], (h, groups), axis=0)
+        qk_norm = rms_norm(gain, d, c.norm_eps)
+        scale, keys, values = np.float32(d**-0.5), self.keys[i], self.values[i]  # 2 x (B, Hkv, room, D)
+        turns = c.position == "rotary" and c.turns(i)
+
+        def attend(x: np.ndarray) -> np.ndarray:
+            at = self.cache.length
+            y = qkv(norm(x)).reshape(rows, h + 2 * groups, d)  # (B, C) -> (B, (H + 2 Hkv) D) -> (B, H + 2 Hkv, D)
+            qk = y[:, : h + groups]  # (B, H + Hkv, D)
+            if c.qk_norm:
+                qk = qk_norm(qk)
+            if turns:  # each pair (a, b) -> (a cos - b sin, b cos + a sin)
+                halves = qk.reshape(rows, h + groups, 2, d // 2)  # (B, H + Hkv, D) -> (B, H + Hkv, 2, D/2)
+                qk = qk * self.cos[at] + halves[:, :, ::-1].reshape(qk.shape) * self.sin[at]
+            keys[:, :, at], values[:, :, at] = qk[:, h:], y[:, h + groups :]  # 2 x (B, Hkv, D)
+            q = qk[:, :h].reshape(rows, groups, h // groups, d)  # (B, H, D) -> (B, Hkv, H / Hkv, D)
+            scores = q @ keys[:, :, : at + 1].swapaxes(-1, -2) * scale  # ... @ (B, Hkv, D, S) -> (B, Hkv, H / Hkv, S)
+            weights = np.exp(scores - np.maximum.reduce(scores, -1, keepdims=True))
+            weights /= np.add.reduce(weights, -1, keepdims=True)
+            return out((weights @ values[:, :, : at + 1]).reshape(rows, h * d))  # (B, Hkv, H / Hkv, D) -> (B, C)
+
+        return attend
+
+    def mlp(self, block: Any) -> Map:
+        """The norm and the MLP of a block, (B, C) -> (B, C)."""
+        norm, mlp = norm_of(block.norm2, self.config.n_embd), block.mlp
+        up, down = (linear(layer, rows=self.rows) for layer in (mlp.up, mlp.down))
+        if self.config.activation == "swiglu":
+            gate = linear(mlp.gate, rows=self.rows)
+
+            def gated(x: np.ndarray) -> np.ndarray:
+                y = norm(x)
+                return down(silu(gate(y)) * up(y))
+
+            return gated
+        bend = relu2 if self.config.activation == "relu2" else gelu
+        return lambda x: down(bend(up(norm(x))))  # (B, C) -> (B, hidden) -> (B, C)
