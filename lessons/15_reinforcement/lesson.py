@@ -485,7 +485,7 @@ show_figure(figure)
 # other sides it is not: whoever went the wrong way is brought back. Eight samples are no proof, and without clipping the
 # coin believes them more with every update; with clipping it stops soon after ρ = 1.2 and waits for a new sample.
 #
-# In our `grpo` each sample is used once by default, so that ρ = 1 and nothing is clipped. PPO's critic estimates for each token what is still to come; from its errors the
+# In our `grpo` each sample is used once by default, so that ρ = 1 and nothing is clipped; `rl --epochs 2` uses it again. PPO's critic estimates for each token what is still to come; from its errors the
 # advantages are added up backwards (**GAE**, 1506.02438). You write both in the homework.
 #
 # ## How far from the reference: k1 and k3
@@ -500,7 +500,7 @@ show_figure(figure)
 # A = +1 时，线在 1.2 之后是平的：好的词元已经够可能了，再多没有奖励。A = -1 时在 0.8 之下是平的。另外两边不平：走反了的会被拉回来。八个
 # 样本说明不了什么，没有截断时，硬币每更新一次就更相信它们；有截断时，过了 ρ = 1.2 就停下，等新的样本。
 #
-# 我们的 `grpo` 默认每批样本只用一次，所以 ρ = 1，不会截断。PPO 的价值网络给每个词元估计后面还能得到多少；从它的误差往回累加得到优势
+# 我们的 `grpo` 默认每批样本只用一次，所以 ρ = 1，不会截断；`rl --epochs 2` 会再用一次。PPO 的价值网络给每个词元估计后面还能得到多少；从它的误差往回累加得到优势
 # （**GAE**，1506.02438）。两者都在作业里写。
 #
 # ## 离参考模型有多远：k1 和 k3
@@ -650,7 +650,7 @@ show_figure(figure)
 #
 # | who | how | here |
 # |---|---|---|
-# | InstructGPT (2022) | SFT → a reward model from comparisons by people → PPO against it, KL in the reward | `python -m minillm sft …`, `reward …`, then `rl --reward run:runs/reward --kl k1` (GRPO in the place of PPO) |
+# | InstructGPT (2022) | SFT → a reward model from comparisons by people → PPO against it, KL in the reward | `python -m minillm sft …`, `reward …`, then `rl --method ppo --reward run:runs/reward` |
 # | LLaMA-2 (2023) | reward models; first *rejection sampling*: best of n, SFT on the kept, again; PPO at the end | `rl --method rft` |
 # | DeepSeek-R1 (2025) | GRPO with rewards that a program verifies | `rl --method grpo --reward true-sentence` |
 #
@@ -658,11 +658,12 @@ show_figure(figure)
 # python -m minillm demo --out runs/demo
 # python -m minillm world --out runs/world
 # python -m minillm reward --base runs/demo/sft --preferences runs/world/preferences.jsonl --out runs/reward
-# python -m minillm rl --base runs/demo/sft --prompts world --reward run:runs/reward --kl k1 --out runs/judged
+# python -m minillm rl --method ppo --base runs/demo/sft --prompts world --reward run:runs/reward --out runs/judged
+# python -m minillm best-of-n --run runs/demo/sft --prompts world --reward run:runs/reward --truth true-sentence
 # python -m minillm rl --base runs/demo/sft --prompts world --reward true-sentence --out runs/verified
 # ```
 #
-# Minutes each, not for class. The code is one sitting: `rewards`, `rollouts`, `best_of_n` and `grpo` in `minillm/stage3_preference`.
+# Minutes each, not for class. The code: `rewards`, `rollouts`, `best_of_n`, `grpo` and `ppo` in `minillm/stage3_preference`, each a sitting at most.
 #
 # ## AlphaGo: imitate first, then play to win
 #
@@ -687,7 +688,7 @@ show_figure(figure)
 #
 # | 谁 | 怎么做 | 这里 |
 # |---|---|---|
-# | InstructGPT（2022） | SFT → 用人的比较训练奖励模型 → 对着它做 PPO，KL 算在奖励里 | `python -m minillm sft …`、`reward …`，再 `rl --reward run:runs/reward --kl k1`（用 GRPO 代替 PPO） |
+# | InstructGPT（2022） | SFT → 用人的比较训练奖励模型 → 对着它做 PPO，KL 算在奖励里 | `python -m minillm sft …`、`reward …`，再 `rl --method ppo --reward run:runs/reward` |
 # | LLaMA-2（2023） | 奖励模型；先做*拒绝采样*：n 选一，在留下的上做 SFT，反复几次；最后 PPO | `rl --method rft` |
 # | DeepSeek-R1（2025） | GRPO，奖励由程序验证 | `rl --method grpo --reward true-sentence` |
 #
@@ -695,11 +696,12 @@ show_figure(figure)
 # python -m minillm demo --out runs/demo
 # python -m minillm world --out runs/world
 # python -m minillm reward --base runs/demo/sft --preferences runs/world/preferences.jsonl --out runs/reward
-# python -m minillm rl --base runs/demo/sft --prompts world --reward run:runs/reward --kl k1 --out runs/judged
+# python -m minillm rl --method ppo --base runs/demo/sft --prompts world --reward run:runs/reward --out runs/judged
+# python -m minillm best-of-n --run runs/demo/sft --prompts world --reward run:runs/reward --truth true-sentence
 # python -m minillm rl --base runs/demo/sft --prompts world --reward true-sentence --out runs/verified
 # ```
 #
-# 每条几分钟，不在课上跑。代码一次就能读完：`minillm/stage3_preference` 里的 `rewards`、`rollouts`、`best_of_n`、`grpo`。
+# 每条几分钟，不在课上跑。代码在 `minillm/stage3_preference`：`rewards`、`rollouts`、`best_of_n`、`grpo`、`ppo`，每个一次就能读完。
 #
 # ## AlphaGo：先模仿，再为赢而下
 #
