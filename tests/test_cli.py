@@ -403,6 +403,7 @@ PLANTED = {  # command: a function of the framework that it needs
     "import --from {home}/text.txt --out {new}": "minillm.weights.convert.read_model",
     "export --run {home}/runs/base --format hf --out {new}": "minillm.weights.export.write_config",
     "doctor --base {home}/runs/base --pairs {home}/pairs.jsonl": "minillm.measure.doctor.lengths",
+    "open-demo --from {home} --out {new}": "minillm.commands.weights.open_demo",
     "bench train --quick": "minillm.gpt.attention",
     "claims": "minillm.claims.pages.listing",
     "serve --run {home}/runs/sft": "minillm.commands.serve.model_names",
