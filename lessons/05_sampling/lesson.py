@@ -412,10 +412,11 @@ for temperature in (0.0, 1.0):
     rows.append([temperature, " · ".join(f"{text} × {n}" for text, n in counts)])
 show_table([say("temperature", "温度"), say("50 answers, the most frequent", "50 个回答中最常见的")], rows)
 # %% [markdown] tags=["en"]
-# Greedy: 玉, 山, `[END]`, just as on the lecture's slide, and 50 times the same. At temperature 1 it is drawn: most
-# answers are still 玉山, others are about something else (亚洲 is Taiwan's continent, not its mountain). The first
-# token's probability is not the whole story: a full sentence can be right too (both styles were taught, 台 is a good
-# first token). But once a wrong first token is drawn, the loop has no way back.
+# Greedy is 50 times the same: 玉, 山, `[END]`, just as on the lecture's slide, or the sentence 台湾最高的山是玉山。 Both
+# styles were taught, 玉 and 台 are about equally probable as first tokens, and which is ahead by a little differs from
+# machine to machine. At temperature 1 it is drawn: both forms come, and some answers are about something else (亚洲 is
+# Taiwan's continent, not its mountain). So the first token's probability is not the whole story: right answers share it.
+# But once a wrong first token is drawn, the loop has no way back.
 #
 # <!-- go on -->
 #
@@ -424,9 +425,9 @@ show_table([say("temperature", "温度"), say("50 answers, the most frequent", "
 #
 # **Before you run it:** order the settings by right answers. Can top-p make temperature 1.5 as good as temperature 1?
 # %% [markdown] tags=["zh"]
-# 贪心：玉、山、`[END]`，和幻灯片上一样，50 次都相同。温度为 1 时是抽出来的：多数回答仍是玉山，
-# 其余的答非所问（“亚洲”是台湾所在的洲，不是山）。第一个词元的概率还不是全部：
-# 完整的句子也可以是对的（两种形式都教过，第一个词元是“台”也可以）。但一旦抽到错的第一个词元，循环就没有回头路。
+# 贪心时 50 次都相同：或者是 玉、山、`[END]`，和幻灯片上一样，或者是整句“台湾最高的山是玉山。”。两种形式都教过，第一个词元是“玉”还是
+# “台”，概率差不多，哪个略高一点，各台机器不一样。温度为 1 时是抽出来的：两种形式都会出现，还有些答非所问（“亚洲”是台湾所在的
+# 洲，不是山）。所以第一个词元的概率还不是全部：正确的回答要分这份概率。但一旦抽到错的第一个词元，循环就没有回头路。
 #
 # <!-- go on -->
 #
@@ -480,7 +481,7 @@ show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") fo
 # | the lecture | here |
 # |---|---|
 # | a model plays the game of continuing a text (文字接龙) | the model gives probabilities; a loop of a few lines plays |
-# | `USER: 台湾最高的山是哪座？ AI:` → `玉山[END]` | 玉 → 山 → `[END]` when greedy; at temperature 1 other answers as well |
+# | `USER: 台湾最高的山是哪座？ AI:` → `玉山[END]` | greedy: 玉 → 山 → `[END]`, or the sentence that ends with it, always the same; at temperature 1 other answers as well |
 # | the answer ends with `[END]` | the loop stops because the model says so: the base at the end of a document, the tuned model after its answer |
 #
 # ## To discuss in class
@@ -524,7 +525,7 @@ show_table([f"n = {len(questions)}", *(say(f"temperature {t}", f"温度 {t}") fo
 # | 课上说 | 这里看到 |
 # |---|---|
 # | 模型在做文字接龙 | 模型只给概率；接龙的是外面几行的循环 |
-# | `USER: 台湾最高的山是哪座？ AI:` → `玉山[END]` | 贪心时 玉 → 山 → `[END]`；温度为 1 时还有别的回答 |
+# | `USER: 台湾最高的山是哪座？ AI:` → `玉山[END]` | 贪心：玉 → 山 → `[END]`，或者以它结尾的整句，每次都相同；温度为 1 时还有别的回答 |
 # | 回答以 `[END]` 结束 | 循环停下是因为模型说了停：基础模型在一篇文档写完时说，微调后的模型在答完时说 |
 #
 # ## 课堂讨论
