@@ -117,7 +117,7 @@ def test_control_characters_and_signs_of_a_wrong_encoding_are_counted(tmp_path):
         ("a.jsonl", '{"content": "one", "url": "x"}\n{"content": "二\\ntwo", "url": "y"}\n'),
         ("a.csv", 'id,text\n1,one\n2,"二\ntwo"\n'),
         ("a.tsv", 'text\tid\none\t1\n"二\ntwo"\t2\n'),
-        ("a.jsonl.gz", gzip.compress('{"text": "one"}\n{"text": "二\\ntwo"}\n'.encode())),
+        ("a.jsonl.gz", gzip.compress('{"text": "one"}\n{"text": "二\\ntwo"}\n'.encode(), mtime=0)),
         ("a.ndjson", '{"text": "one"}\n{"text": "二\\ntwo"}\n'.encode("utf-16")),
     ],
 )
