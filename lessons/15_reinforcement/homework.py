@@ -93,9 +93,9 @@ def kl_k3(log_probs: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
     u = reference - log_probs a token's estimate is exp(u) - 1 - u. Returns (B), the sum over the tokens of
     each answer; 0 for an answer without tokens. Where the weight is 0, log-probabilities may be -inf.
 
-    Schulman 的 k3 估计：每个回答离参考模型有多远。
+    估计每个回答离参考模型有多远，用 Schulman 的 k3。
 
-    log_probs 和 reference：(B, T)，每个词元在采样它的模型下、在冻结的参考模型下的对数概率；weights：(B, T)，词元属于回答时
+    参数 log_probs 和 reference：(B, T)，每个词元在采样它的模型下、在冻结的参考模型下的对数概率；weights：(B, T)，词元属于回答时
     是 1.0，否则是 0.0。令 u = reference - log_probs，一个词元的估计是 exp(u) - 1 - u。返回 (B)，每个回答的各词元之和；
     没有词元的回答是 0。权重为 0 的地方，对数概率可能是 -inf。
     """

@@ -362,6 +362,9 @@ def test_llama_cpp_writes_what_we_do(tmp_path, family):
     params = xllamacpp.CommonParams()
     params.model.path, params.n_ctx, params.n_parallel, params.warmup = str(tmp_path / "model.gguf"), 128, 1, False
     params.cpuparams.n_threads = 1
+    # half precision, as usual there in cache and attention, decides between the nearly equal scores of random weights
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     server = xllamacpp.Server(params)
     n = 8 if family == "gpt2" else 64  # llama.cpp looks GELU up in a table of 16-bit numbers: it drifts away
     rng = random.Random(0)
@@ -369,9 +372,11 @@ def test_llama_cpp_writes_what_we_do(tmp_path, family):
         prompt = [rng.randrange(9, 390) for _ in range(6)]
         answer = server.handle_completions({"prompt": prompt, "temperature": 0, "n_predict": n, "ignore_eos": True})
         ours = generate(run.gpt, [prompt], Sampling(max_new_tokens=n), stop=None, pad=0)[0]
+        # they never say an end that is to be ignored: what comes before ours is compared
+        whole = ours[: ours.index(run.tokenizer.end)] if run.tokenizer.end in ours else ours
         # half a character is one mark here and another number of them there
-        text = run.tokenizer.decode(ours).replace("\ufffd", "")
-        assert answer["choices"][0]["text"].replace("\ufffd", "") == text
+        text, theirs = (t.replace("\ufffd", "") for t in (run.tokenizer.decode(whole), answer["choices"][0]["text"]))
+        assert theirs.startswith(text) and (theirs == text or len(whole) < len(ours))
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from minillm.batching import Batch
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 from minillm.homework.lessons.l01_losses import EPSILONS, heights
 
-WHOLE = {"en": "The probability of a whole answer", "zh": "整个答案的概率"}
+WHOLE = {"en": "The probability of a whole answer", "zh": "整个回答的概率"}
 REWARD = {"en": "A reward model", "zh": "奖励模型"}
 DPO_PART = {"en": "DPO: without a reward model", "zh": "DPO：不要奖励模型"}
 
@@ -123,7 +123,7 @@ SEQUENCE = Exercise(
         Misconception("mean-for-sum",
                       {"en": "You take the mean over the tokens instead of their sum. DPO compares probabilities of whole answers, and these "
                              "are sums of logarithms; a mean would make long answers look as likely as short ones.",
-                       "zh": "你对词元取了平均，没有求和。DPO 比较的是整个答案的概率，取对数后是求和；取平均会让长答案看起来和短答案一样可能。"},
+                       "zh": "你对词元取了平均，没有求和。DPO 比较的是整个回答的概率，取对数后是求和；取平均会让长回答看起来和短回答一样可能。"},
                       lambda x, y, w: (log_probs(x, y) * w).sum(-1) / w.sum(-1).clamp(min=1)),
         Misconception("one-number-for-the-batch",
                       {"en": "You add up over the whole batch. Each row is an answer of its own: sum over the last axis, so that "
