@@ -664,7 +664,7 @@ show_figure(figure)
 # ```
 #
 # Minutes each, not for class. Look at the table of `best-of-n`: the learned reward rises to the end, the true one turns
-# between n = 8 and 16 ([RECIPE](../RECIPE.md) has what we got). The code: `rewards`, `rollouts`, `best_of_n`, `grpo` and `ppo` in `minillm/stage3_preference`, each a sitting at most.
+# between n = 8 and 16 (what we got: `lessons/RECIPE.md`). The code: `rewards`, `rollouts`, `best_of_n`, `grpo` and `ppo` in `minillm/stage3_preference`, each a sitting at most.
 #
 # ## AlphaGo: imitate first, then play to win
 #
@@ -703,7 +703,7 @@ show_figure(figure)
 # ```
 #
 # 每条几分钟，不在课上跑。看看 `best-of-n` 的表：学来的奖励一路上升，真实的在 n = 8 到 16 之间掉头（我们的结果见
-# [RECIPE](../RECIPE.zh.md)）。代码在 `minillm/stage3_preference`：`rewards`、`rollouts`、`best_of_n`、`grpo`、`ppo`，每个一次就能读完。
+# `lessons/RECIPE.zh.md`）。代码在 `minillm/stage3_preference`：`rewards`、`rollouts`、`best_of_n`、`grpo`、`ppo`，每个一次就能读完。
 #
 # ## AlphaGo：先模仿，再为赢而下
 #
