@@ -109,9 +109,9 @@ def best_of_n(rewards: Tensor, n: int) -> list[int]:
     n is at least 1. An answer that was cut may have the reward -inf. Returns N row numbers, counted from
     the first row of all; among equal rewards the first.
 
-    n 选一留下哪些回答：每个问题最好的回答在第几行。
+    从 n 个回答里选一个时留下哪些：每个问题最好的回答在第几行。
 
-    rewards：(N · n)，先是第一个问题的 n 个回答，然后是第二个问题的 n 个，依此类推；n 至少是 1。被截断的回答，奖励可能是
+    参数 rewards：(N · n)，先是第一个问题的 n 个回答，然后是第二个问题的 n 个，依此类推；n 至少是 1。被截断的回答，奖励可能是
     -inf。返回 N 个行号，从所有行的第一行数起；奖励相等时取第一个。
     """
     raise NotImplementedError
