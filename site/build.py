@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -48,29 +49,32 @@ def state(notebook: Path) -> str:
     return digest.hexdigest()
 
 
-def execute(language: str, kept: Path, chosen: str, run: bool = True) -> None:
-    """Run the notebooks of a language that are not kept yet as they are now; raises the error of a cell.
+def execute(language: str, kept: Path, chosen: str, run: bool = True, jobs: int = 1) -> None:
+    """Run the notebooks of a language that are not kept yet as they are now, `jobs` at a time; raises the error of a
+    cell.
 
     Without `run`, keep them as they are, without outputs, where none with outputs is kept."""
     from nbclient import NotebookClient
 
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    for notebook in sorted((ROOT / "notebooks" / language).glob(f"{chosen}*.ipynb")):
+
+    def keep(notebook: Path) -> None:
         done = kept / language / notebook.name  # a lesson asks its folder for the language
-        now = state(notebook)
+        now, start = state(notebook), time.monotonic()
         if done.exists() and (not run or nbformat.read(done, 4).metadata.get("state") == now):
-            continue
-        start = time.monotonic()
+            return
         done.parent.mkdir(parents=True, exist_ok=True)
         content = nbformat.read(notebook, 4)
         if run:
             NotebookClient(content, timeout=600, resources={"metadata": {"path": str(done.parent)}}).execute()
             content.metadata["state"] = now
         nbformat.write(content, done)
-        print(
-            f"{language}/{notebook.name}: {'executed' if run else 'taken as it is'}, {time.monotonic() - start:.0f} s",
-            flush=True,
-        )
+        how = "executed" if run else "taken as it is"
+        print(f"{language}/{notebook.name}: {how}, {time.monotonic() - start:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:  # each notebook has a process of its own, its kernel
+        for _ in pool.map(keep, sorted((ROOT / "notebooks" / language).glob(f"{chosen}*.ipynb"))):
+            pass
 
 
 # ----------------------------------------------------------------------------------------------- pages
@@ -225,10 +229,11 @@ def main() -> int:
     parser.add_argument("--execute", nargs="*", choices=LANGUAGES, default=LANGUAGES, metavar="LANGUAGE",
                         help="languages whose lessons are executed; those of the others have no outputs")  # fmt: skip
     parser.add_argument("--lessons", default="", help="only those whose name begins like this, as 03")
+    parser.add_argument("--jobs", type=int, default=1, help="lessons that are executed at the same time")
     options = parser.parse_args()
     kept = options.work / "notebooks"
     for language in LANGUAGES:
-        execute(language, kept, options.lessons, run=language in options.execute)
+        execute(language, kept, options.lessons, run=language in options.execute, jobs=options.jobs)
     for language in LANGUAGES:
         source, out = options.work / "source" / language, options.work / "html" / language
         write_source(language, source, kept)
