@@ -578,7 +578,7 @@ def share_kept(before: Marks, after: Marks) -> float:
 
 
 def marks(rng, *counts: int) -> tuple[Marks, Marks]:
-    """So many questions that are right both times, only before, only after, never; shuffled."""
+    """Numbers of questions that are right both times, only before, only after, never; shuffled."""
     kinds = [(True, True), (True, False), (False, True), (False, False)]
     pairs = [pair for pair, n in zip(kinds, counts) for _ in range(n)]
     shuffled = [pairs[i] for i in rng.permutation(len(pairs))]

@@ -54,7 +54,7 @@ def with_the_prompt(ids: Tensor, prompt_lengths: Tensor, end: int) -> Tensor:
 
 
 def written(rng, prompts: list[int], answers: list[int], t: int, *, cut=False, turns=False, filling="pad"):
-    """Rows of a prompt, an answer of so many tokens, [END] unless cut, and filling; the id of [END] varies."""
+    """Rows of a prompt, an answer of some length, [END] unless cut, and filling; the id of [END] varies."""
     end = int(rng.choice([0, 2, 7]))
     others = np.array([i for i in range(1, 12) if i != end])
     ids = rng.choice(others[others > 2], (len(prompts), t))
@@ -101,12 +101,12 @@ WEIGHTS = Exercise(
                        "zh": "回答的 [END] 没有算。在那里停下是模型自己的选择；不给它权重，模型就学不会什么时候停。"},
                       lambda i, p, e: own_tokens(i, p, e, with_end=False)),
         Misconception("one-too-early",
-                      {"en": "The answer begins one token too early. With p ids of prompt the first of the answer stands in column p, "
+                      {"en": "The answer begins one token too early. With p ids of prompt the first of the answer is in column p, "
                              "counted from 0.",
                        "zh": "回答早开始了一个词元。提示有 p 个编号时，回答的第一个在第 p 列（从 0 数起）。"},
                       lambda i, p, e: own_tokens(i, p, e, shift=-1)),
         Misconception("one-too-late",
-                      {"en": "The answer's first token is missing. It stands in column p, right after the p ids of the prompt.",
+                      {"en": "The answer's first token is missing. It is in column p, right after the p ids of the prompt.",
                        "zh": "回答的第一个词元漏掉了。它在第 p 列，紧接在提示的 p 个编号后面。"},
                       lambda i, p, e: own_tokens(i, p, e, shift=1)),
         Misconception("ends-left-out-only",
