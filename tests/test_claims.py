@@ -577,6 +577,12 @@ def test_the_list_names_every_claim_with_its_verdict(capsys, tmp_path):
     assert "review  [reproduced, measured with earlier code]" in shown
     assert main(["claims", "--lang", "zh", "--out", str(tmp_path)]) == 0
     assert "roles  [部分重现]" in capsys.readouterr().out
+    then = pages.texts(claims.CLAIMS["review"]) | {"hypothesis": dict(en="What it said then.", zh="当时的说法。")}
+    (tmp_path / "claims.json").write_text(json.dumps({"review": known["review"] | {"texts": then}}))
+    assert main(["claims", "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "[reproduced, measured with earlier code]\n    What it said then." in shown
+    assert claims.CLAIMS["review"].hypothesis["en"] not in shown
 
 
 @pytest.mark.parametrize(

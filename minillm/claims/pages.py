@@ -95,14 +95,16 @@ def write_pages(claims: Mapping[str, Claim], folder: Path = LESSONS) -> None:
 
 
 def listing(claims: Sequence[Claim], results: Mapping[str, dict], language: str = "en") -> str:
-    """All claims with what they say, where from, and the verdict if measured."""
+    """All claims with what they say, where from, and the verdict if measured; next to the verdict of earlier code is
+    what the claim said then, where the result keeps that."""
     lines = []
     for claim in claims:
         found = results.get(claim.slug)
         state = VERDICTS[found["verdict"]][language] if found else UNMEASURED[language]
         if found and not is_current(claim, found):
             state += {"en": ", ", "zh": "，"}[language] + DAGGER[language]
-        lines += [f"{claim.slug}  [{state}]", f"    {claim.hypothesis[language]}", f"    ({claim.source})"]
+        said = as_measured(claim, found) if found and "texts" in found else claim
+        lines += [f"{claim.slug}  [{state}]", f"    {said.hypothesis[language]}", f"    ({said.source})"]
     return "\n".join(lines)
 
 

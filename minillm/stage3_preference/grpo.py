@@ -295,6 +295,6 @@ def losses(model: GPT, config: GRPOConfig, known: Experience) -> list[MicroBatch
 
 
 def parts_of(rows: int, parts: int) -> list[slice]:
-    """The rows as at most so many slices."""
+    """The rows cut into slices of about equal length, `parts` of them at most."""
     size = -(-rows // parts)
     return [slice(begin, begin + size) for begin in range(0, rows, size)]

@@ -17,7 +17,7 @@ def counted(table: Tensor, weights: Tensor) -> Tensor:
 
 
 def weights_of(lengths: list[int], t: int, before: int = 0) -> Tensor:
-    """(B, T): `before` columns of prompt, then so many tokens of each answer."""
+    """(B, T): `before` columns of prompt, then the tokens of each answer."""
     columns = torch.arange(t)
     return torch.stack([((columns >= before) & (columns < before + n)).float() for n in lengths])
 
