@@ -196,7 +196,20 @@ def test_a_zip_of_the_whole_class_is_the_same_class(graded, tmp_path):
     packed = zipped({path.relative_to(graded[2]).as_posix(): path.read_bytes() for path in files})
     (tmp_path / "class.zip").write_bytes(packed)
     found = {s.student for s in pile.read_pile(tmp_path / "class.zip", LESSONS, tmp_path)}
-    expected = {s for s, *_ in (GOOD | PACKED).values()} | {*CODED, "cells", "both", "extra", "empty", "wrong", "two", "broken", "broken_cell", "untouched", "renamed", "陈12"}
+    expected = {s for s, *_ in (GOOD | PACKED).values()} | {
+        *CODED,
+        "cells",
+        "both",
+        "extra",
+        "empty",
+        "wrong",
+        "two",
+        "broken",
+        "broken_cell",
+        "untouched",
+        "renamed",
+        "陈12",
+    }
     assert expected <= found and "README" not in found
 
 

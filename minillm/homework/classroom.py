@@ -82,7 +82,9 @@ def line_of(grades: Grades, language: str) -> str:
     total = messages.overview(grades.results, language, details=False).splitlines()[-1]
     said = BETWEEN[language].join(reports.notes(grades, language)[:3])
     brackets = {"en": " ({})", "zh": "（{}）"}[language]
-    return f"{tables.name_of(grades)}{messages.WORDS[language]['colon']}{total}" + (brackets.format(said) if said else "")
+    return f"{tables.name_of(grades)}{messages.WORDS[language]['colon']}{total}" + (
+        brackets.format(said) if said else ""
+    )
 
 
 def write_all(done: Sequence[Grades], desk: Desk) -> None:

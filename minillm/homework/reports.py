@@ -55,7 +55,9 @@ def notes(grades: Grades, language: str) -> list[str]:
 def write_feedback(grades: Grades, folder: Path, name: str, language: str) -> Path:
     """A text file for one student: what was graded, every exercise, and the reasons for points that were lost."""
     lines = [grades.person.name if grades.person else grades.student]
-    lines += [f"{FILE[language]}{WORDS[language]['colon']}{found.file.name}" for found in grades.found.values() if found.file]
+    lines += [
+        f"{FILE[language]}{WORDS[language]['colon']}{found.file.name}" for found in grades.found.values() if found.file
+    ]
     lines += [f"{LATE[language]}{WORDS[language]['colon']}{grades.late}"] if grades.late else []
     lines += [*notes(grades, language), "", overview(grades.results, language, details=True), ""]
     path = folder / f"{name}.txt"
