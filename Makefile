@@ -12,8 +12,8 @@ demo: $(VENV)/ready
 test: $(VENV)/ready # each file's tests in one of two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lab: $(VENV)/lab
-	$(BIN)/jupyter lab --notebook-dir=.
+lab: $(VENV)/lab # PATH: so that Jupyter's terminals find this python
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab --notebook-dir=.
 
 notebooks: $(VENV)/lab # written anew from the lessons
 	$(BIN)/python -m minillm notebooks

@@ -18,5 +18,6 @@ exit /b %errorlevel%
 .venv\Scripts\python -m pytest
 exit /b %errorlevel%
 :lab
+set PATH=%CD%\.venv\Scripts;%PATH%
 .venv\Scripts\jupyter lab --notebook-dir=.
 exit /b %errorlevel%

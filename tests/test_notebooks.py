@@ -82,6 +82,7 @@ def test_an_answer_is_folded_until_the_reader_has_guessed(source):
         for text, kind in texts:
             if kind == "markdown":
                 assert not asked or text.startswith(("<details>", "##")), text[:60]
+                assert not any(question in fold for fold in re.findall("<details>.*?</details>", text, re.S)), text[:60]
                 asked = question in text
 
 

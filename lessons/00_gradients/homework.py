@@ -32,8 +32,8 @@ def neuron_gradient(x: Tensor, w: Tensor, b: float, target: float) -> tuple[Tens
     """The gradient of one neuron's loss, by the chain rule.
 
     x, w: (N,) floats. The neuron computes z = w · x + b (the sum of all w[i] x[i], plus b) and y = tanh(z); its
-    loss is (y - target)². Returns the derivatives of the loss by each weight, (N,), and by b, one number. The
-    derivative of tanh(z) is 1 - tanh(z)².
+    loss is (y - target)². Returns the derivatives of the loss with respect to each weight, (N,), and to b, one number.
+    The derivative of tanh(z) is 1 - tanh(z)².
 
     用链式法则求一个神经元的损失的梯度。
 
@@ -46,12 +46,12 @@ def neuron_gradient(x: Tensor, w: Tensor, b: float, target: float) -> tuple[Tens
 def fit_line(x: Tensor, y: Tensor, lr: float, steps: int) -> tuple[float, float]:
     """Gradient descent on line_loss, from a = 0 and b = 0.
 
-    x, y: (N,) floats. In each of the `steps` steps (perhaps 0) a and b move against the derivatives of line_loss
-    by a and by b, times lr. Both derivatives are those before the step. Returns (a, b).
+    x, y: (N,) floats. In each of the `steps` steps (perhaps 0) lr times the derivative of line_loss with respect to a is
+    subtracted from a, and likewise for b. Both derivatives are those before the step. Returns (a, b).
 
     在 line_loss 上做梯度下降，从 a = 0、b = 0 开始。
 
-    x、y：(N,) 浮点数。一共 `steps` 步（可能是 0）；每一步里，a 和 b 逆着 line_loss 对 a、对 b 的导数移动，步长是导数乘 lr。
+    x、y：(N,) 浮点数。一共 `steps` 步（可能是 0）；每一步里，a 减去 lr 乘 line_loss 对 a 的导数，b 也一样。
     两个导数都取这一步之前的值。返回 (a, b)。
     """
     raise NotImplementedError

@@ -3,7 +3,8 @@
 #
 # [The lecture][lecture] calls what a language model does 文字接龙, a word chain: from an unfinished sentence, say what
 # comes next, append it, and ask again. Stage 1 is learning this from text alone: “第一阶段：自我学习，累积实力”
-# (teach yourself, gather strength). The simplest way to learn it needs no neural network: count.
+# (teach yourself, gather strength). A **token** is the unit of this game: here a word or a character. The simplest way to
+# learn it needs no neural network: count.
 #
 # After this lesson you can
 # - build a model that predicts the next token by counting **n-grams**, and let it write;
@@ -38,8 +39,8 @@ from minillm.world.tables import load_world
 from minillm.world.text import Writer
 
 # %% [markdown] tags=["en"]
-# Four of the imported functions are your homework. Here they are called, not explained line by line; write yours
-# before you read theirs.
+# Four of the imported functions are your homework. Here they are called, not explained line by line; write your own
+# before you read the project's.
 #
 # ## Counting
 #
@@ -49,7 +50,7 @@ from minillm.world.text import Writer
 #
 # **Before you run it:** count by hand. What follows “is”, how often? What follows “Yushan is”?
 # %% [markdown] tags=["zh"]
-# 导入的函数里有四个是你的作业。这里只调用它们，不逐行讲解；请先写出自己的，再去看框架的实现。
+# 导入的函数里有四个是你的作业。这里只调用它们，不逐行讲解；请先写出自己的，再去看项目里的实现。
 #
 # ## 数一数
 #
@@ -64,7 +65,7 @@ rows = [[k + 1, " ".join(context), str(counts)] for k in (1, 2) for context, cou
 show_table(["n", say("context", "上文"), say("what followed, how often", "后面出现过什么，几次")], rows)
 # %% [markdown] tags=["en"]
 # “is” was followed by “high” twice and “near” once: the model says 2/3 and 1/3. “Yushan is” was followed by each
-# once: 1/2 and 1/2. The longer context is more precise and has been seen less often. This trade-off is the subject of the
+# once: 1/2 and 1/2. The longer context is more precise and has been seen less often. This trade-off is the subject of this
 # lesson.
 #
 # ## Contexts never seen: back-off
@@ -83,25 +84,28 @@ for context in say((["Yushan", "is"], ["Zugspitze", "is"], ["Zugspitze"]), (["�
     shown = {token: round(p, 2) for token, p in next_token_probabilities(tables, context).items()}
     print(" ".join(context), "→", shown)
 # %% [markdown] tags=["en"]
-# **Back-off**: take the longest end of the context that was seen. “Zugspitze is” was not, “is” was: 2/3 and 1/3.
-# “Zugspitze” alone was not either; then the frequencies of all tokens remain.
+# “Zugspitze is” was never seen, but “is” was: 2/3 and 1/3. “Zugspitze” alone was not seen either; what remains are the
+# frequencies of all tokens.
 #
 # <!-- go on -->
 #
-# Now real amounts. `Writer` writes documents from the tables of this project's small world (64 places, their capitals,
-# mountains, rivers, …), the same for the same seed. We take facts, and in every fifth document questions without
-# answers. Documents are separated by a line break.
+# This is **back-off**: take the longest end of the context that was seen.
+#
+# Now for real amounts of text. `Writer` writes documents from the tables of this project's small world (64 places, their
+# capitals, mountains, rivers, …). Its random choices follow from a number, the **seed**: the same seed, the same documents.
+# We take facts, and in every fifth document questions without answers. Documents are separated by a line break.
 #
 # **Before you run it:** English has about 65 characters here, Chinese about 340. In which language will more of the
 # contexts of three characters in a *new* text be ones that the model has already seen?
 # %% [markdown] tags=["zh"]
-# **回退**（back-off）：取见过的最长的结尾。“泰山”没见过，“山”见过：2/3 和 1/3。单独的“泰”也没见过，那就只剩下所有词元
-# 各自的频率。
+# “泰山”没见过，“山”见过：2/3 和 1/3。单独的“泰”也没见过，那就只剩下所有词元各自的频率。
 #
 # <!-- go on -->
 #
-# 现在来真的。`Writer` 根据这个项目的小世界（64 个地方，以及它们的首都、山、河……）写文档，同样的种子写出同样的文档。我们取
-# 陈述事实的文档，每五篇里有一篇全是没有答案的问题。文档之间用换行隔开。
+# 这叫**回退**（back-off）：取上文结尾里见过的最长的一段。
+#
+# 现在来真的。`Writer` 根据这个项目的小世界（64 个地方，以及它们的首都、山、河……）写文档。它的随机选择由一个数决定，叫
+# **种子（seed）**：种子相同，文档就相同。我们取陈述事实的文档，每五篇里有一篇全是没有答案的问题。文档之间用换行隔开。
 #
 # **运行之前先猜：** 这里英文大约有 65 种字符，中文大约有 340 种。在一段*新*文本里，三个字符的上文有多大比例是模型见过的？
 # 哪种语言的比例高？
@@ -120,13 +124,14 @@ LANGUAGES = {"en": say("English", "英文"), "zh": say("Chinese", "中文")}
 train = {one: tokens_of(one, 200, seed=1) for one in LANGUAGES}
 held_out = {one: tokens_of(one, 50, seed=1001) for one in LANGUAGES}
 counted = {one: [count_ngrams(train[one], n) for n in range(1, 9)] for one in LANGUAGES}
+print("".join(train["en"][:150]), "".join(train["zh"][:90]), sep="\n")
+# %% tags=["fold"]
 rows = []
 for one, name in LANGUAGES.items():
     new = held_out[one]
     for k in range(5):
         seen = sum(tuple(new[i : i + k]) in counted[one][k] for i in range(len(new) - k)) / (len(new) - k)
         rows.append([name, len(train[one]), k + 1, len(counted[one][k]), seen])
-print("".join(train["en"][:150]), "".join(train["zh"][:90]), sep="\n")
 head = [say("language", "语言"), say("characters read", "读过的字符"), "n", say("different contexts", "不同的上文"),
         say("new text's contexts seen", "新文本的上文见过的比例")]  # fmt: skip
 show_table(head, rows)
@@ -139,9 +144,9 @@ show_table(head, rows)
 #
 # <!-- go on -->
 #
-# The model writes by the word chain: ask for the probabilities, draw one token, append it to the text.
+# The model writes as in the game: look up the probabilities, draw one token, append it to the text, and so on.
 #
-# **Before you run it:** at which n will there be whole words? At which n sentences that are grammatical? Will they be
+# **Before you run it:** from which n on will there be whole words, and from which n on grammatical sentences? Will they be
 # true?
 # %% [markdown] tags=["zh"]
 # 英文字母少，短的上文几乎都见过，但说明不了什么。中文两个字（n = 3）就有大约 1700 种不同的上文，每种都很少见；新文本里三个
@@ -169,14 +174,15 @@ rows = [[n, *(write(counted[one][:n], "\n", length[one], seed=n) for one in LANG
 show_table(["n", *LANGUAGES.values()], rows)
 # %% [markdown] tags=["en"]
 # From n = 1 (letters in the right proportion) to n = 6 (phrases copied from the text) it looks better and better.
-# Truth does not come with it: where a short context like “的山是” fits many places, the chain jumps from one place to
-# another in mid-sentence.
+# It does not become true: a short context like “的山是” (“mountain is”) fits many places, and the text jumps from one place
+# to another in mid-sentence.
 #
 # ## The loss
 #
 # To compare models we need a number. Give the model a text it has not seen, look up the probability p it gave to each
-# token that really came, and take **-log p**: 0 if it was certain and right, large if it was surprised. The mean is
-# the **cross-entropy** or simply the **loss**. With the natural logarithm its unit is the **nat**.
+# token that really came, and take **−log p**: 0 if it was certain and right, large if it was surprised. The mean is
+# the **cross-entropy**, or simply the **loss**. With the natural logarithm its unit is the **nat**. The set of tokens to
+# choose from is the **vocabulary**, their number is V.
 #
 # A neural network gives no probabilities but scores of any size, the **logits**; softmax, exp(logit) divided by the
 # sum of all exp(logit), makes probabilities of them.
@@ -190,7 +196,8 @@ show_table(["n", *LANGUAGES.values()], rows)
 # ## 损失
 #
 # 要比较模型，需要一个数。给模型一段没见过的文本，查出它给每个真正出现的词元的概率 p，取 **-log p**：有把握而且对了是 0，
-# 越意外越大。平均值叫**交叉熵**（cross-entropy），也就是**损失（loss）**。用自然对数时，单位是**奈特（nat）**。
+# 越意外越大。平均值叫**交叉熵**（cross-entropy），也就是**损失（loss）**。用自然对数时，单位是**奈特（nat）**。可以选的全部
+# 词元叫**词表（vocabulary）**，个数记作 V。
 #
 # 神经网络给出的不是概率，而是任意大小的分数，叫 **logits**；softmax（exp(logit) 除以所有 exp(logit) 之和）把它们变成概率。
 #
@@ -211,8 +218,8 @@ show_table(
 #
 # ## No probability may be zero: smoothing
 #
-# **Before you run it:** with back-off alone, for what share of the new text's characters does the model with n = 4
-# say “impossible”? What is the mean loss if that happens once?
+# **Before you run it:** with back-off alone, what share of the new text's characters does the model with n = 4 call
+# impossible? What is the mean loss if that happens just once?
 # %% [markdown] tags=["zh"]
 # logit 差 1，损失就差 1 奈特：log p = logit - log Σ exp(logits)，第二项对所有词元都一样。logits 全相等时损失是 log V。
 # 损失比 log V 还大，就还不如瞎猜。
@@ -225,15 +232,20 @@ rows = []
 for one, name in LANGUAGES.items():
     new = held_out[one]
     for n in (2, 4, 6):
-        predictions = (next_token_probabilities(counted[one][:n], new[i - n + 1 : i]) for i in range(n, len(new)))
-        found = [prediction.get(token, 0) for prediction, token in zip(predictions, new[n:], strict=True)]
+        found = []  # the probability of each token that came
+        for i in range(n, len(new)):
+            predicted = next_token_probabilities(counted[one][:n], new[i - n + 1 : i])
+            found.append(predicted.get(new[i], 0))
         loss = "∞" if 0 in found else sum(-math.log(p) for p in found) / len(found)
         rows.append([name, n, found.count(0) / len(found), loss])
-show_table([say("language", "语言"), "n", say("share held to be impossible", "被认为不可能的比例"),
-            say("mean loss", "平均损失")], rows)  # fmt: skip
+head = say(["language", "n", "called impossible", "mean loss"], ["语言", "n", "被认为不可能的比例", "平均损失"])
+show_table(head, rows)
 # %% [markdown] tags=["en"]
-# One character of probability 0 makes the loss infinite, whatever the rest. So no token may get 0. **Witten-Bell
-# smoothing** mixes the counts with what the shorter context says:
+# A single character of probability 0 makes the loss infinite, whatever the rest.
+#
+# <!-- go on -->
+#
+# So no token may get 0. **Witten-Bell smoothing** mixes the counts with what the shorter context says:
 #
 # p(token) = (count + K · p_shorter(token)) / (N + K)
 #
@@ -243,8 +255,11 @@ show_table([say("language", "语言"), "n", say("share held to be impossible", "
 # **Before you run it:** after “is” we counted high 2, near 1, so N = 3 and K = 2. Let the shorter context say 1/6 for
 # each of the six tokens. Work out p(high), p(near) and p(Fuji).
 # %% [markdown] tags=["zh"]
-# 只要有一个字符的概率是 0，其余再好，损失也是无穷大。所以任何词元的概率都不能是 0。**Witten-Bell 平滑（smoothing）** 把计数
-# 和较短上文的意见混合起来：
+# 只要有一个字符的概率是 0，其余再好，损失也是无穷大。
+#
+# <!-- go on -->
+#
+# 所以任何词元的概率都不能是 0。**Witten-Bell 平滑（smoothing）** 把计数和较短上文的意见混合起来：
 #
 # p(词元) = (计数 + K · p_较短(词元)) / (N + K)
 #
@@ -304,8 +319,11 @@ show_figure(figure)
 # %% [markdown] tags=["en"]
 # The grey curve only falls: with a context long enough each place in the counted text is unique, and the model knows
 # it by heart. The red one is lowest near n = 5 or 6 in English and n = 3 or 4 in Chinese and then rises a little: the
-# longer contexts of new text were mostly never seen, or seen once by accident, and are believed too much. This gap is
-# **over-fitting**, and only text that was **held out** from counting shows it.
+# longer contexts of new text were mostly never seen, or seen once by accident, and the model relies on them too much.
+#
+# <!-- go on -->
+#
+# This gap is **overfitting**, and only text that was **held out** from counting shows it.
 #
 # ## Loss, perplexity, bits per byte
 #
@@ -316,8 +334,11 @@ show_figure(figure)
 # **Before you run it:** per character Chinese is much harder to predict. And per byte?
 # %% [markdown] tags=["zh"]
 # 灰线一路下降：上文足够长时，数过的文本里每个位置都是独一无二的，模型把它背了下来。红线在英文 n = 5 或 6、中文 n = 3 或 4
-# 附近最低，然后略微回升：新文本里的长上文大多没见过，或者只碰巧见过一次，却被过分相信。两条线的差距就是
-# **过拟合**（over-fitting），只有数的时候**留出来（held out）** 没有看的文本才能显出它来。
+# 附近最低，然后略微回升：新文本里的长上文大多没见过，或者只碰巧见过一次，却被过分相信。
+#
+# <!-- go on -->
+#
+# 两条线的差距就是**过拟合**（overfitting），只有数的时候**留出来（held out）** 没有看的文本才能显出它来。
 #
 # ## 损失、困惑度、每字节比特数
 #
@@ -329,27 +350,28 @@ show_figure(figure)
 rows = []
 for one, name in LANGUAGES.items():
     loss = min(curves[one][1])
-    bytes_per_character = len("".join(held_out[one]).encode("utf-8")) / len(held_out[one])
     best = curves[one][1].index(loss) + 1
-    rows.append([name, best, loss, math.exp(loss), bytes_per_character, loss / math.log(2) / bytes_per_character])
-head = [say("language", "语言"), say("best n", "最好的 n"), say("nats per character", "每字符奈特数"),
-        say("perplexity", "困惑度"), say("bytes per character", "每字符字节数"), say("bits per byte", "每字节比特数")]  # fmt: skip
+    text = "".join(held_out[one])
+    size = len(text.encode("utf-8")) / len(text)  # bytes per character
+    rows.append([name, best, loss, math.exp(loss), size, loss / math.log(2) / size])
+head = say(["language", "best n", "nats / character", "perplexity", "bytes / character", "bits / byte"],
+           ["语言", "最好的 n", "每字符奈特数", "困惑度", "每字符字节数", "每字节比特数"])  # fmt: skip
 show_table(head, rows)
 # %% [markdown] tags=["en"]
 # Per character Chinese costs nearly three times as much; per byte, the two are alike. Nats per token and perplexity
-# can only be compared between models with the *same* tokens. Bits per byte can be compared always, which is why
-# `minillm evaluate --text` prints it with the loss.
+# can only be compared between models with the *same* tokens. Bits per byte can always be compared, which is why
+# `python -m minillm evaluate --text` prints it with the loss.
 #
 # ## A measurement: more text, longer contexts
 #
 # Count 50, 200 and 800 documents, each with three seeds, and note the best n and its loss on new text. Expect the
-# loss to differ by up to 0.1 between seeds, by up to 0.25 for 50 Chinese documents.
+# loss to differ by up to 0.1 between seeds, and by up to 0.25 for 50 Chinese documents.
 #
 # **Before you run it:** will the best n grow with the amount of text? By how much does four times the text lower the
 # loss?
 # %% [markdown] tags=["zh"]
 # 按字符算，中文的损失是英文的将近三倍；按字节算，两者差不多。每词元奈特数和困惑度只能在词元*相同*的模型之间比较。每字节比特数
-# 总可以比，所以 `minillm evaluate --text` 在损失旁边也打印它。
+# 总可以比，所以 `python -m minillm evaluate --text` 在损失旁边也打印它。
 #
 # ## 测量：更多文本，更长上文
 #
@@ -367,15 +389,17 @@ for one, name in LANGUAGES.items():
             found = mean_losses([count_ngrams(text, n) for n in range(1, 8)], new, kinds[one])
             lowest.append(min(found))
             best.append(found.index(min(found)) + 1)
-        rows.append([name, count, str(best), ", ".join(f"{x:.2f}" for x in lowest), sum(lowest) / 3])
-head = [say("language", "语言"), say("documents", "文档"), say("best n, three seeds", "最好的 n，三个种子"),
-        say("loss, nats per character", "损失，每字符奈特数"), say("mean", "平均")]  # fmt: skip
+        shown = ", ".join(f"{x:.2f}" for x in lowest)
+        rows.append([name, count, str(best), shown, sum(lowest) / 3])
+# %% tags=["fold"]
+head = say(["language", "documents", "best n, three seeds", "loss, nats per character", "mean"],
+           ["语言", "文档", "最好的 n，三个种子", "损失，每字符奈特数", "平均"])  # fmt: skip
 show_table(head, rows)
 # %% [markdown] tags=["en"]
 # More text always helps: four times as much takes about 0.3 and then 0.15 nats off the English loss, about 0.7 and then
 # 0.4 off the Chinese one. With more text longer contexts pay. But the price grows: each further token of context
-# multiplies the contexts to be seen. The way out is not to treat every context as a thing of its own but to let
-# similar ones help each other. That is what a neural network does, from lesson 3 on.
+# multiplies the number of contexts to be seen. The way out is to let similar contexts help each other instead of treating
+# each one separately. That is what a neural network does, from lesson 2b on.
 #
 # ## Why it cannot answer
 #
@@ -384,11 +408,11 @@ show_table(head, rows)
 # “台湾最高的山是哪座？” (which is the highest mountain of Taiwan?). The answer, 玉山 (Yushan), is in the text.
 #
 # **Before you run it:** “台湾” (Taiwan) is five characters before the end of the first. From which n on can the
-# model know which place is meant? And what will it put behind the question, given that no document answers one?
+# model know which place is meant? And what will it put after the question, given that no document answers one?
 # %% [markdown] tags=["zh"]
 # 文本越多越好：文本变成四倍，英文的损失先降约 0.3、再降约 0.15 奈特，中文先降约 0.7、再降约 0.4。文本多了，长上文才划算。
-# 但代价也在涨：上文每长一个词元，要见到的上文就成倍增加。出路是不再把每个上文当成互不
-# 相干的东西，而是让相似的上文互相帮助。神经网络做的就是这件事，从第 3 课开始。
+# 但代价也在涨：上文每长一个词元，要见到的上文就成倍增加。出路是不再把每个上文当成互不相干的东西，而是让相似的上文互相帮助。
+# 神经网络做的就是这件事，从第 2b 课开始。
 #
 # ## 为什么它回答不了
 #
@@ -408,9 +432,9 @@ show_table(
 
 # %% [markdown] tags=["en"]
 # Now for all 64 places: finish the sentence, or answer the question, each time with the most likely character, and
-# compare with the mountain's name.
+# compare with the mountain's name. The table shows what share is right.
 # %% [markdown] tags=["zh"]
-# 现在对全部 64 个地方都试一遍：接完句子，或回答问题，每次取最可能的字，和山名比较。
+# 现在对全部 64 个地方都试一遍：接完句子，或回答问题，每次取最可能的字，和山名比较。表里是正确的比例。
 # %%
 def finds_the_mountain(tables: list[dict], start: str, mountain: str) -> bool:
     text = list(start)
@@ -426,13 +450,13 @@ for n in (2, 4, 6, 8, 10):
     right = [sum(finds_the_mountain(large[:n], place + end, mountain) for place, mountain in mountains) / len(mountains)
              for end in ("最高的山是", "最高的山是哪座？")]  # fmt: skip
     rows.append([n, *right])
-show_table(["n", say("sentence finished rightly: …最高的山是", "句子接对：……最高的山是"),
-            say("question answered: …最高的山是哪座？", "问题答对：……最高的山是哪座？")], rows)  # fmt: skip
+show_table(say(["n", "sentence: …最高的山是", "question: …最高的山是哪座？"],
+               ["n", "句子接对：……最高的山是", "问题答对：……最高的山是哪座？"]), rows)  # fmt: skip
 # %% [markdown] tags=["en"]
 # With a short context the place is out of sight: after “高的山是” every mountain fits. From n = 7 on (the six characters
-# “湾最高的山是”) the place is in sight, and with n = 10 about six of ten sentences are finished rightly: the fact was
-# read, in just these characters. Of the others, most were asked more often than told, so that “哪” (which) is the
-# likelier next character; some are in the text in other words only (“玉山比台湾其他的山都高”), and to a table of
+# “湾最高的山是”) the place is in sight, and with n = 10 about six of ten sentences are finished correctly: the fact was
+# read, in just these characters. Of the others, most were asked more often than stated, so that “哪” (which) is the
+# more likely next character; some are in the text in other words only (“玉山比台湾其他的山都高”), and to a table of
 # contexts that is another string. The question is never answered, at any n: what followed questions in the text was
 # the next question.
 #

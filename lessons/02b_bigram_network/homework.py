@@ -28,10 +28,10 @@ def bigram_logits(ids: Tensor, weight: Tensor) -> Tensor:
 
 
 def logits_gradient(logits: Tensor, targets: Tensor) -> Tensor:
-    """The derivative of the mean cross-entropy by each logit.
+    """The derivative of the mean cross-entropy with respect to each logit.
 
     logits: (N, V) floats of any size; targets: (N,), the tokens that came. The loss is the mean over the N positions of
-    -log softmax(logits)[target]. At one position its derivative is softmax(logits), less 1 at the target; the mean
+    -log softmax(logits)[target]. At one position its derivative is softmax(logits), minus 1 at the target; the mean
     divides by N. Returns (N, V).
 
     平均交叉熵对每个 logit 的导数。

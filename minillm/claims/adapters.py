@@ -28,11 +28,11 @@ MAIN = "lora-8"
 WIDTH, PREFIX = 36, 64  # of bottlenecks, about as many parameters as LoRA of rank 8; learned positions in each layer
 MARGIN = 0.03
 RATES = {
-    "full": (2e-4, 5e-4, 1e-3),
-    "lora": (3e-3, 1e-2, 3e-2),
-    "bottleneck": (1e-2, 2e-2, 5e-2),
+    "full": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+    "lora": (1e-3, 3e-3, 1e-2, 3e-2),
+    "bottleneck": (2e-3, 5e-3, 1e-2, 2e-2),
     "prefix": (0.1, 0.3, 1.0),
-    "ia3": (0.1, 0.3, 1.0),
+    "ia3": (1e-2, 3e-2, 0.1, 0.3),
 }
 """The fewer numbers, the further each has to move."""
 
@@ -57,7 +57,7 @@ def choose(lab: Lab) -> Choices:
     items = lab.items()
     return {
         way: {f"{rate:g}": mean(lab.score(tuned(lab, MAIN if way == "lora" else way, rate), items)) for rate in rates}
-        for way, rates in ((way, lab.pick(rates, rates[1:2])) for way, rates in RATES.items())
+        for way, rates in ((way, lab.pick(rates, rates[len(rates) // 2 :][:1])) for way, rates in RATES.items())
     }
 
 
@@ -152,12 +152,12 @@ CLAIM = Claim(
         ),
     ),
     budget=dict(
-        en="Seven tunings per seed, and fifteen on each of two other seeds to pick the rates.",
-        zh="每个种子微调七次；另外在两个别的种子上各微调十五次来选学习率。",
+        en="Seven tunings per seed, and twenty on each of two other seeds to pick the rates.",
+        zh="每个种子微调七次；另外在两个别的种子上各微调二十次来选学习率。",
     ),
     notes=dict(
-        en="In an earlier form the headline was LoRA minus the untuned base, which cannot fail, and the best adapter was picked on the seeds reported, with prefix and IA³ best at the highest rate tried. Now the adapter is LoRA of rank 8, named beforehand, the margin of 3 points is added to it, and it has to lie above full tuning; each way has its rate picked on seeds 101 and 102 from a wider range, full tuning as well. Ranks 1 and 4 take the rate of rank 8. The bottleneck's width was chosen for a share like that of rank 8. A quick run tries one rate per way.",
-        zh="较早的做法以 LoRA 减去没有微调的基础模型为主，那不可能失败；最好的适配器又是在报告的种子上挑的，前缀和 IA³ 在试过的最高学习率处最好。现在事先指定秩 8 的 LoRA，加上 3 个百分点的余量，要求高出全部微调；每种做法（包括全部微调）的学习率都在种子 101 和 102 上从更宽的范围里选。秩 1 和秩 4 用秩 8 的学习率。瓶颈的宽度按与秩 8 相近的参数比例来选。快速版每种做法只试一个学习率。",
+        en="In an earlier form the headline was LoRA minus the untuned base, which cannot fail, and the best adapter was picked on the seeds reported, with prefix and IA³ best at the highest rate tried. Now the adapter is LoRA of rank 8, named beforehand, the margin of 3 points is added to it, and it has to lie above full tuning; each way has its rate picked on seeds 101 and 102 from a wider range, full tuning as well. Ranks 1 and 4 take the rate of rank 8. The bottleneck's width was chosen for a share like that of rank 8. A first run on the seeds reported here (LoRA 93.0 %, all parameters 87.9 %) had picked the lowest rate tried of four ways; lower ones were added and everything was run again, thresholds unchanged. A quick run tries one rate per way.",
+        zh="较早的做法以 LoRA 减去没有微调的基础模型为主，那不可能失败；最好的适配器又是在报告的种子上挑的，前缀和 IA³ 在试过的最高学习率处最好。现在事先指定秩 8 的 LoRA，加上 3 个百分点的余量，要求高出全部微调；每种做法（包括全部微调）的学习率都在种子 101 和 102 上从更宽的范围里选。秩 1 和秩 4 用秩 8 的学习率。瓶颈的宽度按与秩 8 相近的参数比例来选。在这里报告的种子上第一次运行时（LoRA 93.0 %，全部参数 87.9 %），有四种做法选中了试过的最低学习率；于是补上更低的，全部重新运行，阈值不变。快速版每种做法只试一个学习率。",
     ),
     rehearsed={"base": UNTUNED, "": NOTHING},
     measure=measure,

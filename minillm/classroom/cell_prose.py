@@ -24,7 +24,7 @@ def asks(text: str) -> bool:
 def folded(text: str, language: str) -> str:
     """The cell after a question: its answer, up to the next heading, question or GO_ON, is shown when it is opened."""
     paragraphs = text.split("\n\n")
-    ends = (i for i, p in enumerate(paragraphs) if p == GO_ON or p.startswith("#") or p.startswith(QUESTIONS))
+    ends = (i for i, p in enumerate(paragraphs) if p == GO_ON or p.startswith("#") or asks(p))
     end = next(ends, len(paragraphs))
     answer, rest = paragraphs[:end], [p for p in paragraphs[end:] if p != GO_ON]
     if answer:

@@ -5,6 +5,7 @@ They look at the function that a cell has defined; where there is none, or it is
 by `python -m minillm homework`, which runs the file in a process of its own.
 """
 
+import difflib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -32,6 +33,7 @@ WORDS: Mapping[str, Text] = {
              "zh": "还没有写：在单元格或文件里写好，运行单元格，再检查一次。"},
     "more": {"en": "Stuck? `hint(\"{name}\")` helps in three steps.", "zh": "卡住了？`hint(\"{name}\")` 分三步提示。"},
     "hand-in": {"en": "To hand it in, write it into `{file}`.", "zh": "要交作业，请把它写进 `{file}`。"},
+    "head": {"en": "{name}: {points}/{most} points, {status} ({what})", "zh": "{name}：{points}/{most} 分，{status}（{what}）"},
     "hint": {"en": "hint {step} of 3", "zh": "提示 {step} / 3"},
     "read": {"en": "Read {place} again. Then take the smallest input and work out by hand what should come out.",
              "zh": "先重读 {place}。再拿下面这个最小的输入，手算应该得到什么。"},
@@ -40,6 +42,8 @@ WORDS: Mapping[str, Text] = {
     "no-hint": {"en": "Right already: no hint needed.", "zh": "已经正确，不需要提示。"},
     "reset": {"en": "In `{file}` it is as it was handed out. What you had written is kept in `{kept}`.",
               "zh": "`{file}` 里的这个函数已恢复原样。你写过的保存在 `{kept}`。"},
+    "as-it-was": {"en": "In `{file}` it is still as it was handed out. The function of the notebook is forgotten.",
+                  "zh": "`{file}` 里的这个函数还是发下来的样子。notebook 里的函数已经忘掉。"},
     "not-there": {"en": "`{file}` has no function of this name: nothing was changed.",
                   "zh": "`{file}` 里没有这个函数：什么也没有改。"},
     "progress": {"en": "{reached} of {most} points", "zh": "{reached} / {most} 分"},
@@ -70,8 +74,9 @@ def find(name: str | Callable, lesson: int | str | None) -> tuple[Lesson, Exerci
     wanted = name if isinstance(name, str) else name.__name__
     found = [(le, e) for le, e in gradebook.choose(lesson, None) if e.name == wanted]
     if not found:
-        known = ", ".join(e.name for _, e in gradebook.choose(lesson, None))
-        raise InputError(f"no exercise is called {wanted!r}: choose one of {known}")
+        known = list(dict.fromkeys(e.name for _, e in gradebook.choose(lesson, None)))
+        near = difflib.get_close_matches(wanted, known, 3) or known
+        raise InputError(f"no exercise is called {wanted!r}: choose one of {', '.join(near)}")
     if len(found) > 1:
         numbers = " or ".join(f"lesson={le.number!r}" for le, _ in found)
         raise InputError(f"several lessons have {wanted!r}: say which, {numbers}")
@@ -121,11 +126,13 @@ def check(name: str | Callable, lesson: int | str | None = None) -> Notice:
     result, what = graded(name, where, exercise)
     reached = record.record(course.desk(), [result])
     status = messages.STATUS[language()][result.status]
-    head = (
-        f"{exercise.name}: {result.points}/{exercise.points} {messages.WORDS[language()]['points']}, {status} ({what})"
-    )
+    head = say("head", name=exercise.name, points=result.points, most=exercise.points, status=status, what=what)
     if result.status == "todo":
-        return Notice("todo", f"{exercise.name}: {status}", [say("todo"), say("more", name=exercise.name)])
+        return Notice(
+            "todo",
+            f"{exercise.name}{messages.WORDS[language()]['colon']}{status}",
+            [say("todo"), say("more", name=exercise.name)],
+        )
     if result.status == "wrong":
         reason, *rows = messages.feedback(result, language())
         return Notice("wrong", head, [reason, *map(row, rows), say("more", name=exercise.name)])
@@ -162,7 +169,7 @@ def hint(name: str | Callable, step: int | None = None, lesson: int | str | None
         2: [failing.hint[language()]],
         3: [say("answer"), Row(words["input"], given), Row(words["expected"], expected)],
     }
-    return Notice("todo", f"{exercise.name}: {say('hint', step=number)}", lines[number])
+    return Notice("todo", f"{exercise.name}{words['colon']}{say('hint', step=number)}", lines[number])
 
 
 def progress() -> Notice:
@@ -190,6 +197,8 @@ def reset(name: str | Callable, lesson: int | str | None = None) -> Notice:
         del main[exercise.name]
     file = homework_file(where)
     kept = stubs.reset(file, exercise.name)
+    if kept == file:
+        return Notice("todo", exercise.name, [say("as-it-was", file=shown(file))])
     if kept is None:
         return Notice("todo", exercise.name, [say("not-there", file=shown(file))])
     return Notice("todo", exercise.name, [say("reset", file=shown(file), kept=shown(kept))])

@@ -23,7 +23,9 @@ above = (Path.cwd(), *Path.cwd().parents)
 found = [str(f) for f in above if (f / "minillm/gpt.py").is_file()]
 if found:
     sys.path.insert(0, found[0])
-    os.environ["PYTHONPATH"] = found[0]  # so that !python -m minillm works too
+    os.environ["PYTHONPATH"] = found[0]  # with PATH below, for !python -m minillm
+    here = os.path.dirname(sys.executable)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
 elif importlib.util.find_spec("minillm") is None:
     files = [*Path().glob("minillm*.whl"), *Path().glob("minillm*.zip")]  # uploaded
     source = os.environ.get("MINILLM_SOURCE", "{source}") or "".join(map(str, files[:1]))

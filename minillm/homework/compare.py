@@ -97,10 +97,10 @@ def numbers(value: Any) -> np.ndarray | None:
 
 
 def near_miss(got: Any, expected: Any) -> str | None:
-    """How an answer that was judged wrong is nearly right: `type`, `shape`, `axes` or `order`; None if it is not.
+    """How an answer that was judged wrong is nearly right: `type`, `shape`, `axes`, `order`, `part`; None if it is not.
 
     The numbers are right but of another type; or in another shape; or with their axes swapped; or the parts of
-    a tuple are right but in another order.
+    a tuple are right but in another order; or it is one of these parts alone.
     """
     if same(got, expected):
         return "type"
@@ -109,6 +109,8 @@ def near_miss(got: Any, expected: Any) -> str | None:
             return "order"
         found = {near_miss(g, e) for g, e in zip(got, expected, strict=True) if not same(g, e)}
         return found.pop() if len(found) == 1 else None
+    if isinstance(expected, tuple) and len(expected) > 1 and any(same(got, part) for part in expected):
+        return "part"
     one, other = numbers(got), numbers(expected)
     if one is None or other is None or one.size != other.size or not one.size:
         return None

@@ -44,9 +44,19 @@ def show(value: Any, most: int = 300) -> str:
         text = type(value).__name__
     elif isinstance(value, float):
         text = f"{value:.6g}"
+    elif type(value) is dict:
+        text = f"{{{', '.join(ends([f'{show(k)}: {show(v)}' for k, v in value.items()]))}}}"
+    elif type(value) in (tuple, list) and any(isinstance(v, float) for v in value):
+        inner = ", ".join(show(v) for v in value)
+        text = f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
     else:
         text = repr(value)
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def ends(items: list[str], most: int = 12) -> list[str]:
+    """The items; of many the first two and the last ones, where a table of ranks has what was learned."""
+    return items if len(items) <= most else [*items[:2], "…", *items[2 - most :]]
 
 
 def feedback(result: Result, language: str) -> list[str]:

@@ -54,6 +54,9 @@ ERRORS: tuple[tuple[str, str, Text], ...] = (
      {"en": "You read a place that is not there: places are counted from 0, the last one is the length less one. On this "
             "input something may also be empty.",
       "zh": "你读了不存在的位置：位置从 0 数起，最后一个是长度减一。对这个输入，也可能有什么是空的。"}),
+    (r"TypeError: unhashable type: '(\w+)'", "key-that-can-change",
+     {"en": "A {0} can change, so it cannot be a key of a dictionary or an element of a set: make it a tuple first, `tuple(…)`.",
+      "zh": "{0} 的内容可以改变，不能作字典的键，也不能放进集合：先用 `tuple(…)` 变成元组。"}),
     (r"KeyError: (.*)", "no-such-key",
      {"en": "A dictionary has no key {0}: test with `in` first, or use `.get(key, default)`.",
       "zh": "字典里没有键 {0}：先用 `in` 判断，或者用 `.get(键, 默认值)`。"}),
@@ -140,6 +143,9 @@ def of_nearly_right(how: str, got: Any, expected: Any) -> tuple[str, Text]:
     if how == "order":
         return "other-order", {"en": "The values are right, but they are returned in another order.",
                                "zh": "返回的各个值都对，但顺序不对。"}  # fmt: skip
+    if how == "part":
+        return "one-of-several", {"en": "What you return is right, but it is only one of the values to return.",
+                                  "zh": "你返回的值是对的，但要返回的不止这一个。"}  # fmt: skip
     got, expected = first_difference(how, got, expected)
     if how == "type":
         one, other = type_of(got, expected), type_of(expected, got)

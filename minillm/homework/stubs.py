@@ -30,8 +30,8 @@ def stub_of(source: str, function: ast.FunctionDef) -> str:
 
 
 def reset(file: Path, name: str) -> Path | None:
-    """Put a function back as it was handed out. Returns the file in which all that was there is kept; None if there
-    is no such function. Raises InputError if the file cannot be read as Python."""
+    """Put a function back as it was handed out. Returns the file in which all that was there is kept, `file` itself if
+    nothing had been written; None if there is no such function. Raises InputError if the file cannot be read as Python."""
     try:
         source = read_source(file.read_bytes()).replace("\r\n", "\n")
         mine = functions(source).get(name)
@@ -49,6 +49,8 @@ def reset(file: Path, name: str) -> Path | None:
         stub = text_of(handed_out, functions(handed_out)[name])
     else:  # in a checkout the file is the only one: its own `def` and docstring
         stub = stub_of(source, mine)
+    if text_of(source, mine).rstrip("\n") == stub.rstrip("\n"):
+        return file
     kept = free_name(file)
     write_text(kept, source)
     write_text(file, source.replace(text_of(source, mine).rstrip("\n"), stub.rstrip("\n"), 1))

@@ -71,7 +71,7 @@ LINE = Exercise(
 
 
 def slope_of_loss(x, w, b, target, factor=2.0, inside=True):
-    """The derivative of the loss by z = w · x + b."""
+    """dloss/dz, with z = w · x + b."""
     y = torch.tanh((w * x).sum() + b)
     return factor * (y - target) * ((1 - y**2) if inside else 1.0)
 
@@ -79,6 +79,17 @@ def slope_of_loss(x, w, b, target, factor=2.0, inside=True):
 def neuron_gradient(x, w, b, target):
     slope = slope_of_loss(x, w, b, target)
     return slope * x, slope.item()
+
+
+def without_bias(x, w, b, target):
+    slope = slope_of_loss(x, w, 0.0, target)
+    return slope * x, slope
+
+
+def with_z_in_the_slope(x, w, b, target):
+    z = (w * x).sum() + b
+    slope = 2 * (torch.tanh(z) - target) * (1 - z**2)
+    return slope * x, slope
 
 
 def changed(**other):
@@ -108,10 +119,10 @@ def saturated(rng, sign):
 GRADIENT = Exercise(
     "neuron_gradient", NEURON, neuron_gradient,
     (
-        Check("one-input", 2, {"en": "One input: the derivative of the loss by w is 2 (y - target) · (1 - y²) · x, by the chain rule.",
+        Check("one-input", 2, {"en": "One input: the derivative of the loss with respect to w is 2 (y - target) · (1 - y²) · x, by the chain rule.",
                                "zh": "一个输入：按链式法则，损失对 w 的导数是 2 (y - target) · (1 - y²) · x。"},
               lambda rng: [neuron(rng, 1), neuron(rng, 1), neuron(rng, 1)]),
-        Check("several-inputs", 2, {"en": "Each weight has a derivative of its own: the same slope by z, times its own input.",
+        Check("several-inputs", 2, {"en": "Each weight has a derivative of its own: the same dloss/dz, times its own input.",
                                     "zh": "每个权重有自己的导数：同一个对 z 的导数，乘上它自己的输入。"},
               lambda rng: [neuron(rng, 2), neuron(rng, 3), neuron(rng, 8), silent_inputs(rng, 5), saturated(rng, 1.0), saturated(rng, -1.0)]),
     ),
@@ -126,12 +137,18 @@ GRADIENT = Exercise(
                       {"en": "The sign is the wrong way round: when the output is above the target, a larger output makes the loss "
                              "larger.",
                        "zh": "符号反了：输出高于目标时，输出再大，损失就更大。"}, changed(factor=-2.0)),
+        Misconception("z-for-y",
+                      {"en": "The derivative of tanh(z) is 1 - tanh(z)², that is 1 - y²; you have 1 - z².",
+                       "zh": "tanh(z) 的导数是 1 - tanh(z)²，也就是 1 - y²；你写成了 1 - z²。"}, with_z_in_the_slope),
+        Misconception("bias-forgotten",
+                      {"en": "z has b in it: you compute z without adding the bias.",
+                       "zh": "z 里有 b：你算 z 时没有加上偏置。"}, without_bias),
         Misconception("weight-for-input",
                       {"en": "You multiply by the weight. How much z changes with w[i] is told by the input x[i].",
                        "zh": "你乘的是权重。w[i] 变化时 z 变多少，要看输入 x[i]。"},
                       lambda x, w, b, t: (slope_of_loss(x, w, b, t) * w, slope_of_loss(x, w, b, t))),
         Misconception("b-times-b",
-                      {"en": "z changes by exactly as much as b does: the derivative by b is that by z, not times b.",
+                      {"en": "z changes by exactly as much as b does: dloss/db is dloss/dz, not times b.",
                        "zh": "b 变多少，z 就变多少：对 b 的导数就是对 z 的导数，不用再乘 b。"},
                       lambda x, w, b, t: (slope_of_loss(x, w, b, t) * x, slope_of_loss(x, w, b, t) * b)),
         Misconception("inputs-added",
@@ -145,11 +162,12 @@ GRADIENT = Exercise(
 # ------------------------------------------------------------------------------------------ gradient descent
 
 
-def fit_line(x, y, lr, steps, factor=2.0, move_b=True, in_turn=False, from_start=False):
+def fit_line(x, y, lr, steps, factor=2.0, move_b=True, in_turn=False, from_start=False, apart=False):
     a = b = 0.0
     for _ in range(steps):
         error = -y if from_start else errors(a, b, x, y)  # (N,)
         da, db = factor * (error * x).mean().item(), factor * error.mean().item()
+        da = factor * (error.mean() * x.mean()).item() if apart else da
         a = a - lr * da
         if in_turn:
             db = factor * errors(a, b, x, y).mean().item()
@@ -157,8 +175,8 @@ def fit_line(x, y, lr, steps, factor=2.0, move_b=True, in_turn=False, from_start
     return a, b
 
 
-def descent(rng, steps):
-    n = int(rng.integers(2, 8))
+def descent(rng, steps, n=None):
+    n = n or int(rng.integers(2, 8))
     return normal(rng, n).clamp(-1.5, 1.5) + 0.4, normal(rng, n) + 0.7, float(rng.uniform(0.05, 0.15)), steps
 
 
@@ -176,11 +194,11 @@ FIT = Exercise(
     "fit_line", DESCENT, lambda x, y, lr, steps: fit_line(x, y, lr, steps),
     (
         Check("no-step", 1, {"en": "Without a step a and b are still 0.", "zh": "一步都不走时，a 和 b 仍然是 0。"},
-              lambda rng: [descent(rng, 0)], edge=True),
+              lambda rng: [descent(rng, 0, n=2)], edge=True),
         Check("one-step", 2, {"en": "One step: a and b move by -lr times their derivatives, mean of 2 (a·x + b - y) x and mean of "
                                     "2 (a·x + b - y).",
                               "zh": "一步：a 和 b 各移动 -lr 乘自己的导数，即 2 (a·x + b - y) x 的平均和 2 (a·x + b - y) 的平均。"},
-              lambda rng: [descent(rng, 1), descent(rng, 1), descent(rng, 1)]),
+              lambda rng: [descent(rng, 1, n=2), descent(rng, 1), descent(rng, 1)]),
         Check("several-steps", 2, {"en": "Each step computes the derivatives anew, where a and b are now.",
                                    "zh": "每一步都要在当前的 a 和 b 处重新求导数。"},
               lambda rng: [descent(rng, 2), descent(rng, 3), descent(rng, 20), diverging(rng, 4), nearly_flat(rng, 3)]),
@@ -198,6 +216,19 @@ FIT = Exercise(
                       {"en": "The derivative of a square u² is 2u: the factor 2 is missing, your steps are half as long.",
                        "zh": "平方 u² 的导数是 2u：少了系数 2，你的步子只有一半长。"},
                       lambda x, y, lr, steps: fit_line(x, y, lr, steps, factor=1.0)),
+        Misconception("sum-for-mean",
+                      {"en": "You take sums. The loss is a mean, so its derivatives are means: divide by the number of points.",
+                       "zh": "你用的是总和。损失是平均值，导数也是平均值：要除以点数。"},
+                      lambda x, y, lr, steps: fit_line(x, y, lr, steps, factor=2.0 * len(x))),
+        Misconception("mean-of-each-factor",
+                      {"en": "You multiply the mean of the errors by the mean of x. Multiply each error by its own x first, then take "
+                             "the mean.",
+                       "zh": "你把误差的平均值和 x 的平均值相乘。应该先把每个误差乘上它自己的 x，再取平均。"},
+                      lambda x, y, lr, steps: fit_line(x, y, lr, steps, apart=True)),
+        Misconception("one-step-too-few",
+                      {"en": "You take one step too few: range(1, steps) has steps - 1 numbers.",
+                       "zh": "你少走了一步：range(1, steps) 只有 steps - 1 个数。"},
+                      lambda x, y, lr, steps: fit_line(x, y, lr, max(0, steps - 1))),
         Misconception("one-after-the-other",
                       {"en": "You move a first and take b's derivative at the new a. The gradient is one arrow: both derivatives "
                              "belong to the same place.",

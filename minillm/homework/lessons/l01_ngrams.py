@@ -149,6 +149,14 @@ def with_minus_k(tables, context):
     return {}
 
 
+def with_minus_k_to_none(tables, context):
+    """The same from the longest table on, where nothing is returned when nothing was found."""
+    for k in range(len(tables) - 1, -1, -1):
+        if tuple(context[-k:]) in tables[k]:
+            return shares(tables[k][tuple(context[-k:])])
+    return None
+
+
 def only_the_longest(tables, context):
     k = min(len(tables) - 1, len(context))
     return shares(tables[k].get(tuple(context[len(context) - k :]), {}))
@@ -267,7 +275,7 @@ NEXT = Exercise(
                       {"en": "`context[-k:]` is the whole context when k = 0, because -0 is 0. Write "
                              "`context[len(context) - k:]`.",
                        "zh": "k = 0 时 `context[-k:]` 是整个上文，因为 -0 就是 0。请写 `context[len(context) - k:]`。"},
-                      with_minus_k),
+                      with_minus_k, (with_minus_k_to_none,)),
         Misconception("no-back-off",
                       {"en": "You look only for the longest context and give up when it was not seen. Then try the "
                              "context without its first token, and so on.",

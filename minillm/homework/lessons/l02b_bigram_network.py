@@ -32,9 +32,9 @@ LOGITS = Exercise(
     ),
     (
         Misconception("columns-for-rows",
-                      {"en": "You read the column of the token: how likely it is after each other one. Its row says what follows it.",
+                      {"en": "You read the token's column: how likely it is after each of the others. Its row says what follows it.",
                        "zh": "你读的是词元的那一列：它跟在别的词元后面的分数。它的那一行才说明它后面是什么。"},
-                      lambda ids, weight: weight.T[ids]),
+                      lambda ids, weight: weight.T[ids], (lambda ids, weight: weight[:, ids],)),
         Misconception("probabilities-for-logits",
                       {"en": "You have applied softmax already. Logits are the scores before it.",
                        "zh": "你已经做了 softmax。logits 是 softmax 之前的分数。"},
@@ -79,7 +79,7 @@ def scored(rng, n, v, size=1.0):
 SLOPES = Exercise(
     "logits_gradient", GRADIENT, lambda logits, targets: gradient_of(logits, targets) / len(targets),
     (
-        Check("one-position", 2, {"en": "One position: softmax(logits), less 1 at the target.",
+        Check("one-position", 2, {"en": "One position: softmax(logits), minus 1 at the target.",
                                   "zh": "一个位置：softmax(logits)，在目标处减 1。"},
               lambda rng: [scored(rng, 1, 2), scored(rng, 1, 4)]),
         Check("several-positions", 2, {"en": "The loss is a mean over N positions: each derivative is divided by N.",
