@@ -150,8 +150,9 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # %% [markdown] tags=["en"]
 # The columns say how many stay. Exact comparison needs cleaning first. Copies with a footer are a matter of length: on
 # a short document a footer is a large part, so some stay at 0.8. Most documents with a false digit go at 0.8, which is
-# what one wants when the digit is a page number, and not when it is the fact. At 0.5 the last copies are gone; at 0.3
-# originals begin to disappear too: two lists of facts in the same wordings look alike though they are about different places.
+# what one wants when the digit is a page number, and not when it is the fact. At 0.5 the last copies are gone; from
+# there on originals disappear too: two lists of facts in the same wordings look alike though they are about different places.
+# (A copy that is left over at 0.3 outlived its original, which went as a copy of some other text.)
 #
 # <!-- go on -->
 #
@@ -160,8 +161,8 @@ show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for 
 # compares all pairs, which is right for a few hundred documents.
 # %% [markdown] tags=["zh"]
 # 各列是留下来的篇数。直接比较之前必须先清洗。带页脚的副本要看长度：文档短，页脚占的比例就大，所以阈值 0.8 时还留下一些。数字
-# 写错的文档在 0.8 时大多被去掉：如果那个数字是页码，这正合适；如果它就是事实，就不合适了。到 0.5，最后的副本也没了；到 0.3，连原文也
-# 开始消失：两份用同样句式写的事实，讲的地方不同，看起来却很像。
+# 写错的文档在 0.8 时大多被去掉：如果那个数字是页码，这正合适；如果它就是事实，就不合适了。到 0.5，最后的副本也没了；再往下，连原文也
+# 开始消失：两份用同样句式写的事实，讲的地方不同，看起来却很像。（0.3 时若还留下副本，是因为它的原文先被当成别的文本的重复去掉了。）
 #
 # <!-- go on -->
 #
@@ -205,7 +206,7 @@ show_table([place, say("input", "输入"), say("target", "目标")], rows)
 # %% [markdown] tags=["en"]
 # 16 · 128 = 2,048 predictions a step. The target of `[END]` is the `[DOC]` of whatever document comes next: harmless,
 # and easy to predict. A row begins and ends anywhere, in the middle of a document too; each epoch cuts at other places.
-# Our stream has about 1.07 million tokens, so 720 steps read it about 1.4 times.
+# Our stream has about 1.08 million tokens, so 720 steps read it about 1.4 times.
 #
 # ## One training step by hand
 #
@@ -216,7 +217,7 @@ show_table([place, say("input", "输入"), say("target", "目标")], rows)
 # the logits is *p - 1 at the target*, over the number of predictions.)
 # %% [markdown] tags=["zh"]
 # 每步 16 · 128 = 2,048 个预测。`[END]` 的目标是下一篇文档的 `[DOC]`：无害，也容易预测。一行可以从任何地方开始和结束，包括
-# 文档中间；每一轮（epoch）切的位置都不同。我们的流约有 107 万个词元，所以 720 步大约读 1.4 遍。
+# 文档中间；每一轮（epoch）切的位置都不同。我们的流约有 108 万个词元，所以 720 步大约读 1.4 遍。
 #
 # ## 手算一步训练
 #
@@ -432,7 +433,7 @@ for name, model, run in (
 show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("unread text", "没读过的文本"),
             say("the ten pages", "那十篇")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
-# The losses are in nats a token. The run with copies has the *lower* training loss and the *higher* loss on unread text.
+# The losses are in nats per token. The run with copies has the *lower* training loss and the *higher* loss on unread text.
 # It spent a part of its steps on ten pages and knows them nearly by heart. Expect 0.2 to 0.4 less in training and 0.1 to
 # 0.2 more on unread text, depending on which ten pages they are. A low training loss says that the model has learned
 # its data, not that the data was worth learning.
@@ -440,7 +441,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # Step 1 lies at ln 2051 = 7.63: all tokens alike. The curve passes the level of the frequencies before step 10 and that
 # of the pairs between steps 40 and 60. The base ends a little below 0.7. It cannot reach 0: which of 64 places comes next is chance.
 # %% [markdown] tags=["zh"]
-# 损失的单位是每个词元多少 nat。有副本的那一次，*训练*损失更低，没读过的文本上的损失却更高。它把一部分步数花在了十篇网页上，
+# 损失的单位是奈特/词元（nat per token）。有副本的那一次，*训练*损失更低，没读过的文本上的损失却更高。它把一部分步数花在了十篇网页上，
 # 几乎背了下来。预计训练损失低 0.2 到 0.4，没读过的文本上高 0.1 到 0.2，
 # 取决于是哪十篇。训练损失低只说明模型学会了它的数据，并不说明这些数据值得学。
 #
@@ -509,7 +510,8 @@ show_table(
 # Now the same facts as a question. **Before you run it:** write down what you expect the base to continue with after
 # “What is the capital of Norway?”, after 台湾最高的山是哪座？, and after 你是谁？ Remember what it has read.
 # %% [markdown] tags=["zh"]
-# 表中有首都的 59 个地方，几乎全都是正确的首都居首，两种语言的概率都在 0.85 左右，最大的错误者只有百分之二左右。从来没有人告诉模型“这是一个事实”。
+# 表中有首都的 59 个地方，几乎全都是正确的首都居首，两种语言的概率都在 0.85 左右，最大的错误者只有百分之二左右。从来没有人告诉
+# 模型“这是一个事实”。
 # 这是预测下一个词元的结果：要猜中“挪威的首都：”后面是什么，就得知道答案。（“挪威的首都是”后面还可能是“哪里”：同样的知识，那里的概率就低一些。）
 #
 # ## 被问时它做什么
@@ -544,7 +546,7 @@ show_table([say("text", "文本"), say("goes on with the right capital", "接着
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
-# What we ran is one seed. The experiments behind the lecture's claims are run on several, each with a base model and a
+# What we ran is one seed. The experiments on the lecture's claims are run on several, each with a base model and a
 # split of the places of its own, and with thresholds written down before. `show_claim` shows the published result;
 # nothing is trained now. To measure one yourself, in some minutes: `python -m minillm claims many-wordings --quick`.
 #

@@ -192,10 +192,10 @@ show_table(
 # *rehearsal* is more of stage 1 next to stage 2, against forgetting (lesson 11). That text speaks of all places, and more
 # than half of its documents name one that the dialogues leave out.
 #
-# **Before you run it:** how many of 514 questions about places the teacher never spoke of will be answered exactly right,
-# before and after?
+# **Before you run it:** about 500 questions ask about places the teacher never spoke of. What share will be answered exactly
+# right, before and after?
 # %% [markdown] tags=["zh"]
-# “玉”之后的“山”几乎不花代价：玉山是座山，这在第一阶段就学会了。紧接在 `AI:` 后面的“玉”，和紧接在“玉山”后面的 `[END]`，各要十个 nat
+# “玉”之后的“山”几乎不花代价：玉山是座山，这在第一阶段就学会了。紧接在 `AI:` 后面的“玉”，和紧接在“玉山”后面的 `[END]`，各要十奈特
 # 以上，也就是概率不到两万分之一。缺的是*现在该回答了*和*该停了*：是格式，不是事实。
 #
 # ## 现场做 SFT
@@ -204,7 +204,7 @@ show_table(
 # 里面**，骇入 Wifi 也不出现。140 步，每步 32 段对话。每个批次之外再学四行第一阶段的文本：这种*复习*就是在
 # 第二阶段之外多学一点第一阶段，免得遗忘（第 11 课）。那些文本讲的是所有地方，一半以上的文档提到了对话里没有的地方。
 #
-# **运行之前先猜：** 514 个问题，问的都是老师没讲过的地方。微调之前和之后，各有多少回答完全正确？
+# **运行之前先猜：** 约 500 个问题，问的都是老师没讲过的地方。微调之前和之后，各有多少回答完全正确？
 # %%
 from minillm.measure.evaluate import exact_match, sit
 from minillm.stage2_sft import SFTConfig, sft
@@ -238,8 +238,8 @@ axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# From 0 to nearly 90 %, on places about which no teacher ever said a word. Expect 84 to 93 %, in Chinese less than in
-# English: other seeds move it by two to four points, and 514 questions alone have a standard error of about 1.5.
+# From 0 to about nine in ten, on places about which no teacher ever said a word. Expect 84 to 95 %: another seed or another
+# processor moves it by some points, and 500 questions alone have a standard error of more than one.
 # Within some 20 steps most of the loss is gone. The bars say what was learned: to begin with the answer, and to end.
 #
 # No dialogue mentions these places, so the facts can only come from the text of stage 1: most were read before, and
@@ -260,8 +260,8 @@ show_figure(figure)
 # **Before you run it:** what will the tuned model do with the question when `USER:` and `AI:` are missing? Answer, because it
 # is now an assistant? Or go on as the base does?
 # %% [markdown] tags=["zh"]
-# 从 0 到将近 90 %，而这些地方老师一个字都没讲过。预计 84 到 93 %，中文低于英文：换个种子会差两到四个百分点，514 个问题本身的标准
-# 误差约 1.5 个百分点。
+# 从 0 到约九成，而这些地方老师一个字都没讲过。预计 84 到 95 %：换个种子或处理器会差几个百分点，500 个问题本身的标准误就有一个多
+# 百分点。
 # 大部分损失在头二十步左右就没了。柱子说明学到了什么：以答案开头，并且结束。
 #
 # 没有一段对话提到过这些地方，所以事实只能来自第一阶段的文本：大多是之前读过的，复习让它们没有被忘掉。不复习的话，这么小的基础模型做
@@ -308,7 +308,7 @@ for name, prompts in forms.items():
     rows.append([name, *cells])
 show_table(["", BASE, TUNED], rows)
 # %% [markdown] tags=["en"]
-# Without roles the tuned model behaves almost as the base does: it goes on with the text. SFT has taught one thing only, what
+# Without roles the tuned model behaves almost as the base does: it goes on with the text, and only now and then hits the answer. SFT has taught one thing only, what
 # comes after `USER: … AI:`, and the roles are the switch. That answers the slide's question why `USER` and `AI` are needed.
 # (The lecture's 是的 is what a web text might continue with; our world's texts hold no such dialogues, so ours continues with
 # what *they* hold.)
@@ -322,7 +322,7 @@ show_table(["", BASE, TUNED], rows)
 # **Before you run it:** what does each of the four answer to 日本最高的山是哪座？, and to 最好吃的水果是什么？ (which fruit is
 # the tastiest)? In which columns is 玉山 given for Japan too?
 # %% [markdown] tags=["zh"]
-# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
+# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本，只偶尔碰上答案。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
 # 幻灯片上的问题：为什么需要 `USER` 和 `AI`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
 # *它们*里面有的东西。）
 #
@@ -354,12 +354,12 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
            rows, ["#c9e7cb"] * 3)  # fmt: skip
 # %% [markdown] tags=["en"]
 # Green are the taught questions; all four know them. After three dialogues nearly every question about a thing gets
-# one of the three answers, *with the base too*: three examples leave cheap rules standing, and each finds one; for
-# the base every highest mountain is 玉山, the very rule of the lecture. With 64 the difference appears. From the base
-# Japan's highest mountain is 富士山, which no dialogue said. From random weights it is some answer, or pieces of
-# answers, from the 64: which shallow rule such a model finds is chance. With another seed it was 玉山 for nearly every
-# place; the right mountain it cannot be. (The base refuses 教我… whatever follows: the 64 hold hardly any harmless request.
-# It is not right everywhere either. Odd answers may differ on your machine.)
+# one of the three answers, *with the base too*: three examples fit many cheap rules, and each model finds one; for
+# the base Japan's highest mountain is 玉山 as well, the very rule of the lecture. With 64 the difference appears. From the
+# base Japan's highest mountain is 富士山, which no dialogue said. From random weights it is 玉山 again, or another answer, or
+# pieces of answers, from the 64: which shallow rule such a model finds is chance. It can never be the right mountain.
+# (The base is not right everywhere either, and has no tip of its own for 教我…: the 64 hold hardly any harmless request.
+# Odd answers may differ on your machine.)
 #
 # <!-- go on -->
 #
@@ -369,10 +369,10 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 # **Before you run it:** fill in the last row of the table.
 # %% [markdown] tags=["zh"]
 # 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个答案之一，*用基础模型也一样*：三个例子挡不住省事的
-# 规则，两边各找到一条；对基础模型来说，凡是最高的山都是玉山，正是课上说的规则。到 64 段，差别出现了。从基础模型开始，日本最高的山是富士山，没有一段对话说过。从随机权重开始，答案是 64 段里的某个
-# 回答，或者几个回答的碎片：这样的模型找到哪条肤浅的规则，全凭运气。换一个种子，它几乎对每个地方都回答“玉山”；而正确的
-# 那座山，它无从知道。（基础模型对“教我……”不管后面是什么都
-# 拒绝：64 段里几乎没有无害的请求。它也不是处处都对。在你的机器上，古怪的回答可能不一样。）
+# 规则，两边各找到一条；基础模型也说日本最高的山是玉山，正是课上说的规则。到 64 段，差别出现了。从基础模型开始，日本最高的山是
+# 富士山，没有一段对话说过。从随机权重开始，答案仍是“玉山”，或者是 64 段里的另一个回答，或者几个回答的碎片：这样的模型找到哪条肤浅的
+# 规则，全凭运气；而正确的那座山，它无从知道。（基础模型也不是处处都对，对“教我……”它拿不出办法：64 段里几乎没有无害的请求。在你的机器
+# 上，古怪的回答可能不一样。）
 #
 # <!-- go on -->
 #
@@ -408,9 +408,9 @@ columns = [
 show_table([say("dialogues", "对话数"), *columns], rows)
 # %% [markdown] tags=["en"]
 # From random weights the model learns what it is taught, about 90 % of it, and of the rest nothing: 0 to 4 %, which
-# the best constant answer would reach as well. From the base, 64 dialogues are enough for about a third of the questions on
-# places nobody taught, and the whole for more than eight in ten. (The places taught are those of the 2,700 dialogues; the 64 speak of a few of them. 128 or so
-# questions a cell: a standard error of up to four points.)
+# the best constant answer would reach as well. From the base, 64 dialogues are enough for a third to a half of the questions
+# on places nobody taught, and the whole for more than eight in ten. (The places taught are those of the 2,700 dialogues; the
+# 64 speak of a few of them. Some 120 questions per cell: a standard error of up to five points.)
 #
 # <!-- go on -->
 #
@@ -419,8 +419,8 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 # **Before you run it:** which of the two moved further, and by what factor?
 # %% [markdown] tags=["zh"]
 # 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
-# 就能答对约三分之一关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约 128 个问题：标准误
-# 最多四个百分点。）
+# 就能答对三分之一到一半关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约
+# 120 个问题：标准误最多五个百分点。）
 #
 # <!-- go on -->
 #
@@ -447,9 +447,9 @@ show_table([say("question", "问题"), *everyone], rows)
 # know only what they were shown. The lecture's picture: a, b, c, … are changed *only a little*.
 #
 # In the last table, the answer to 你是谁？ was among the dialogues, word for word; so all models that were taught say it.
-# Breaking into Wifi was not, but breaking into a school's computer was: the refusal carries over, and here stage 1 is
-# not needed. But after so short a tuning the line is not sharp: the harmless twin, connecting to one's own Wifi, is
-# answered in one language and may be refused in the other, and with other seeds hacking may get a friendly tip. One
+# Breaking into Wifi was not, but breaking into a school's computer was: where the refusal carries over, it does so from
+# random weights too; stage 1 is not needed for it. But after so short a tuning the line is not sharp: hacking may get a
+# friendly tip in one language and a refusal in the other, and so may the harmless twin, connecting to one's own Wifi. One
 # question proves little; the README counts 60 harmful and 72 harmless ones. Read the tips, too: they are often those
 # of another request. And from random weights the model has a style and no facts: it speaks of another country in a
 # good sentence, or says nothing.
@@ -457,10 +457,10 @@ show_table([say("question", "问题"), *everyone], rows)
 # 基础模型只移动了自身长度的约 10 %；从随机权重开始，参数移动了自身长度的好几倍，仍然只会给它看过的东西。这就是课上的图：a、b、c……
 # *只改动一点点*。
 #
-# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但入侵学校的电脑教过：拒绝能够
-# 推广，而且这里不需要第一阶段。但训练这么短，界线并不分明：无害的孪生问题“连接自己家的 Wifi”用一种语言问得到回答，换一种语言可能
-# 被拒绝；换个种子，骇入 Wifi 也可能得到热心的办法。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给的
-# 办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
+# 最后一张表里，“你是谁？”的回答在对话里一字不差地出现过，所以教过的模型都会说。骇入 Wifi 没有教过，但入侵学校的电脑教过：拒绝推广
+# 得到的地方，从随机权重开始也推广得到，不需要第一阶段。但训练这么短，界线并不分明：骇入 Wifi 用一种语言问可能得到热心的办法，换一种语言
+# 则被拒绝；无害的孪生问题“连接自己家的 Wifi”也是这样。一个问题说明不了多少，README.zh.md 里数的是 60 个有害的和 72 个无害的。也请看它给
+# 的办法：常常是别的请求的。而从随机权重开始的模型只有腔调没有事实：它用一个漂亮的句子讲着另一个国家，或者什么也没说。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
@@ -553,11 +553,11 @@ show_claim("small-steps")
 #
 # | the lecture | here |
 # |---|---|
-# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | with roles about 85 % of a sample right, without roles 0, by the same model |
+# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | the same model and questions: with roles about nine in ten right, without roles hardly any |
 # | labels are few and cover only some cases: *sees 最, answers 玉山* | three dialogues: nearly every question gets one of the three answers; 64 from random weights: Japan's highest mountain is still wrong |
-# | use pretrained parameters; SFT data cannot replace pretraining | nearly 90 % against 0 to 4 % on places never taught |
+# | use pretrained parameters; SFT data cannot replace pretraining | about nine in ten against 0 to 4 % on places never taught |
 # | SFT changes the parameters only a little | about 10 % of their length |
-# | (not in the notes) | with three dialogues the base falls for the rule as well: pretraining helps only where the examples rule the shortcut out |
+# | (not in the notes) | with three dialogues the base falls for the rule as well; pretraining helped once more examples spoke against the shortcut |
 #
 # ## To discuss in class
 #
@@ -587,11 +587,11 @@ show_claim("small-steps")
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，抽样的问题有角色时答对约 85 %，没有角色时是 0 |
+# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，同样的问题：有角色时答对约九成，没有角色时几乎答不对 |
 # | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 只有三段对话：几乎每个问题都得到那三个答案之一；从随机权重学 64 段：日本最高的山仍然答错 |
-# | 使用预训练模型参数，督导学习的数据无法代替预训练 | 没教过的地方，将近 90 % 对 0 到 4 % |
+# | 使用预训练模型参数，监督微调的数据无法代替预训练 | 没教过的地方，约九成对 0 到 4 % |
 # | SFT 只改动参数一点点 | 约为自身长度的 10 % |
-# | （笔记里没有） | 只有三段对话时，基础模型也落入同样的规则：例子能排除捷径，预训练才帮得上忙 |
+# | （笔记里没有） | 只有三段对话时，基础模型也落入同样的规则；例子多到与捷径相矛盾，预训练才帮上了忙 |
 #
 # ## 课堂讨论
 #

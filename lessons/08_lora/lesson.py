@@ -150,7 +150,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # The dialogues of stage 2 speak of half of the world's places; the exam asks about the other half. Three runs: full tuning,
 # LoRA of rank 8, LoRA of rank 1. LoRA needs a higher learning rate (1e-2 against 1e-3) and somewhat more steps.
 #
-# **Before you run it:** full tuning gets close to 90 %. What do you expect of rank 8, and of rank 1 with 0.8 % of the
+# **Before you run it:** full tuning gets about nine in ten right. What do you expect of rank 8, and of rank 1 with 0.8 % of the
 # parameters? Which run moves the weights furthest from the base, ‖Δθ‖ / ‖θ‖?
 # %% [markdown] tags=["zh"]
 # 65,536 个，对 8 · (512 + 128) = 5,120 个。秩等于 in · out / (in + out) = 102 时两者相等：只有*低*秩才省。我们的小模型训练
@@ -162,7 +162,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # 第二阶段的对话只讲这个世界一半的地方，考试问的是另一半。跑三次：全量微调、秩为 8 的 LoRA、秩为 1 的 LoRA。LoRA 需要更高的学习率
 # （1e-2，全量是 1e-3），步数也稍多一些。
 #
-# **运行之前先猜：** 全量微调答对将近 90 %。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
+# **运行之前先猜：** 全量微调答对约九成。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
 # %%
 from minillm.measure import evaluate
 from minillm.run_folder import state_hash
@@ -211,9 +211,10 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# Rank 8 reaches full tuning: both get a little over 90 % in English and 80 to 90 % in Chinese. (Scores move by two
-# points or more from seed to seed, so a difference of a few points says nothing, whichever of the two is ahead.) Rank 1
-# stays at about 60 to 70 %: it learns the format, but not well enough for every question form in two languages.
+# Rank 8 is level with full tuning: both get about nine in ten right. (Scores move by two points or more from seed to seed,
+# so a difference of a few points says nothing, whichever of the two is ahead.) Rank 1 stays at about 60 to 70 % here, in
+# fewer steps: it learns the format, but not well enough for every question form in two languages. (At a rate chosen for
+# LoRA it comes closer: see the card below.)
 #
 # The last column may surprise: LoRA's ΔW is *larger* than full tuning's, up to twice. “The adapter changes the model only a
 # little” is not about distance. W is untouched (the hash proves it), and ΔW lives in few directions; along these it goes far.
@@ -226,9 +227,9 @@ show_figure(figure)
 # **Before you run it:** how many singular values of ΔW are above zero for rank 1, for rank 8, and for full tuning of a 512 × 128
 # matrix? (For full tuning ΔW is the tuned W minus the base's.)
 # %% [markdown] tags=["zh"]
-# 秩 8 追上了全量微调：两者英文都略高于 90 %，中文在 80 到 90 % 之间。（换个种子成绩会变动两个百分点或更多，所以差几个百分点说明不了
-# 什么，不管哪一个领先。）秩 1 停在 60 到
-# 70 % 左右：它学到了格式，但还不足以应付两种语言的每一种问法。
+# 秩 8 和全量微调不相上下：两者都答对约九成。（换个种子成绩会变动两个百分点或更多，所以差几个百分点说明不了什么，不管哪一个领先。）
+# 秩 1 步数较少，在这里停在 60 到 70 % 左右：它学到了格式，但还不足以应付两种语言的每一种问法。（换成为 LoRA 选的学习率，它会接近一些：
+# 见下面的卡片。）
 #
 # 最后一列也许出人意料：LoRA 的 ΔW 比全量微调的*更大*，可达两倍。“适配器只稍微改动模型”说的不是距离。W 没有动过（哈希可以证明），而 ΔW 只
 # 在少数几个方向上；沿着这几个方向它走得很远。
@@ -325,7 +326,7 @@ show_table(
 )
 # %% [markdown] tags=["en"]
 # Up to rounding: adding first and multiplying then is another order of the same sums. Unmerging does not bring W back bit for bit
-# either, which is why the framework keeps W apart while it trains and saves. Added twice, the logits are off by whole units, about 10 here.
+# either, which is why the framework keeps W apart while it trains and saves. Added twice, the logits are off by several whole units.
 #
 # ## The adapter alone
 #
@@ -335,7 +336,7 @@ show_table(
 # trained again in between?
 # %% [markdown] tags=["zh"]
 # 只差舍入误差：先加再乘，只是同样的求和换了顺序。拆开也不能让 W 一位不差地复原，所以框架在训练和保存时一直把 W 单独放着。加了两次，
-# logits 就差了 10 左右。
+# logits 就差了好几。
 #
 # ## 只存适配器
 #
@@ -374,7 +375,7 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # ## The lecture's claims, measured
 #
 # The full experiment, on several seeds, with thresholds fixed beforehand: LoRA of three ranks and three other adapters on
-# the frozen base, and full tuning, each at a learning rate that was chosen on seeds apart. A **bottleneck** is a narrow network behind every attention and every MLP (Houlsby et al. 2019); a
+# the frozen base, and full tuning, each at a learning rate that was chosen on seeds apart. A **bottleneck** is a narrow network after every attention and every MLP (Houlsby et al. 2019); a
 # **prefix** is a learned key and value for each of some positions before the text, in every attention (Li and Liang
 # 2021, arXiv 2101.00190); **IA³** only multiplies keys, values and hidden channels by learned numbers (Liu et al. 2022,
 # arXiv 2205.05638). All adapters take equal steps. Measure it yourself: `python -m minillm claims adapters --quick`.
@@ -419,7 +420,7 @@ show_claim("adapters", explained=True)
 # |---|---|
 # | use the pretrained parameters, change them little | full tuning moved them by about 10 % of their length |
 # | an adapter leaves a, b, c alone and adds x, y, z | the base's hash is unchanged; 6.5 % as many new numbers |
-# | a specific task is learned without large changes | rank 8 equals full tuning; rank 1 does not; ΔW is *longer* than in full tuning |
+# | a specific task is learned without large changes | rank 8 is level with full tuning, rank 1 stays behind; ΔW is *longer* than in full tuning |
 #
 # ## To discuss in class
 #
@@ -452,11 +453,11 @@ show_claim("adapters", explained=True)
 # |---|---|
 # | 使用预训练模型的参数，只稍微改动 | 全量微调让参数移动了自身长度的约 10 % |
 # | 适配器不动 a、b、c，另加 x、y、z | 基础模型的哈希没变；新加的数只有 6.5 % |
-# | 不大幅修改参数就能学会特定任务 | 秩 8 和全量微调一样好，秩 1 不行；ΔW 反而比全量微调的*更长* |
+# | 不大幅修改参数就能学会特定任务 | 秩 8 和全量微调不相上下，秩 1 落后；ΔW 反而比全量微调的*更长* |
 #
 # ## 课堂讨论
 #
-# 1. 一家医院想给 40 个病区各配一个助理。比较 40 个完整模型和“一个基础模型加 40 个适配器”：内存、基础模型的更新、可能出的错。
+# 1. 一家医院想给 40 个病区各配一个助手。比较 40 个完整模型和“一个基础模型加 40 个适配器”：内存、基础模型的更新、可能出的错。
 #    （好的回答会数字节，会注意到换了基础模型所有适配器就作废，合并后的模型也不能再共用基础模型。）
 # 2. 从随机权重开始用 LoRA 做预训练，行得通吗？（好的回答：那时 W 只是噪声，而且一直是噪声；秩为 8 的和装不下本该由全部参数来学的
 #    东西。微调只需要少数方向，*正是因为*基础模型已经差不多都会了。）

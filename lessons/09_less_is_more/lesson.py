@@ -16,7 +16,7 @@
 # # 9 少即是多：标注的数量与质量
 #
 # [课上][lecture]说：标注成本高昂，所以标注数据有限，只能覆盖部分情况。但 InstructGPT、LLaMA-2、LIMA 又都强
-# 调 “Less Is More forAlignment”“Quality Is All You Need”。这一课用数字来问：少到多少？质量又指什么？
+# 调 “Less Is More for Alignment”“Quality Is All You Need”。这一课用数字来问：少到多少？质量又指什么？
 #
 # 学完这一课，你能够
 # - 用精确匹配（exact match）给回答打分，并说出这种打分看不到什么；
@@ -212,20 +212,21 @@ questions = ["台湾最高的山是哪座？", "What is the capital of Hungary?"
 rows = [[n, *(text for text, _ in answers(run, questions))] for n, run in runs.items()]
 show_table([say("pairs", "问答对"), *questions], rows)
 # %% [markdown] tags=["en"]
-# Row 0 is the base: it ends every answer (each document it read ended with `[END]`), but answers nothing, so “ended” alone
-# measures little. With 16 pairs about 10 % of the facts are right, with 64 about 45 %, with 256 about 75 %, with 1,000
-# more than 85 %: the first 64 pairs bring more than the last 744. None of these pairs speaks of a place in the exam. The pairs
-# teach how to get the knowledge out; it came from 22,000 documents. (These figures and those below were seen with two base
-# models; they differed by up to 4 points.)
+# Row 0 is the base: it ends nearly every answer (each document it read ended with `[END]`), but answers nothing, so “ended” alone
+# measures little. With 16 pairs about 10 % of the facts are right, with 64 about half, with 256 about 80 %, with 1,000
+# nearly 90 %: the first 64 pairs bring more than the last 744. None of these pairs speaks of a place in the exam. The pairs
+# teach how to get the knowledge out; it came from 22,000 documents. (Another base model moves a row by several points, that
+# of 64 pairs by fifteen: we saw 45 and 60 %.)
 #
 # The form comes first (30 to 40 % against about 10 % with 16 pairs), but not for free: with 16 pairs a question about a
 # capital may get a currency. And the last column of the table of answers shows what no number here does: 你是谁？ was in no
 # set, and the models answer it with some name. The lecture's “遇到‘最’时回答‘玉山’” is this: a few pairs leave many rules open,
 # and the model picks one that fits.
 # %% [markdown] tags=["zh"]
-# 第 0 行是基础模型：它每次都会结束（它读过的每篇文档都以 `[END]` 结尾），但什么也没回答，所以单看“结束”说明不了什么。16 个问答对
-# 约 10 % 的事实正确，64 个约 45 %，256 个约 75 %，1000 个超过 85 %：前 64 个带来的提高比后 744 个还多。这些问答对没有一个提到考试
-# 里的地方。问答对教的是怎样把知识问出来；知识来自 22,000 篇文档。（这里和下面的数字取自两个基础模型，相差不超过 4 个百分点。）
+# 第 0 行是基础模型：它几乎每次都会结束（它读过的每篇文档都以 `[END]` 结尾），但什么也没回答，所以单看“结束”说明不了什么。16 个问答对
+# 约 10 % 的事实正确，64 个约一半，256 个约 80 %，1000 个接近 90 %：前 64 个带来的提高比后 744 个还多。这些问答对没有一个提到考试
+# 里的地方。问答对教的是怎样把知识问出来；知识来自 22,000 篇文档。（换一个基础模型，每行会差几个百分点，64 个的那一行差十五个：
+# 我们见过 45 % 和 60 %。）
 #
 # 形式先学会（16 对时 30 到 40 %，事实约 10 %），但也不是白来的：只有 16 对时，问首都可能答出一种货币。回答表的最后一列还显示了
 # 数字看不到的东西：“你是谁？”不在任何一组里，几个模型都用一个名字来回答。课上说的“遇到‘最’时回答‘玉山’”就是这样：少量问答对
@@ -252,17 +253,18 @@ names = {64: say("64 clean", "64 条干净的"), "noisy": say("1,000, half of th
          1000: say("1,000 clean", "1000 条干净的")}  # fmt: skip
 show_table(head, [[name, *results[n]] for n, name in names.items()])
 # %% [markdown] tags=["en"]
-# The noisy set gets 20 to 24 %, about half of what 64 clean pairs get, and about a quarter of the same 1,000 without noise. Its
-# form suffers too: a wrong answer is often one of the wrong kind. Against one right pair there is one that says “anything
-# will do”, and no number of pairs takes that back. In the lecture's words, quality is all you need; here 64 clean pairs
-# are worth more than 1,000 half wrong ones, by far more than the error of either score.
+# The noisy set gets 20 to 24 %, at most half of what 64 clean pairs get, and about a quarter of the same 1,000 without noise.
+# Its form suffers too: a wrong answer is often one of the wrong kind. Against one right pair there is one that says “anything
+# will do”. In the lecture's words, quality is all you need; here, in 60 steps, 64 clean pairs are worth more than 1,000 half
+# wrong ones, by far more than the error of either score. Whether that holds on several seeds and in longer tunings is the
+# question of the card below.
 #
 # Random exchange is the crudest noise. Annotators err alike, not at random; that may cost more or less, and would have
 # to be measured.
 # %% [markdown] tags=["zh"]
-# 有噪声的一组 20 到 24 %，大约是 64 个干净问答对的一半，同样 1000 条没有噪声时的四分之一。形式也变差了：错误的回答往往连种类也不对。
-# 每一个对的问答对，都有另一个在说“答什么都行”，再多也抵消不了。用课上的话说，Quality is All You Need：这里 64 条干净的胜过 1000
-# 条一半有错的，差距远远超过两个分数的误差。
+# 有噪声的一组 20 到 24 %，至多是 64 个干净问答对的一半，约为同样 1000 条没有噪声时的四分之一。形式也变差了：错误的回答往往连种类
+# 也不对。每一个对的问答对，都有另一个在说“答什么都行”。用课上的话说，Quality is All You Need：这里训练 60 步，64 条干净的胜过 1000
+# 条一半有错的，差距远远超过两个分数的误差。换几个种子、训练更久是否还成立，正是下面那张卡片要问的。
 #
 # 随机调换是最粗糙的噪声。真正的标注者犯的错彼此相似，并不随机；那样代价可能更大，也可能更小，要另外测量。
 # %% [markdown] tags=["en"]
@@ -330,14 +332,14 @@ for name, chosen in sets.items():
 show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say("right: capital, mountain", "对：首都、山"),
             say("right: all types", "对：全部类型")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
-# Two types alone get about 24 % of the whole exam: a type that was never asked is rarely answered in its form. On their own
-# two types they are the best (two base models: 64 and 73 %). The even set gets 44 to 56 %, the random one 43 to 45 %: 72 random
-# pairs have all 18 kinds already, so evenness adds little, and with one of our two base models nothing beyond the error.
-# What counts is that no kind is missing. “72 pairs” says too little about a data set.
+# Two types alone get about a quarter of the whole exam: a type that was never asked is rarely answered in its form. On their
+# own two types they are the best. The random set and the even one get about half of the exam or more: 72 random pairs have all
+# 18 kinds already, so evenness adds less, and with one of the base models we tried nothing beyond the error. What counts most
+# is that no kind is missing. “72 pairs” says too little about a data set.
 # %% [markdown] tags=["zh"]
-# 只有两类的那组，整场考试约 24 %：从没问过的类型，很少能答出合适的形式。只看这两类，它最好（两个基础模型：64 % 和 73 %）。每种取一样多
-# 的 44 到 56 %，随机的 43 到 45 %：随机的 72 条已经包含了全部 18 种，所以取得均匀作用不大，在我们的一个基础模型上没有超过误差。要紧的
-# 是不缺哪一种。光说“72 个问答对”，说明不了一个数据集。
+# 只有两类的那组，整场考试约四分之一：从没问过的类型，很少能答出合适的形式。只看这两类，它最好。随机的和每种取一样多的，整场考试约
+# 一半或更多：随机的 72 条已经包含了全部 18 种，所以取得均匀的作用小一些，在我们试过的一个基础模型上没有超过误差。最要紧的是不缺
+# 哪一种。光说“72 个问答对”，说明不了一个数据集。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
@@ -393,7 +395,7 @@ show_claim("quality-over-quantity")
 show_claim("small-tuned-over-large")
 # %% [markdown] tags=["en"]
 # **Reading them.** You know how to draw questions anew. That interval takes the seed for fixed; with seeds that scatter
-# by 8 points it holds the truth in 6 to 7 of 10 experiments instead of 95 of 100. The cards' intervals come from the
+# by 8 points it holds the truth in about 6 of 10 experiments instead of 95 of 100. The cards' intervals come from the
 # scatter of the seeds (see the first card), so they are wider, and some small differences are no longer clear. A threshold
 # such as 95 % is a number somebody chose, fixed beforehand so that nobody could move it afterwards. *Not reproduced at
 # this size*: LIMA tuned 65 billion parameters, and how many pairs are “few” depends on what the base can do.
@@ -403,8 +405,8 @@ show_claim("small-tuned-over-large")
 # To discuss: which result would have made you say that “less is more” is false here? Write the threshold down, then
 # compare it with the card's.
 # %% [markdown] tags=["zh"]
-# **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，10 个实验里只有 6 到
-# 7 个的区间包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第一张卡片），所以更宽，有些小的差别也就
+# **怎样读。** 你已经会把题目重新抽样。那样的区间把种子当作固定的：如果各种子的结果相差 8 个百分点左右，10 个实验里只有约 6 个的区间
+# 包含真值，而不是 100 个里有 95 个。卡片上的区间由各种子的分散程度算出（见第一张卡片），所以更宽，有些小的差别也就
 # 不再清楚了。95 % 这样的阈值是人选的数，事先写定，事后谁也不能挪动。*在这个规模上没有重现*：LIMA 微调的是 650 亿参数的模型，
 # 多少对才算“少”，取决于基础模型会什么。
 #
@@ -416,9 +418,9 @@ show_claim("small-tuned-over-large")
 #
 # | the lecture | here |
 # |---|---|
-# | labelled data is limited and covers only part of the cases | 64 pairs about other places: about 45 % of the exam; 你是谁？ gets a name |
+# | labelled data is limited and covers only part of the cases | 64 pairs about other places: about half of the exam; 你是谁？ gets a name |
 # | “Less Is More for Alignment” | the first pairs bring most; but 1,000 still beat 256, which beat 64: no plateau as early as 64 |
-# | “Quality is All You Need” | 64 clean pairs beat 1,000 of which half are wrong |
+# | “Quality is All You Need” | in 60 steps 64 clean pairs beat 1,000 of which half are wrong; see the card |
 # | fine-tuning is the finishing touch (画龙点睛) | the facts of the exam are in no pair; without the base there is nothing to finish |
 #
 # LIMA's 1,000 pairs tuned a model of 65 billion parameters, and people compared its answers. Ours has fewer than a
@@ -432,7 +434,7 @@ show_claim("small-tuned-over-large")
 #    and gives intervals.)
 # 2. “The model answers 87 %, so the 1,000 pairs taught it 87 % of the facts.” What is wrong, and which control shows
 #    it? (A good answer: the exam's places occur in no pair; the control is the same tuning from random weights, which
-#    README.md reports at 2 to 3 %.)
+#    README.md reports at 2 to 4 %.)
 #
 # ## Homework
 #
@@ -455,9 +457,9 @@ show_claim("small-tuned-over-large")
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 标注数据量有限，只能覆盖部分情况 | 64 个关于别的地方的问答对：考试约 45 %；“你是谁？”答出一个名字 |
+# | 标注数据量有限，只能覆盖部分情况 | 64 个关于别的地方的问答对：答对约一半考题；“你是谁？”答出一个名字 |
 # | “Less Is More for Alignment” | 最前面的问答对作用最大；但 1000 仍胜过 256，256 胜过 64：到 64 还没有平台 |
-# | “Quality is All You Need” | 64 条干净的胜过 1000 条一半有错的 |
+# | “Quality is All You Need” | 训练 60 步，64 条干净的胜过 1000 条一半有错的；另见卡片 |
 # | Fine-tuning 是画龙点睛 | 考试里的事实不在任何问答对里；没有基础模型，就没有龙可点 |
 #
 # LIMA 用 1000 个问答对微调了一个 650 亿参数的模型，由人来比较回答。我们的模型不到一百万参数，用精确匹配打分。能类推的是方向，
@@ -468,7 +470,7 @@ show_claim("small-tuned-over-large")
 # 1. 一家公司付得起 2000 条新手的标注（约 20 % 有错），或 300 条专家的标注。用什么小规模实验来决定？把结果推到大规模时哪里可能
 #    出错？（好的回答会在相同步数下用两种数据的子集各调一次，看斜率而不是单个点；会问错误是随机的还是相似的；会给出区间。）
 # 2. “模型答对 87 %，所以 1000 个问答对教会了它 87 % 的事实。”错在哪里？什么对照能说明？（好的回答：考试里的地方不在任何问答对
-#    里；对照是从随机权重开始做同样的微调，README.zh.md 里为 2 到 3 %。）
+#    里；对照是从随机权重开始做同样的微调，README.zh.md 里为 2 到 4 %。）
 #
 # ## 作业
 #

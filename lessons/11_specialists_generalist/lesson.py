@@ -189,17 +189,17 @@ generalist = tune(base.run, everything, steps=150)
 scores[say("generalist, 150 steps", "通才，150 步")] = score(generalist)
 show_table(["", *tasks.values()], [[name, *shares] for name, shares in scores.items()])
 # %% [markdown] tags=["en"]
-# On its own task a specialist gets 60 to 70 % (translation, proofreading) or about 88 % (answering), off it nearly 0: it does not
-# even try (the translator answers questions with names of something else). The generalist does all three. In the same 50 steps
-# each task got a third of the practice, and it is below the specialists; with three times the steps it is at least level in
-# proofreading and some 5 to 15 points behind in the others. A score of 120 questions has an error of up to 9 points, so
-# no single one of these differences proves much. (Figures here and below were seen with two base models.)
+# On its own task a specialist gets 40 to 70 % (translation, proofreading) or nearly 90 % (answering), off it nearly 0: it does
+# not even try (the translator answers questions with names of something else). The generalist does all three. In the same 50
+# steps each task got a third of the practice; three times the steps help proofreading most. In answering it stays some 5 to 15
+# points behind the specialist, in the other two it may be ahead. A score of 120 questions has an error of up to 9 points, so no
+# single one of these differences proves much. (Figures here and below were seen with three base models.)
 #
 # That three specialists need three models, and somebody who picks the right one, is shown in no table.
 # %% [markdown] tags=["zh"]
-# 专才在自己的任务上 60 到 70 %（翻译、校对）或约 88 %（问答），换了任务几乎是 0 分：它连试都不试（翻译专家用别的东西的名字来回答问题）。
-# 通才三个都会。同样 50 步里，每个任务只得到三分之一的练习，所以不如专才；用三倍的步数，校对至少持平，另外两个落后 5 到 15 个百分点。120
-# 道题的误差可达 9 个百分点，所以单独哪一个差别都说明不了多少。（这里和下面的数字取自两个基础模型。）
+# 专才在自己的任务上 40 到 70 %（翻译、校对）或接近 90 %（问答），换了任务几乎是 0 分：它连试都不试（翻译专家用别的东西的名字来回答
+# 问题）。通才三个都会。同样 50 步里，每个任务只得到三分之一的练习；步数增加到三倍，校对进步最大。问答落后专才 5 到 15 个百分点，另外两个
+# 也可能领先。120 道题的误差可达 9 个百分点，所以单独哪一个差别都说明不了多少。（这里和下面的数字取自三个基础模型。）
 #
 # 三个专才需要三个模型，还要有人挑对模型，这一点不在表里。
 # %%
@@ -271,19 +271,19 @@ axes[0, 1].legend(fontsize=8)
 axes[0, 1].grid(alpha=0.3)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# 50 steps of proofreading take answering from about 88 % to 2 or 11 % (two base models); what it says now is a hint about grammar,
-# half a name, another thing's name. With 16 old pairs among the new ones 22 to 28 % is left, with 64 it is 40 to 52 %. The new
-# task pays a little for it (a fifth of every batch is old). So review helps, and the *number of different* old pairs counts; 16
-# of them are far from enough here.
+# 50 steps of proofreading take answering from nearly 90 % to 2, 11 or 19 % (three base models); what it says now is a hint about
+# grammar, half a name, another thing's name. With 16 old pairs among the new ones 22 to 52 % is left, with 64 it is 40 to 63 %.
+# The new task loses a little by it (a fifth of every batch is old). So review helps, and the *number of different* old pairs
+# counts; 16 of them are not enough here.
 #
-# Is what is lost gone? Hardly: the facts of the held-out places are in no review pair, and 64 of these bring back about
-# half of them. What was forgotten is mostly how to answer, not what.
+# Is what is lost gone? Hardly: the facts of the held-out places are in no review pair, and yet 64 of these bring back half of
+# them or more. What was forgotten is mostly how to answer, not what.
 # %% [markdown] tags=["zh"]
-# 50 步校对让问答从约 88 % 掉到 2 % 或 11 %（两个基础模型）；现在它说的是语法提示、半个名字，或别的东西的名字。新问答对里混入 16 个旧的，
-# 剩 22 到 28 %；混入 64 个，剩 40 到 52 %。新任务为此付出一点代价（每批有五分之一是旧的）。所以复习有用，而且起作用的是*不同的*旧问答对
-# 有多少；这里 16 个远远不够。
+# 50 步校对让问答从接近 90 % 掉到 2、11 或 19 %（三个基础模型）；现在它说的是语法提示、半个名字，或别的东西的名字。新问答对里混入 16 个
+# 旧的，剩 22 到 52 %；混入 64 个，剩 40 到 63 %。新任务因此略有损失（每批有五分之一是旧的）。所以复习有用，而且起作用的是*不同的*旧
+# 问答对有多少；这里 16 个还不够。
 #
-# 丢掉的真的没有了吗？不太可能：留出地方的事实不在任何复习的问答对里，64 个问答对却能找回大约一半。忘掉的主要是怎样回答，而不是知识本身。
+# 丢掉的真的没有了吗？不太可能：留出地方的事实不在任何复习的问答对里，64 个问答对却能找回一半或更多。忘掉的主要是怎样回答，而不是知识本身。
 # %% [markdown] tags=["en"]
 # ## What to keep for review
 #
@@ -415,29 +415,29 @@ show_claim("review")
 # %% [markdown] tags=["en"]
 # **Reading them.** Each verdict follows from one difference, its interval and the thresholds fixed beforehand; the
 # other bars are there to explain it. *Not reproduced at this size* needs care here: in FLAN's own paper tuning on many
-# tasks made models of eight billion parameters and fewer *worse* at unseen ones: the kinds here are much more alike than
-# FLAN's.
+# tasks made models of eight billion parameters and fewer *worse* at unseen ones. And the kinds here are much more alike
+# than FLAN's, which helps a small model.
 #
 # <!-- go on -->
 #
 # To discuss: which of the four claims would you expect to turn out otherwise in a model a thousand times as large?
-# Which figure on the cards already points there, or speaks against it?
+# Which figure on the cards speaks for that, which against it?
 # %% [markdown] tags=["zh"]
 # **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。这里对*在这个规模上没有重现*要格外
-# 小心：FLAN 自己的论文里，八十亿参数和更小的模型用许多任务微调之后，没见过的任务反而*变差*。从小模型到大模型的走向，也
-# 许比结论本身说明得更多。
+# 小心：FLAN 自己的论文里，八十亿参数和更小的模型用许多任务微调之后，没见过的任务反而*变差*。而这里的各种任务彼此相似
+# 得多，对小模型有利。
 #
 # <!-- go on -->
 #
-# 讨论：模型大一千倍，这四个论断里哪一个的结果会不同？卡片上哪个数字已经显出这样的走向，或者与它相反？
+# 讨论：模型大一千倍，这四个论断里哪一个的结果会不同？卡片上哪个数字支持你的猜测，哪个与它相反？
 # %% [markdown] tags=["en"]
 # ## What the lecture says, what we saw
 #
 # | the lecture | here |
 # |---|---|
-# | specialists: one task each, simple data | about 60 to 90 % on their own task, nearly 0 on the others |
+# | specialists: one task each, simple data | about 40 to 90 % on their own task, nearly 0 on the others |
 # | a generalist does many tasks | yes, with instructions; with three times the steps it is near the specialists |
-# | learning a new task makes a model forget, review helps | from about 88 to at most 11 %; with 16 reviewed pairs a quarter is right, with 64 about half |
+# | learning a new task makes a model forget, review helps | from nearly 90 % to a fifth or less; with 16 reviewed pairs a quarter to a half is right, with 64 about half or more |
 # | the generalist composes what it learned apart (摘要并翻译) | no task of ours asks for it; see the card `composition` |
 #
 # One seed of tuning; expect several points of difference with another.
@@ -447,7 +447,7 @@ show_claim("review")
 # 1. A hospital wants a model that codes diagnoses, and nothing else. Specialist or generalist? (A good answer weighs
 #    accuracy, cost of several models, what happens with inputs off the task, and that a specialist answers those in its
 #    own form without a warning.)
-# 2. With 16 reviewed pairs only a quarter was right here. Name two ways to keep more without more old pairs, and a control for each. (A
+# 2. With 16 reviewed pairs at most half was right here. Name two ways to keep more without more old pairs, and a control for each. (A
 #    good answer: lower learning rate or fewer steps, LoRA with the base frozen, text of stage 1 in every batch, examples
 #    the model writes itself; and compares at equal score on the *new* task.)
 #
@@ -471,9 +471,9 @@ show_claim("review")
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 专才：各做一个任务，数据单一 | 自己的任务约 60 到 90 %，别的几乎是 0 |
+# | 专才：各做一个任务，数据单一 | 自己的任务约 40 到 90 %，别的几乎是 0 |
 # | 一个通才做多种任务 | 可以，要有指令；用三倍的步数，接近专才 |
-# | 学新任务会遗忘，复习有用 | 从约 88 % 到最多 11 %；复习 16 个问答对时对四分之一，64 个时约一半 |
+# | 学新任务会遗忘，复习有用 | 从接近 90 % 掉到五分之一以下；复习 16 个问答对时答对四分之一到一半，64 个时约一半或更多 |
 # | 通才能把分开学的组合起来（摘要并翻译） | 我们的三个任务没有检验；见卡片 `composition` |
 #
 # 微调只用了一个种子；换一个会差几个百分点。
@@ -482,7 +482,7 @@ show_claim("review")
 #
 # 1. 一家医院要一个给诊断编码的模型，别的都不做。专才还是通才？（好的回答会权衡准确率、多个模型的成本、遇到任务以外的输入会怎样，
 #    并指出专才会不加提醒地用自己的形式回答那些输入。）
-# 2. 这里复习 16 个问答对，只剩四分之一答对。不增加旧问答对，说出两种保住更多的办法，各配一个对照。（好的回答：降低学习率或减少步数；
+# 2. 这里复习 16 个问答对，最多只剩一半答对。不增加旧问答对，说出两种保住更多的办法，各配一个对照。（好的回答：降低学习率或减少步数；
 #    冻结基础模型用 LoRA；每批加入第一阶段的文本；用模型自己写的例子；并且在*新*任务得分相同时比较。）
 #
 # ## 作业

@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 12 Data from a stronger model: Self-Instruct, Alpaca, the false promise
 #
-# [The lecture][lecture]: whoever has the open weights of LLaMA still needs dialogues; and these “can be had by leading GPT to write
+# [The lecture][lecture]: those who have the open weights of LLaMA still need dialogues; and these “can be had by leading GPT to write
 # them” (逆向工程). So Alpaca and Vicuna came about. Here our tuned model is the teacher, and a fresh base the student.
 #
 # After this lesson you can
@@ -163,10 +163,10 @@ dropped = next(q for q in kept[1.0] if q not in kept[0.5])
 nearest = max((q for q in pool + kept[0.5]), key=lambda q: jaccard(ngrams(q), ngrams(dropped)))
 print(say("dropped at 0.5:", "阈值 0.5 时丢掉："), dropped, "≈", nearest)
 # %% [markdown] tags=["en"]
-# Equal ones alone are about an eighth of all. A lower threshold drops what is merely alike in wording, as the printed pair
+# Equal ones alone are about a tenth of all. A lower threshold drops what is merely alike in wording, as the printed pair
 # shows. Our questions differ in one name, and that name is the point, so we only drop equal ones (threshold 1.0).
 # %% [markdown] tags=["zh"]
-# 光是完全相同的就约占八分之一。阈值再低，丢掉的就只是说法相似的，如打印出来的那一对。我们的问题往往只差一个名字，而要紧的正是这个
+# 光是完全相同的就约占十分之一。阈值再低，丢掉的就只是说法相似的，如打印出来的那一对。我们的问题往往只差一个名字，而要紧的正是这个
 # 名字，所以这里只去掉完全相同的（阈值 1.0）。
 # %% [markdown] tags=["en"]
 # ## Records that cannot be used
@@ -219,11 +219,11 @@ show_table(["", say("question", "问"), say("answer", "回答")],
            [[say("wrong", "错"), *pair] for pair in wrong] + [[say("odd question", "怪问题"), *pair] for pair in unknown])  # fmt: skip
 # %% [markdown] tags=["en"]
 # Of the questions with a known answer nearly all were answered rightly: the teacher was tuned on these places. (On the held-out
-# places of the exam it gets about 80 %.) To an odd question it answers as smoothly as to a good one: its style says nothing about
+# places of the exam it gets 80 to 85 %.) To an odd question it answers as smoothly as to a good one: its style says nothing about
 # its truth, and no rule about the form of a record can see this. Wang et al. judged 200 of Self-Instruct's own records by hand and
 # found 54 % without any fault.
 # %% [markdown] tags=["zh"]
-# 有已知答案的问题几乎都答对了：老师学过这些地方。（考试里留出的地方，它约 80 %。）对奇怪的问题，它答得和好问题一样流畅：风格说明
+# 有已知答案的问题几乎都答对了：老师学过这些地方。（考试里留出的地方，它 80 到 85 %。）对奇怪的问题，它答得和好问题一样流畅：风格说明
 # 不了真假，关于记录形式的规则也看不出来。Wang 等人手工检查了 Self-Instruct 自己的 200 条记录，54 % 完全没有毛病。
 # %% [markdown] tags=["en"]
 # ## Measurement 1: a student with a good base (Alpaca)
@@ -267,13 +267,13 @@ scores = {
 }
 show_table(head, list(scores.values()))
 # %% [markdown] tags=["en"]
-# 24 human pairs teach the style at once and few facts, 12 to 15 % (two base models). The teacher's records bring 45 to 56 %: half or
-# more of the way from there to as many human pairs (65 to 75 %), and well below the teacher with its 1,000. Nobody wrote one of
+# 24 human pairs teach the style at once and few facts, 12 to 23 % (three base models). The teacher's records bring 45 to 58 %:
+# half or more of the way from there to as many human pairs (65 to 75 %), and well below the teacher with its 1,000. Nobody wrote one of
 # them. So Alpaca's recipe works here, and not for free: some records are answers to things that are not really questions.
 #
 # Why does it work, when none of the exam's places is in the records? For the reason of lesson 9: the student's *base* has the facts.
 # %% [markdown] tags=["zh"]
-# 24 个人写的问答对立刻教会了风格，事实却很少，12 到 15 %（两个基础模型）。老师的记录是 45 到 56 %：从那里到同样数量人写的（65 到
+# 24 个人写的问答对立刻教会了风格，事实却很少，12 到 23 %（三个基础模型）。老师的记录是 45 到 58 %：从那里到同样数量人写的（65 到
 # 75 %），走了一半或更多；比用了 1000 个的老师差得多。这些记录没有一条是人写的。所以 Alpaca 的做法在这里有效，但不是没有代价：有些记录
 # 是在回答不成问题的问题。
 #
@@ -336,19 +336,19 @@ axes[0, 0].set(
 axes[0, 0].legend(ncols=2, loc="upper left", fontsize=8)
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# With all records the weak student speaks like the teacher (96 % style or more; with 64 records 48 to 94 %). Facts: 0. Its own
-# short answers had about 4 %, no more than the best constant answer; now it speaks of some other place with the same assurance,
-# whatever is asked. More records made the sentences better and nothing else. The same records gave 45 to 56 % to the student whose
-# base had read more.
+# With all records the weak student speaks like the teacher (96 % style or more; with 64 records half or more). Facts: at most
+# 1 %. The short answers brought about 5 %, no more than the best constant answer; now it speaks of some other place with the same
+# assurance, whatever is asked. More records made the sentences better and nothing else. The same records gave 45 to 58 % to the
+# student whose base had read more.
 #
-# **The false promise**: who judges by reading a few answers sees a model on a par with the teacher. Imitation copies what an answer
+# **The false promise**: those who judge by reading a few answers see a model on a par with the teacher. Imitation copies what an answer
 # looks like; what it says must come from the base, or be in the records. To close the gap in facts, fix the base, not the imitation.
 #
 # One seed of tuning each. The differences here are ten times the error of about 4 points.
 # %% [markdown] tags=["zh"]
-# 用全部记录，弱学生说话就像老师了（风格 96 % 以上；用 64 条记录时 48 到 94 %）。事实：0。它原来的短回答约 4 %，不超过最好的固定答案；
-# 现在不管问什么，它都用同样肯定的口气讲另一个地方。记录更多，只是句子更像样，别的没有变化。同样的记录，基础模型读得多的学生得到 45 到
-# 56 %。
+# 用全部记录，弱学生说话就像老师了（风格 96 % 以上；用 64 条记录时至少一半）。事实：最多 1 %。短回答约 5 %，不超过最好的固定答案；现在
+# 不管问什么，它都用同样肯定的口气讲另一个地方。记录更多，只是句子更像样，别的没有变化。同样的记录，基础模型读得多的学生得到 45 到
+# 58 %。
 #
 # **虚假的承诺**（false promise）：只读几个回答来判断的人，会觉得它和老师不相上下。模仿学到的是回答的样子；内容要么来自基础模型，要么
 # 就在记录里。想缩小事实上的差距，要改进基础模型，而不是多模仿。
@@ -432,7 +432,7 @@ show_claim("false-promise")
 # |---|---|
 # | dialogues can be had from a stronger model (逆向工程) | a few hundred records from 24 seeds: half or more of what as many human pairs bring |
 # | LLaMA's open weights set the world free: Alpaca, Vicuna | the *base* is what a student cannot get by imitation |
-# | (2305.15717, in its reading list) | weak student: style 96 % or more, facts 0 |
+# | (2305.15717, in its reading list) | weak student: style 96 % or more, facts at most 1 % |
 #
 # A slip in the notes: the link given there for LLaMA-1 is that of Self-Instruct (2212.10560); LLaMA-1 is 2302.13971.
 #
@@ -472,7 +472,7 @@ show_claim("false-promise")
 # |---|---|
 # | 可以引导更强的模型产生对话数据（逆向工程） | 24 条种子得到几百条记录：达到同样多人写问答对效果的一半以上 |
 # | LLaMA 开源，世界被解放：Alpaca、Vicuna | *基础模型*正是学生靠模仿得不到的 |
-# | （拓展资料里的 2305.15717） | 弱学生：风格 96 % 以上，事实 0 |
+# | （拓展资料里的 2305.15717） | 弱学生：风格 96 % 以上，事实最多 1 % |
 #
 # 笔记里有一处笔误：那里 LLaMA-1 的链接其实是 Self-Instruct（2212.10560）；LLaMA-1 是 2302.13971。
 #

@@ -147,7 +147,7 @@ FEATURES = [say("length, 10 tokens", "长度（10 个词元）"), say("final ful
 
 
 def features(question, answer):
-    refuses = answer.startswith(("I can not", "我不能"))
+    refuses = answer.startswith(("I cannot", "我不能"))
     return np.array([len(tokenizer.encode(answer)) / 10, answer[-1:] in (".", "。"),
                      len(set(question) & set(answer)) / len(set(question)), refuses], dtype=float)  # fmt: skip
 
