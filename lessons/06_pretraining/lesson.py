@@ -283,8 +283,11 @@ show_table(
 # %% [markdown] tags=["en"]
 # In the first step m̂ = g and v̂ = g², so every number with a gradient moves by 0.1, whatever its size. Without the
 # correction it would be 0.1 · 0.1 g / √(0.05 g²) = 0.045. Later m̂ / √v̂ is small where the gradients of many steps
-# contradict one another: AdamW is careful where the signal is noisy. **Weight decay** is *decoupled*: it takes lr ·
-# weight_decay off the parameter itself and is not divided by √v̂.
+# contradict one another: AdamW is careful where the signal is noisy.
+#
+# <!-- go on -->
+#
+# **Weight decay** is *decoupled*: it takes lr · weight_decay off the parameter itself and is not divided by √v̂.
 #
 # Our base uses AdamW for the embedding and the norms; the matrices in the blocks are updated by Muon
 # (`minillm/muon.py`).
@@ -298,7 +301,11 @@ show_table(
 # it is to end at 0, and at step 719 when `final` is 0.2?
 # %% [markdown] tags=["zh"]
 # 第一步时 m̂ = g，v̂ = g²，所以凡是有梯度的数都移动 0.1，与梯度大小无关。不修正的话是 0.1 · 0.1 g / √(0.05 g²) = 0.045。
-# 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。**权重衰减**（weight decay）是*解耦*的：
+# 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。
+#
+# <!-- go on -->
+#
+# **权重衰减**（weight decay）是*解耦*的：
 # 直接从参数上减去 lr · weight_decay 倍，不除以 √v̂。
 #
 # 我们的基础模型对嵌入和归一化用 AdamW；block 里的矩阵由 Muon 来更新（`minillm/muon.py`）。

@@ -143,7 +143,11 @@ show_table(
 )
 # %% [markdown] tags=["en"]
 # 4 / 5 = 0.8; 1.25; 0.33. The mean of means counts a token of the short answer four times as much as one of the long
-# answer. The same happens when a batch is computed in pieces to save memory (**gradient accumulation**, 梯度累积) and the
+# answer.
+#
+# <!-- go on -->
+#
+# The same happens when a batch is computed in pieces to save memory (**gradient accumulation**) and the
 # pieces' means are averaged: each piece's sum must be divided by the tokens of the *whole* batch.
 #
 # ## What the base lacks
@@ -152,7 +156,11 @@ show_table(
 #
 # **Before you run it:** three labels are learned: 玉, 山, `[END]`. Which of them does the base already predict well?
 # %% [markdown] tags=["zh"]
-# 4 / 5 = 0.8；1.25；0.33。平均的平均让短回答的一个词元抵得上长回答的四个。为了省内存把批次分几份计算（**梯度累积**，gradient
+# 4 / 5 = 0.8；1.25；0.33。平均的平均让短回答的一个词元抵得上长回答的四个。
+#
+# <!-- go on -->
+#
+# 为了省内存把批次分几份计算（**梯度累积**，gradient
 # accumulation）再把各份的平均值平均，也是同样的错误：每一份的总和都要除以*整个*批次的词元个数。
 #
 # ## 基础模型缺的是什么
