@@ -131,7 +131,7 @@ def test_no_hint_for_what_is_right_and_names_that_are_not_there(home, cell):
     assert desk.hint("causal_mask").kind == "right"
     with pytest.raises(InputError, match="split_heads, join_heads"):
         desk.check("xyz", lesson=3)
-    with pytest.raises(InputError, match="choose one of causal_mask$"):
+    with pytest.raises(InputError, match=r"choose one of causal_mask$"):
         desk.check("causl_mask")
     several = [n for n in {e.name for _, e in gradebook.choose(None, None)}
                if sum(e.name == n for _, e in gradebook.choose(None, None)) > 1]  # fmt: skip

@@ -114,6 +114,12 @@ def graded(tmp_path_factory):
     put(folder / "in/extra/homework.py", SOLUTION.encode())
     for other in ("notes.txt", "minillm/gpt.py", "tests/graders/03_attention/solution.py", "a/picture.png"):
         put(folder / "in/extra" / other, b"raise SystemExit")
+    put(folder / "in/two/03_attention/homework.py", SOLUTION.encode())
+    put(folder / "in/two/03_attention/homework (1).py", SOLUTION.encode())
+    put(folder / "in/broken/03_attention/homework.py", b"def (\n" + SOLUTION.encode())
+    put(folder / "in/broken_cell/work.ipynb", notebook([SOLUTION + "\ndef ("]))
+    put(folder / "in/untouched/03_attention/homework.py", TEMPLATE.encode())
+    put(folder / "in/renamed/03_attention/homework.py", SOLUTION.replace("def causal_mask", "def mask").encode())
     put(folder / "in/empty/notes.docx", b"")
     put(folder / "in/wrong/04_gpt/homework.py", OTHER.encode())
     put(folder / "in/陈12.rar", b"Rar!")
@@ -149,6 +155,21 @@ def test_encodings_notebooks_copies_and_company(graded, student):
 
 
 @pytest.mark.parametrize(
+    ("student", "total", "warning"),
+    [
+        ("two", "15", "not used: 03_attention/homework (1).py"),
+        ("broken", "0", "cannot be loaded: SyntaxError"),
+        ("broken_cell", "0", "cannot be loaded: SyntaxError: cell 1"),
+        ("untouched", "0", "nothing is written in it yet"),
+        ("renamed", "12", "has no function causal_mask"),
+    ],
+)
+def test_what_grading_shows_of_a_file_is_in_the_table(graded, student, total, warning):
+    row = graded[0][student]
+    assert (row["total"], row["status"]) == (total, "graded") and row["warning"].startswith(warning), row
+
+
+@pytest.mark.parametrize(
     ("student", "status", "warning"),
     [
         ("empty", "missing", "no file for lesson 3; found notes.docx: expected 03_attention/homework.py"),
@@ -165,7 +186,8 @@ def test_what_is_not_there_is_named(graded, student, status, warning):
 
 def test_nobody_is_made_up_and_all_are_in_the_json(graded):
     expected = {s for s, *_ in (GOOD | PACKED).values()} | {*CODED, "cells", "both", "extra", "黄十", "empty", "wrong"}
-    assert set(graded[0]) == expected | {"陈12", "linked"}
+    remarked = {"two", "broken", "broken_cell", "untouched", "renamed"}
+    assert set(graded[0]) == expected | remarked | {"陈12", "linked"}
     assert set(json.loads((graded[2] / "g.json").read_text(encoding="utf-8"))) == set(graded[0])
 
 
@@ -174,7 +196,20 @@ def test_a_zip_of_the_whole_class_is_the_same_class(graded, tmp_path):
     packed = zipped({path.relative_to(graded[2]).as_posix(): path.read_bytes() for path in files})
     (tmp_path / "class.zip").write_bytes(packed)
     found = {s.student for s in pile.read_pile(tmp_path / "class.zip", LESSONS, tmp_path)}
-    expected = {s for s, *_ in (GOOD | PACKED).values()} | {*CODED, "cells", "both", "extra", "empty", "wrong", "陈12"}
+    expected = {s for s, *_ in (GOOD | PACKED).values()} | {
+        *CODED,
+        "cells",
+        "both",
+        "extra",
+        "empty",
+        "wrong",
+        "two",
+        "broken",
+        "broken_cell",
+        "untouched",
+        "renamed",
+        "陈12",
+    }
     assert expected <= found and "README" not in found
 
 
@@ -363,11 +398,11 @@ def test_a_workbook_holds_the_same_as_the_table(tmp_path):
 
 
 def test_the_columns_of_canvas_and_nbgrader(tmp_path):
-    grades = some_grades(["doejohn_12345", "anna"])
+    grades = some_grades(["doejohn_12345", "anna", "2023002_李四_03"])
     grades[1] = replace(grades[1], person=roster.Person("7", "Anna Li"))
     rows = tables.canvas(grades)
     assert rows[0] == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Homework 3"]
-    assert rows[1][5] == 15 and rows[2][1] == "12345" and rows[3][:3] == ["Anna Li", "", "7"]
+    assert rows[1][5] == 15 and rows[2][1] == "12345" and rows[3][:3] == ["Anna Li", "", "7"] and rows[4][1] == ""
     rows = tables.nbgrader(grades)
     assert dict(zip(rows[0], rows[2], strict=True)) | {"assignment": "03_attention", "student_id": "7", "score": 0,
            "max_score": 15} == dict(zip(rows[0], rows[2], strict=True))  # fmt: skip

@@ -163,7 +163,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # （1e-2，全量是 1e-3），步数也稍多一些。
 #
 # **运行之前先猜：** 全量微调答对约九成。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
-# %%
+# %% tags=["fold"]
 from minillm.measure import evaluate
 from minillm.run_folder import state_hash
 from minillm.stage2_sft import SFTConfig, sft
@@ -174,18 +174,22 @@ from minillm.world.tables import load_world
 world = load_world()
 dialogues = sft_dialogues(world, 0)
 exam = Exam(tuple(q for q in make_exam(world, 0).questions if q.phrasing == "seen"), ())
+# %%
 hash_before = state_hash(base.run.gpt)
 settings = {
     "full": SFTConfig(steps=140, rehearse_rows=4, validation=0.0),
     "rank 8": SFTConfig(steps=200, rehearse_rows=4, validation=0.0, lora=8, lr=1e-2),
     "rank 1": SFTConfig(steps=160, rehearse_rows=4, validation=0.0, lora=1, lr=1e-2),
 }
+# %% tags=["fold"]
 names = {
     "full": say("full tuning", "全量微调"),
     "rank 8": say("LoRA, rank 8", "LoRA，秩 8"),
     "rank 1": say("LoRA, rank 1", "LoRA，秩 1"),
 }
+# %%
 runs = {name: sft(config, base.run, dialogues, base.documents) for name, config in settings.items()}
+# %% tags=["fold"]
 scores = {name: evaluate.exact_match(evaluate.sit(run, exam)) for name, run in runs.items()}
 show_table(
     [say(f"{len(exam.questions)} questions on held-out places", f"{len(exam.questions)} 个没教过的地方的问题"),
@@ -293,7 +297,7 @@ show_table(
 # 配另一个适配器。
 #
 # **运行之前先猜：** 合并前后的 logits 是完全相同，还是只差舍入误差？合并两次会怎样？
-# %%
+# %% tags=["fold"]
 tuned = copy.deepcopy(runs["rank 8"].gpt)
 question = torch.tensor([[tokenizer.doc, *tokenizer.encode("USER: 台湾最高的山是哪座？ AI:")]])
 
@@ -305,6 +309,7 @@ def difference(model, other):
 
 with torch.no_grad():
     apart = tuned(question)
+# %%
 layers = lora.adapters(tuned)
 rows = [[say("apart", "未合并"), difference(tuned, apart)]]
 for one in layers.values():

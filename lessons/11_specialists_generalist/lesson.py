@@ -27,7 +27,7 @@
 # - 从一串例子里留下公平的样本用来复习。
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
-# %%
+# %% tags=["fold"]
 import random
 
 import numpy as np
@@ -42,6 +42,7 @@ from minillm.world.exam import strip
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, load_world, split_places
 
+# %%
 world, base = load_world(), world_base()
 taught, held_out = split_places(world, seed=0)
 
@@ -121,7 +122,7 @@ show_table(["i", say("template", "模板"), say("filled", "填好的指令"), sa
 # 的问题（问答）。
 #
 # **运行之前先猜：** 翻译专家做地方的问答题能得多少分？通才用同样的 50 步看全部三组数据，或者用三倍的步数：它会输给专才吗？
-# %%
+# %% tags=["fold"]
 rng = random.Random(0)
 
 
@@ -154,6 +155,7 @@ tasks = {
     "proofread": say("proofreading", "校对"),
     "answer": say("answering", "问答"),
 }
+# %%
 train = {
     "translate": translation(names(taught), 4),
     "proofread": proofreading([row for i, row in enumerate(world.proofreading) if i % 4]),
@@ -166,6 +168,7 @@ test = {
 }
 train = {task: rng.sample(pairs, min(480, len(pairs))) for task, pairs in train.items()}
 test = {task: rng.sample(pairs, 120) for task, pairs in test.items()}
+# %% tags=["fold"]
 show_table(["", say("pairs", "问答对"), say("for example", "例如"), ""],
            [[tasks[t], len(pairs), *(m.content for m in pairs[0])] for t, pairs in train.items()])  # fmt: skip
 

@@ -574,7 +574,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 #
 # **运行之前先猜：** 第二轮用教过的和新的说法，各能答对多少？第一轮呢？
 # %%
-show_claim("many-turns")
+show_claim("many-turns", explained=True)
 # %% [markdown] tags=["en"]
 # **Reading it.** The difference and its interval are about second turns in new wordings, against dialogues that are
 # also of two turns but refer to nothing; the thresholds, fixed beforehand, ask for new relations and what the first

@@ -122,7 +122,10 @@ def compiled(request, path, printed):
             path,
         )  # for inspect: no file is there
         return builtins.compile(source, path, "exec")
-    module, faults = module_of(request["cells"], request["calls"][0][0] if request["calls"] else "")
+    wanted = request["calls"][0][0] if request["calls"] else ""
+    module, faults = module_of(request["cells"], wanted)
+    if faults and not any(getattr(statement, "name", "") == wanted for statement in module.body):
+        raise SyntaxError(faults[0])  # the function is most likely in the cell that cannot be read
     for fault_of_cell in faults:
         print(fault_of_cell, file=printed)
     return builtins.compile(module, path, "exec")

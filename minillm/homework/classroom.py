@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from minillm.homework import messages, reports, roster, tables
-from minillm.homework.gradebook import Chosen, Grades, grade_submission
+from minillm.homework.gradebook import BETWEEN, Chosen, Grades, grade_submission
 from minillm.homework.lessons import all_lessons
 from minillm.homework.pile import read_pile
 from minillm.homework.sandbox import Sandbox
@@ -80,8 +80,11 @@ def grade_pile(sandbox: Sandbox, pile: Path, chosen: Chosen, seeds: Sequence[int
 def line_of(grades: Grades, language: str) -> str:
     """A student in one line of the terminal."""
     total = messages.overview(grades.results, language, details=False).splitlines()[-1]
-    said = reports.notes(grades, language)
-    return f"{tables.name_of(grades)}: {total}" + (f" ({'; '.join(said[:3])})" if said else "")
+    said = BETWEEN[language].join(reports.notes(grades, language)[:3])
+    brackets = {"en": " ({})", "zh": "（{}）"}[language]
+    return f"{tables.name_of(grades)}{messages.WORDS[language]['colon']}{total}" + (
+        brackets.format(said) if said else ""
+    )
 
 
 def write_all(done: Sequence[Grades], desk: Desk) -> None:

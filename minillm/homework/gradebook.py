@@ -4,7 +4,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minillm.homework.exercise import Exercise, Lesson, Number
@@ -16,8 +16,10 @@ from minillm.homework.sandbox import Outcome, Sandbox
 from minillm.homework.slips import FAULTS
 from minillm.homework.submissions import Found, Submission, read_folder
 from minillm.plumbing.files import InputError
+from minillm.plumbing.languages import Text
 
 Chosen = Sequence[tuple[Lesson, Exercise]]
+BETWEEN: Text = {"en": "; ", "zh": "；"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,31 @@ def grade_submission(
             results.append(Result(lesson, exercise, "todo", 0))
         else:
             results.append(grade_one(sandbox, file.path, lesson, exercise, seeds))
-    return Grades(submission.student, tuple(results), found)
+    return Grades(submission.student, tuple(results), {n: remarked(f, n, results) for n, f in found.items()})
+
+
+def remarked(found: Found, number: Number, results: Sequence[Result]) -> Found:
+    """The file of a lesson, with what grading has shown of the whole of it: what a teacher asks when many points are
+    missing."""
+    own = [r for r in results if r.lesson.number == number]
+    broken = next((r.failure.outcome.error for r in own if r.failure and not r.failure.outcome.loaded), None)
+    endless = ", ".join(r.exercise.name for r in own if r.failure and r.failure.outcome.status == "time")
+    absent = ", ".join(r.exercise.name for r in own if r.failure and r.failure.slip == "no-such-function")
+    said: Text | None = None
+    if found.file is None:
+        return found
+    if broken is not None:
+        said = {"en": f"cannot be loaded: {broken}", "zh": f"不能载入：{broken}"}
+    elif all(r.status == "todo" for r in own):
+        said = {"en": "nothing is written in it yet", "zh": "什么都还没有写"}
+    elif absent:
+        said = {"en": f"has no function {absent}", "zh": f"没有函数 {absent}"}
+    elif endless:
+        said = {"en": f"out of time: {endless}", "zh": f"超时：{endless}"}
+    if said is None:
+        return found
+    before = found.warning
+    return replace(found, warning=said if before is None else {k: f"{before[k]}{BETWEEN[k]}{said[k]}" for k in said})
 
 
 def unique(chosen: Chosen) -> Chosen:

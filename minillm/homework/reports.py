@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minillm.homework.grade import Result
 from minillm.homework.gradebook import Grades
-from minillm.homework.messages import STATUS, feedback, overview
+from minillm.homework.messages import STATUS, WORDS, feedback, overview
 from minillm.homework.submissions import Found
 from minillm.plumbing.files import write_json, write_text
 
@@ -47,7 +47,7 @@ def notes(grades: Grades, language: str) -> list[str]:
     lines = [] if not grades.note else [grades.note]
     for found in grades.found.values():
         if found.warning:
-            name = f"{found.file.name}: " if found.file else ""
+            name = f"{found.file.name}{WORDS[language]['colon']}" if found.file else ""
             lines.append(f"{name}{found.warning[language]}")
     return lines
 
@@ -55,8 +55,10 @@ def notes(grades: Grades, language: str) -> list[str]:
 def write_feedback(grades: Grades, folder: Path, name: str, language: str) -> Path:
     """A text file for one student: what was graded, every exercise, and the reasons for points that were lost."""
     lines = [grades.person.name if grades.person else grades.student]
-    lines += [f"{FILE[language]}: {found.file.name}" for found in grades.found.values() if found.file]
-    lines += [f"{LATE[language]}: {grades.late}"] if grades.late else []
+    lines += [
+        f"{FILE[language]}{WORDS[language]['colon']}{found.file.name}" for found in grades.found.values() if found.file
+    ]
+    lines += [f"{LATE[language]}{WORDS[language]['colon']}{grades.late}"] if grades.late else []
     lines += [*notes(grades, language), "", overview(grades.results, language, details=True), ""]
     path = folder / f"{name}.txt"
     write_text(path, "\n".join(lines))

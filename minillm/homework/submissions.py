@@ -42,7 +42,8 @@ class Submission:
         ranked = [(rank, file) for file in self.handed.files if (rank := self.rank(file, lesson, lessons))]
         if ranked:
             (_, place, *_), file = min(ranked, key=lambda pair: pair[0])
-            others = [f.name for (_, p, *_), f in ranked if f is not file and p == place]
+            others = [f.name for (untouched, *_), f in ranked
+                      if f is not file and not untouched and f.path.suffix == file.path.suffix]  # fmt: skip
             try:
                 read_student_file(file.path)
             except SourceError as error:

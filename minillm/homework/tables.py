@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from minillm.homework.exercise import Number
-from minillm.homework.gradebook import Grades, unique
+from minillm.homework.gradebook import BETWEEN, Grades, unique
 from minillm.homework.plain import cell, plain
 from minillm.plumbing.files import replace_file
 
@@ -53,7 +53,7 @@ def files_of(grades: Grades) -> str:
 
 def warnings_of(grades: Grades, language: str) -> str:
     texts = {number: found.warning[language] if found.warning else "" for number, found in grades.found.items()}
-    return "; ".join(text for text in (grades.note, per_lesson(texts)) if text)
+    return BETWEEN[language].join(text for text in (grades.note, per_lesson(texts)) if text)
 
 
 def canvas(grades: Sequence[Grades]) -> list[Row]:
@@ -65,7 +65,7 @@ def canvas(grades: Sequence[Grades]) -> list[Row]:
     rows = [[*head, *(f"Homework {lesson.number}" for lesson in lessons)],
             ["    Points Possible", "", "", "", "", *most]]  # fmt: skip
     for g in grades:
-        own = re.search(r"_(\d{2,})$", g.student)  # the number of the user, in files that Canvas names
+        own = re.search(r"^[^\d_]+_(\d{3,})$", g.student)  # the number of the user, in files that Canvas names
         rows.append([name_of(g), own[1] if own else "", g.person.id if g.person else "", "", "",
                      *(lesson_points(g, lesson.number) for lesson in lessons)])  # fmt: skip
     return rows
