@@ -81,17 +81,17 @@ def sample_steps(
     seen = occurred(prompts, gpt) if sampling.repetition_penalty != 1 else None  # (B, V)
     running = torch.ones(len(rows), dtype=torch.bool, device=gpt.device)  # (B,)
     tokens = torch.empty(0)
-    greedy, small = sampling.temperature == 0 and seen is None, OnePosition.is_for(gpt, len(rows))
+    greedy, fast = sampling.temperature == 0 and seen is None, OnePosition.is_for(gpt, len(rows))
     for left in range(sampling.max_new_tokens, 0, -1):
         if not rows or (stop is not None and not running.any()):
             return
         windows = [window_start(len(row), n_ctx) for row in rows]
-        with one_thread(small):
+        with one_thread(fast and OnePosition.is_small(gpt)):
             if windows != starts or not cached:  # at first, and when a row forgets: read all rows anew
                 starts = windows
                 ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
                 cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
-                one = OnePosition(gpt, cache, len(rows)) if small and padding is None else None
+                one = OnePosition(gpt, cache, len(rows)) if fast and padding is None else None
                 logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
             else:  # the last tokens are all that is new to the cache: (B,) -> (B, V)
                 logits = one(tokens) if one is not None else read(gpt, tokens[:, None], padding, cache)

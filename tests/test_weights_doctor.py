@@ -73,8 +73,23 @@ def test_the_command_tells_before_and_after(tmp_path, tokenizer, make_gpt, capsy
     words = ["doctor", "--base", str(tmp_path / "base"), "--pairs", str(pairs), "--run", str(tmp_path / "base")]
     assert main(words) == 0
     told = capsys.readouterr().out
-    for part in ("1 dialogues can be used", "pairs.json:1:", "« Lin[END]»", "loss at step 1", "0 -> 0 of 1"):
+    for part in ("can be used: 1\n", "pairs.json:1:", "« Lin[END]»", "loss at step 1", "0 -> 0 of 1"):
         assert part in told, part
     assert main([*words[:5], "--to", "alpaca", "--out", str(tmp_path / "a.jsonl")]) == 0
     assert json.loads((tmp_path / "a.jsonl").read_text())["output"] == "Lin"
     assert main([*words[:5], "--to", "alpaca"]) == 2
+
+
+def test_what_does_not_fit_or_is_there_twice_is_told(tmp_path, tokenizer, make_gpt, capsys):
+    save_run(tmp_path / "base", Run(make_gpt(n_vocab=tokenizer.n_vocab, n_ctx=64), tokenizer), {})
+    pairs, short = tmp_path / "pairs.json", {"prompt": "Who are you?", "completion": "Lin"}
+    words = ["doctor", "--base", str(tmp_path / "base"), "--pairs", str(pairs)]
+    long = [{"prompt": f"x {i} " * 300, "completion": "y"} for i in range(doctor.MOST + 1)]
+    pairs.write_text(json.dumps([*long, short, short]), encoding="utf-8")
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert f"longer than the context: {len(long)};" in told and "103, 1 of them as one before" in told
+    assert max(map(len, told.splitlines())) < 1000
+    pairs.write_text(json.dumps(long), encoding="utf-8")
+    assert main(words) == 2
+    assert "none of 101 dialogues fits whole into the context of 64" in capsys.readouterr().err

@@ -27,7 +27,7 @@
 # - 从一串例子里留下公平的样本用来复习。
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
-# %%
+# %% tags=["fold"]
 import random
 
 import numpy as np
@@ -42,6 +42,7 @@ from minillm.world.exam import strip
 from minillm.world.pairs import NO_MISTAKE, PROOFREAD, TRANSLATE
 from minillm.world.tables import ATTRIBUTES, LANGUAGES, RELATIONS, load_world, split_places
 
+# %%
 world, base = load_world(), world_base()
 taught, held_out = split_places(world, seed=0)
 
@@ -121,7 +122,7 @@ show_table(["i", say("template", "模板"), say("filled", "填好的指令"), sa
 # 的问题（问答）。
 #
 # **运行之前先猜：** 翻译专家做地方的问答题能得多少分？通才用同样的 50 步看全部三组数据，或者用三倍的步数：它会输给专才吗？
-# %%
+# %% tags=["fold"]
 rng = random.Random(0)
 
 
@@ -154,6 +155,7 @@ tasks = {
     "proofread": say("proofreading", "校对"),
     "answer": say("answering", "问答"),
 }
+# %%
 train = {
     "translate": translation(names(taught), 4),
     "proofread": proofreading([row for i, row in enumerate(world.proofreading) if i % 4]),
@@ -166,6 +168,7 @@ test = {
 }
 train = {task: rng.sample(pairs, min(480, len(pairs))) for task, pairs in train.items()}
 test = {task: rng.sample(pairs, 120) for task, pairs in test.items()}
+# %% tags=["fold"]
 show_table(["", say("pairs", "问答对"), say("for example", "例如"), ""],
            [[tasks[t], len(pairs), *(m.content for m in pairs[0])] for t, pairs in train.items()])  # fmt: skip
 
@@ -373,13 +376,14 @@ show_claim("specialists", explained=True)
 # **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *kinds* of tasks, it
 # gets better at a kind it was never tuned on. Here a kind is what is asked about a passage: 1, 2 or 5 attributes are
 # taught, with 500 pairs in all, and the sixth is asked. Of attributes there are only six, so made-up ones (“the bakomi of
-# Japan”) continue the curve up to 256 kinds. One more model learns six tasks at once, mails and summaries among them.
+# Japan”) continue the curve up to 256 kinds. One model is taught with a number in place of each question: FLAN's own test of
+# whether the instruction matters. One more learns six tasks at once, mails and summaries among them.
 #
 # **Before you run it:** draw the score in the kind that was never taught over the number of kinds. Is it a line or a step?
 # %% [markdown] tags=["zh"]
 # **通才。** FLAN 和 T0 说的不止是一个模型装得下许多任务：用许多*种*任务微调之后，它在从没教过的一种上也会变好。这里一种指
 # 就文章问什么：教 1、2 或 5 种属性，总共 500 个问答对，考第六种。属性只有六种，所以用编造的属性（“日本的 bakomi”）把曲线延
-# 长到 256 种。另有一个模型同时学六个任务，其中有邮件和摘要。
+# 长到 256 种。有一个模型学的时候，问题换成编号：FLAN 自己就这样检验指令有没有用。另有一个模型同时学六个任务，其中有邮件和摘要。
 #
 # **运行之前先猜：** 画出没教过的那一种的成绩随种数的变化。是一条斜线，还是一级台阶？
 # %%

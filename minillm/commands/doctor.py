@@ -20,6 +20,7 @@ from minillm.run_folder import Run, load_run
 from minillm.stage2_sft import SFTConfig
 
 GREEN, PLAIN = "\033[32m", "\033[0m"
+SHOWN = 400  # characters of a text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,8 @@ class Doctor:
             write_shape(dialogues, self.to, self.out)
             return
         base = load_run(self.base, pick_device(self.device))
-        print(f"{len(dialogues)} dialogues can be used")
+        again = len(dialogues) - len(set(map(tuple, dialogues)))
+        print(f"dialogues that can be used: {len(dialogues)}" + (f", {again} of them as one before" if again else ""))
         before_tuning(base, dialogues, self.show)
         if self.tuned is not None:
             after_tuning(base, load_run(self.tuned, pick_device(self.device)), dialogues)
@@ -74,18 +76,23 @@ def before_tuning(base: Run, dialogues: Sequence[list[Message]], show: int) -> N
     found, n_ctx = doctor.lengths(base, dialogues), base.gpt.config.n_ctx
     print(f"tokens: {found.shortest} to {found.longest}, median {found.median}; the context has {n_ctx}")
     if found.too_long:
-        print(f"{found.too_long} are longer than the context: cut at a turn, or left out: shorten them")
+        print(f"longer than the context: {found.too_long}; sft cuts them at a turn or leaves them out: shorten them")
+    loss = doctor.loss_of(base, dialogues)
     for messages in dialogues[:show]:
         print(f"\n{shown(base, messages)}")
     some = doctor.first_turns(dialogues)[:3]
     for (prompt, taught), (text, _) in zip(some, doctor.answers(base, [p for p, _ in some]), strict=True):
-        print(f"\nasked:  {prompt[-1].content}\nbase:   {text}\ntaught: {taught}")
+        print(f"\nasked:  {short(prompt[-1].content)}\nbase:   {text}\ntaught: {short(taught)}")
     recipe = recipe_for(base, 8, len(dialogues))
     config = {name: recipe.get(name, getattr(SFTConfig, name)) for name in ("steps", "batch_size", "lr")}
-    print("\nsft would take: " + ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in config.items()))
-    print(
-        f"loss at step 1: about {doctor.loss_of(base, dialogues):.2f} nats per token (far more: wrong template or fields)"
-    )
+    config = ({"lora": 8} if "lora_targets" in recipe else {}) | config
+    print("\nsft would take: " + " ".join(f"--{name.replace('_', '-')} {value}" for name, value in config.items()))
+    print(f"loss at step 1: about {loss:.2f} nats per token (far more: wrong template or fields)")
+
+
+def short(text: str) -> str:
+    """A text of any length, to be shown."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} … {text[-SHOWN // 2 :]}"
 
 
 def shown(run: Run, messages: list[Message]) -> str:
@@ -95,7 +102,7 @@ def shown(run: Run, messages: list[Message]) -> str:
     text, start = "", 0
     for i in range(1, len(dialogue.ids) + 1):
         if i == len(dialogue.ids) or dialogue.mask[i] != dialogue.mask[start]:
-            part = run.tokenizer.decode(dialogue.ids[start:i], special=True)
+            part = short(run.tokenizer.decode(dialogue.ids[start:i], special=True))
             text += f"{begin}{part}{end}" if dialogue.mask[start] else part
             start = i
     return text

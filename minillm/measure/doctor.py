@@ -7,6 +7,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +15,7 @@ from minillm.assistant import Assistant
 from minillm.chat import Message, encode_dialogue
 from minillm.measure.loss import answer_loss
 from minillm.plumbing.devices import autocast
+from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
 from minillm.sampling import Sampling
 
@@ -39,9 +41,14 @@ def lengths(run: Run, dialogues: Sequence[Sequence[Message]]) -> Lengths:
 
 
 def loss_of(run: Run, dialogues: Sequence[Sequence[Message]]) -> float:
-    """Mean loss on the answers' tokens, in nats, of the dialogues that fit."""
-    encoded = [encode_dialogue(d, run.tokenizer) for d in dialogues[:MOST]]
-    return answer_loss(run.gpt, [d for d in encoded if len(d.ids) <= run.gpt.config.n_ctx], run.tokenizer.pad)
+    """Mean loss on the answers' tokens, in nats, of the first dialogues that fit. Raises InputError if none does."""
+    encoded = (encode_dialogue(d, run.tokenizer) for d in dialogues)
+    n_ctx = run.gpt.config.n_ctx
+    fitting = list(islice((d for d in encoded if len(d.ids) <= n_ctx), MOST))
+    if not fitting:
+        raise InputError(f"none of {len(dialogues)} dialogues fits whole into the context of {n_ctx} tokens: shorten "
+                         "them, or take a base with a longer one")  # fmt: skip
+    return answer_loss(run.gpt, fitting, run.tokenizer.pad)
 
 
 def first_turns(dialogues: Sequence[Sequence[Message]]) -> list[tuple[list[Message], str]]:

@@ -2,8 +2,9 @@
 
 On a single position of a small model `GPT.forward` works for a fifth of its time; the rest goes into some 60 calls of
 PyTorch a block. NumPy's calls cost a third of that, and fewer are needed: queries, keys and values are one product,
-queries and keys are normed and turned as one. The sums are those of `gpt.py`, line by line. Where they would not
-be (an adapter, bf16, a GPU), or where a model or a batch is so large that calls cost nothing, `is_for` says no.
+queries and keys are normed and turned as one. A single row of a large model gains less, a quarter: it waits for its
+weights to come from memory. The sums are those of `gpt.py`, line by line. Where they would not be (an adapter, bf16, a
+GPU), or where a batch is so large that calls cost nothing, `is_for` says no.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-MOST_WEIGHTS = 5_000_000
-MOST_ROWS = 32
+SMALL = 5_000_000  # weights
+MOST_ROWS = 32  # of a small model; of a large one a single row
 KNOWN = {*((f"minillm.{module}", name) for module, names in (
     ("gpt", ("GPT", "Block", "Attention", "MLP", "Norm")), ("plumbing.layers", ("Linear", "Embedding")),
 ) for name in names), ("torch.nn.modules.container", "ModuleList")}  # fmt: skip
@@ -86,11 +87,17 @@ class OnePosition:
     @staticmethod
     def is_for(gpt: Any, rows: int) -> bool:
         """Whether it is the same as `GPT.forward`, and faster."""
+        most_rows = MOST_ROWS if OnePosition.is_small(gpt) else 1
         known = all((type(m).__module__, type(m).__name__) in KNOWN and not (m._forward_hooks or m._forward_pre_hooks)
                     and "forward" not in vars(m) for m in gpt.modules())  # fmt: skip
-        if not known or not 0 < rows <= MOST_ROWS or gpt.config.weights > MOST_WEIGHTS or gpt.dtype != torch.float32:
+        if not known or not 0 < rows <= most_rows or gpt.dtype != torch.float32:
             return False
         return all(p.dtype == torch.float32 and p.device.type == "cpu" for p in gpt.parameters())
+
+    @staticmethod
+    def is_small(gpt: Any) -> bool:
+        """Whether a model's products are so small that several threads would only wait for one another."""
+        return bool(gpt.config.weights <= SMALL)
 
     def __init__(self, gpt: Any, cache: Any, rows: int, padding: Tensor | None = None):
         c = self.config = gpt.config
@@ -98,8 +105,7 @@ class OnePosition:
         if c.position == "learned":
             self.positions = array(gpt.pos_emb.weight)  # (n_ctx, C)
         else:
-            cos, sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
-            self.cos, self.sin = np.concatenate((cos, cos), -1), np.concatenate((-sin, sin), -1)  # 2 x (n_ctx, D)
+            self.cos, self.sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
         self.blocks = [(self.attention(i, block, rows), self.mlp(block, rows)) for i, block in enumerate(gpt.blocks)]
         self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
         self.take(cache, rows, padding)
@@ -120,7 +126,8 @@ class OnePosition:
         if self.config.position == "learned":
             x = x + self.positions[at]  # (B, C) + (C) or (B, C)
         else:
-            self.turn = self.cos[at][..., None, :], self.sin[at][..., None, :]  # 2 x (1, D) or (B, 1, D)
+            cos, sin = self.cos[at][..., None, :], self.sin[at][..., None, :]  # 2 x (1, D/2) or (B, 1, D/2)
+            self.turn = np.concatenate((cos, cos), -1), np.concatenate((-sin, sin), -1)  # 2 x (1, D) or (B, 1, D)
         for attention, mlp in self.blocks:
             x = x + attention(x)
             x = x + mlp(x)

@@ -74,14 +74,16 @@ class Batch:
         self.rows: list[Row] = []
         self.cache = KVCache(gpt.config, 0, 1, gpt.device, gpt.dtype)
         self.padding: Tensor | None = None
-        self.most = MOST_ROWS if OnePosition.is_for(gpt, 1) else 0  # rows of which NumPy is faster
+        self.most = next(
+            (n for n in (MOST_ROWS, 1) if OnePosition.is_for(gpt, n)), 0
+        )  # so many rows are faster in NumPy
         self.laid_out: dict[bool, OnePosition] = {}  # for several rows, or for one
         self.one: OnePosition | None = None
 
     @torch.inference_mode()
     def advance(self, fresh: Sequence[Row]) -> None:
         """Let done rows leave, `fresh` ones join with their first token, and give every row one token."""
-        with one_thread(self.most > 0):
+        with one_thread(self.most > 1):
             kept = [i for i, row in enumerate(self.rows) if not (row.done or row.cancelled)]
             joined = [(row, self.first_token(row)) for row in fresh]
             joined = [(row, cache) for row, cache in joined if not row.done]

@@ -15,7 +15,7 @@ from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import InputError, new_folder, read_json
 from minillm.plumbing.lock import locked
 from minillm.plumbing.tensors import all_finite, read_tensors
-from minillm.run_folder import Run, check_base, empty_state, is_finished, load_run, model_state, save_run
+from minillm.run_folder import Run, check_base, empty_state, is_finished, load_run, save_run
 from minillm.templates import TEMPLATES
 from minillm.weights import gguf_model, names
 from minillm.weights.families import FAMILIES, family_of, read_config, written_family
@@ -124,10 +124,10 @@ def filled(config: GPTConfig, source: Source, convert: Callable[[names.State], n
 
     check_fit(config, source, ours, place)
     model = GPT(config, seed=None)
-    own = model_state(model)
+    own = dict(model.named_parameters())
     for theirs in source:
         for name, tensor in ours(source.tensor(theirs), theirs).items():
-            own[name].copy_(tensor)
+            own[name].data = tensor.to(own[name].dtype).contiguous()  # taken as it is: not copied
             if not all_finite(own[name]):
                 raise InputError(f"{place}: {theirs} holds numbers that are not finite: fetch the file again")
     return model.eval()

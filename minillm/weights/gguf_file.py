@@ -34,7 +34,7 @@ QUANTISED = {2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: (
              12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210)}  # fmt: skip
 """Type -> name, numbers in a block, bytes of a block."""
 SLOWDOWN = "rope_freqs.weight"  # factors of the rotary pairs: no parameters
-ROWS = 2048  # of a quantised matrix, spread out at a time
+ROWS = 128  # of a quantised matrix, spread out at a time: few enough for the processor's cache
 MOST = 10**9  # of anything: a file that says more is damaged
 
 
@@ -160,7 +160,7 @@ class GGUF:
         quants = gguf_package(self.path, QUANTISED[entry.kind][0])
         rows = raw.reshape(-1, raw.size // prod(entry.shape[:-1]))
         numbers = np.empty((len(rows), entry.shape[-1]), np.float32)
-        for at in range(0, len(rows), ROWS):  # some rows at a time: spreading out takes several copies
+        for at in range(0, len(rows), ROWS):  # spreading out takes several copies
             numbers[at : at + ROWS] = quants.dequantize(rows[at : at + ROWS], entry.kind)
         return torch.from_numpy(numbers).reshape(entry.shape)
 
