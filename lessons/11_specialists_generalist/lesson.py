@@ -376,13 +376,14 @@ show_claim("specialists", explained=True)
 # **The generalist.** FLAN and T0 claim more than that one model can hold many tasks: tuned on many *kinds* of tasks, it
 # gets better at a kind it was never tuned on. Here a kind is what is asked about a passage: 1, 2 or 5 attributes are
 # taught, with 500 pairs in all, and the sixth is asked. Of attributes there are only six, so made-up ones (“the bakomi of
-# Japan”) continue the curve up to 256 kinds. One more model learns six tasks at once, mails and summaries among them.
+# Japan”) continue the curve up to 256 kinds. One model is taught with a number in place of each question: FLAN's own test of
+# whether the instruction matters. One more learns six tasks at once, mails and summaries among them.
 #
 # **Before you run it:** draw the score in the kind that was never taught over the number of kinds. Is it a line or a step?
 # %% [markdown] tags=["zh"]
 # **通才。** FLAN 和 T0 说的不止是一个模型装得下许多任务：用许多*种*任务微调之后，它在从没教过的一种上也会变好。这里一种指
 # 就文章问什么：教 1、2 或 5 种属性，总共 500 个问答对，考第六种。属性只有六种，所以用编造的属性（“日本的 bakomi”）把曲线延
-# 长到 256 种。另有一个模型同时学六个任务，其中有邮件和摘要。
+# 长到 256 种。有一个模型学的时候，问题换成编号：FLAN 自己就这样检验指令有没有用。另有一个模型同时学六个任务，其中有邮件和摘要。
 #
 # **运行之前先猜：** 画出没教过的那一种的成绩随种数的变化。是一条斜线，还是一级台阶？
 # %%
