@@ -23,7 +23,19 @@ from minillm.commands.bench import Bench
 from minillm.gpt import GPT, token_losses
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
-from minillm.measure.bench import children, growth, learning, machine, models, plain_gpt, rows, runner, steps, texts
+from minillm.measure.bench import (
+    bars,
+    children,
+    growth,
+    learning,
+    machine,
+    models,
+    plain_gpt,
+    rows,
+    runner,
+    steps,
+    texts,
+)
 from minillm.measure.bench.machine import Ceilings, Work
 from minillm.measure.bench.plan import Plan, Shape, quick
 from minillm.measure.bench.publish import publish
@@ -453,6 +465,56 @@ def test_all_parts_in_seconds(no_child, tmp_path, monkeypatch):
     for row in loaded:
         (alone,) = [q for q in quiet if q.who == row.who]
         assert row.ratio == median(a / b for a, b in zip(row.values, alone.values, strict=True))
+
+
+def plan_rows(ratio=2.0, nats=1.5):
+    """A row for each bar, as the parts name them."""
+    small, wide, wider, own = map(str, Plan().trained)
+    peer = dict(values=(1.0,), ratio=ratio, ratio_to=OURS)
+    return [
+        *(Row("train", case, steps.PLAIN, "s", **peer) for case in (small, wide, wider, own)),
+        Row("load", "3 x 128, 16 x 128 tokens, next to 1 busy", OURS, "s", **peer),
+        Row("loss", "x.txt", OURS, "s", (1.0,), note=f"{nats:.3f} nats per character"),
+        Row("loss", "x.txt", learning.RECIPE, "s", **peer, note="1.9 nats per character"),
+        Row("loss", "x.txt", learning.IN_THAT_TIME, "s", **peer, note=f"{nats:.3f} nats per character"),
+        *(Row("generate", f"the demo's shape, LLaMA's for the peer, 256 tokens for {n}", models.TRANSFORMERS, "s", **peer)
+          for n in ("1 prompt", "16 prompts")),
+        Row("growth", "generating against new tokens, 64 to 1,024", OURS, "exponent", (0.5, ratio, 9.0)),
+        Row("tokenizer", "training on x.txt, 1.12 MB", texts.TOKENIZERS, "s", **peer),
+        Row("tokenizer", "encoding x.txt, 1.12 MB", texts.TIKTOKEN, "s", **peer),
+        Row("memory", small, steps.PLAIN, "B", **peer),
+    ]  # fmt: skip
+
+
+def test_every_bar_finds_its_rows_and_says_whether_it_is_met():
+    assert list(bars.judged([])) == []
+    found = list(bars.judged(plan_rows()))
+    assert [bar for bar, _ in found] == list(bars.BARS)
+    assert [bar.bound for bar, value in found if not bar.met(value)] == [8, 3.5]
+    assert [value for bar, value in found if bar.unit == "nats"] == [1.5, 1.5]
+
+
+def test_the_worst_row_of_a_bar_counts():
+    rows = plan_rows()
+    rows[2] = replace(rows[2], ratio=1.4)  # width 384
+    (bar,) = [bar for bar in bars.BARS if bar.reached(rows) == 1.4]
+    assert "width 256 and 384" in bar.what["en"] and not bar.met(1.4)
+    rows[1] = replace(rows[1], ratio=None, note="not installed")
+    assert bar.reached(rows) == 1.4 and bar.reached([rows[1]]) is None
+
+
+def test_the_page_says_which_bars_are_missed_and_why(tmp_path):
+    report = {"machine": machine.describe(), "repeat": 1, "rows": [row.to_json() for row in plan_rows(ratio=1.0)]}
+    (tmp_path / "a.json").write_text(json.dumps(report), encoding="utf-8")
+    for page, (language, missed) in zip(
+        publish(tmp_path / "a.json", tmp_path, "bench all"), {"en": "missed", "zh": "未达到"}.items(), strict=True
+    ):
+        text = page.read_text(encoding="utf-8")
+        for bar in bars.BARS:
+            reached = 1.5 if bar.unit == "nats" else 1.0
+            (line,) = [line for line in text.splitlines() if line.startswith(f"| {bar.what[language]} |")]
+            assert f" {reached:.2f} " in line and (missed in line) == (not bar.met(reached))
+            assert (bar.why[language] in text) == (not bar.met(reached))
 
 
 def test_what_was_measured_outlives_what_comes_after(tmp_path, monkeypatch):

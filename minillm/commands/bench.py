@@ -42,4 +42,9 @@ class Bench:
         chosen = PARTS if "all" in self.parts or not self.parts else dict.fromkeys(self.parts)
         print(show_table(run_bench(list(chosen), plan, self.json)))
         if self.publish is not None and self.json is not None:
-            publish(self.json, self.publish, f"python -m minillm bench {' '.join(self.parts)} --repeat {self.repeat}")
+            publish(self.json, self.publish, f"python -m minillm bench {self.words()}")
+
+    def words(self) -> str:
+        """What was typed, as far as it changes the figures: the text by its name, without its folder."""
+        text = "" if self.text is None else f" --text {self.text.name}"
+        return f"{' '.join(self.parts)} --repeat {self.repeat}{text}{' --quick' if self.quick else ''}"
