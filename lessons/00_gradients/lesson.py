@@ -235,7 +235,8 @@ for lr in (0.03, 0.3, 1.2):
     curves[lr] = [line_loss_at(a, b)]
     for _ in range(30):
         error = a * xs + b - ys  # (20,)
-        da, db = (2 * error * xs).mean().item(), (2 * error).mean().item()  # the gradient
+        da = (2 * error * xs).mean().item()
+        db = (2 * error).mean().item()
         a, b = a - lr * da, b - lr * db
         curves[lr].append(line_loss_at(a, b))
     print(f"lr = {lr:<5} a = {a:.2f}  b = {b:.2f}")

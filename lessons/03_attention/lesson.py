@@ -47,8 +47,8 @@ from minillm.plumbing import plots
 # ```
 #
 # Each query meets each key: the **score** of the pair is their dot product *query · key*, divided by √D (below we see why).
-# Softmax turns the scores of one query into **attention weights** that add up to 1. The result is the mixture of the values
-# with these weights.
+# Softmax turns the scores of one query into **attention weights** that add up to 1, for all queries together (B, T, T). The
+# result is the mixture of the values with these weights.
 #
 # An example with three tokens and two channels: S = 3 keys and values, and one query, (2, 0), of the last token. `attention`
 # wants two more axes in front, for rows and heads; `[None, None]` adds them with length 1.
@@ -71,7 +71,7 @@ from minillm.plumbing import plots
 # ```
 #
 # 每个查询都和每个键相配：一对的**分数**是点积 *查询 · 键*，再除以 √D（后面会看到为什么）。softmax 把一个查询的所有分数变成
-# 加起来等于 1 的**注意力权重**；结果就是按这些权重混合的值。
+# 加起来等于 1 的**注意力权重**，所有查询合起来是 (B, T, T)；结果就是按这些权重混合的值。
 #
 # 举个例子：三个词元，两个通道。键和值各有 S = 3 个，查询只有最后一个词元的 (2, 0)。`attention` 前面还要两个轴，是行和头；
 # `[None, None]` 加上这两个长度为 1 的轴。

@@ -273,10 +273,17 @@ rows = [[say("true positions 0, 1, 2, …", "真实位置 0, 1, 2, …"), f"{mea
 show_table([say("positions", "位置"), say("loss, nats per token", "损失，奈特/词元")], rows)
 # %% [markdown] tags=["en"]
 # Moving changes nothing but rounding. Without positions the loss is more than three times as high (about 2): the causal
-# mask still tells what came before, but not in which order. With **learned positions** as in GPT-2, an embedding for
-# each position is added to the token's; then position 20 is another vector than position 0 and moving does matter.
+# mask still tells what came before, but not in which order.
+#
+# <!-- go on -->
+#
+# GPT-2 has **learned positions** instead: an embedding for each position is added to the token's. Then position 20 has
+# a different vector from position 0, and moving does matter.
 # %% [markdown] tags=["zh"]
 # 整体移动只带来舍入误差。没有位置时损失是三倍多（约 2）：因果掩码还能说明哪些在前面，但说不出先后次序。
+#
+# <!-- go on -->
+#
 # GPT-2 用的是**学到的位置**（learned positions）：给每个位置一个嵌入，加到词元的嵌入上；
 # 那样位置 20 和位置 0 是不同的向量，移动就有影响。
 # %% [markdown] tags=["en"]

@@ -110,7 +110,7 @@ show_table([say("text", "文本"), say("other text", "另一段"), "n", "Jaccard
 # 现在来一批小小的抓取数据：300 篇文档，加上其中一些的脏副本。
 #
 # **运行之前先猜：** 直接比较（`set`）能找出哪几种副本？阈值 0.8 能找出哪几种，0.5 呢？阈值 0.3 的代价是什么？
-# %%
+# %% tags=["fold"]
 rng = random.Random(6)
 originals = documents[:300]
 with_number = [d for d in originals if any(c.isdigit() for c in d)]
@@ -125,6 +125,7 @@ def other_digit(text: str) -> str:
     return text[:i] + str((int(text[i]) + 1) % 10) + text[i + 1 :]
 
 
+# %%
 crawl = [(ORIGINAL, d) for d in originals]
 crawl += [(COPY, d) for d in rng.sample(originals, 60)]
 crawl += [(SPACES, d[:9] + "\u200b" + d[9:].replace(" ", "  ") + "\r\n") for d in rng.sample(originals, 60)]
@@ -133,6 +134,7 @@ crawl += [(NUMBER, other_digit(d)) for d in rng.sample(with_number, 60)]
 kinds = (ORIGINAL, COPY, SPACES, FOOTER, NUMBER)
 
 
+# %%
 def kept_of(crawl: list[tuple[str, str]], threshold: float | None) -> Counter:
     """How many documents of each kind stay; threshold None removes only equal ones."""
     first: dict[str, str] = {}
@@ -145,6 +147,7 @@ def kept_of(crawl: list[tuple[str, str]], threshold: float | None) -> Counter:
 cleaned = [(kind, cleaning.clean(text)) for kind, text in crawl]
 stages = [("set", kept_of(crawl, None)), (say("clean, then set", "清洗后 set"), kept_of(cleaned, None))]
 stages += [(say(f"clean, then ≥ {t}", f"清洗后 ≥ {t}"), kept_of(cleaned, t)) for t in (0.8, 0.5, 0.3)]
+# %% tags=["fold"]
 table = [[kind, Counter(k for k, _ in crawl)[kind], *(kept[kind] for _, kept in stages)] for kind in kinds]
 show_table([say("kind", "种类"), say("in the crawl", "抓取到"), *(name for name, _ in stages)], table)
 # %% [markdown] tags=["en"]
@@ -280,8 +283,11 @@ show_table(
 # %% [markdown] tags=["en"]
 # In the first step m̂ = g and v̂ = g², so every number with a gradient moves by 0.1, whatever its size. Without the
 # correction it would be 0.1 · 0.1 g / √(0.05 g²) = 0.045. Later m̂ / √v̂ is small where the gradients of many steps
-# contradict one another: AdamW is careful where the signal is noisy. **Weight decay** is *decoupled*: it takes lr ·
-# weight_decay off the parameter itself and is not divided by √v̂.
+# contradict one another: AdamW is careful where the signal is noisy.
+#
+# <!-- go on -->
+#
+# **Weight decay** is *decoupled*: it takes lr · weight_decay off the parameter itself and is not divided by √v̂.
 #
 # Our base uses AdamW for the embedding and the norms; the matrices in the blocks are updated by Muon
 # (`minillm/muon.py`).
@@ -295,7 +301,11 @@ show_table(
 # it is to end at 0, and at step 719 when `final` is 0.2?
 # %% [markdown] tags=["zh"]
 # 第一步时 m̂ = g，v̂ = g²，所以凡是有梯度的数都移动 0.1，与梯度大小无关。不修正的话是 0.1 · 0.1 g / √(0.05 g²) = 0.045。
-# 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。**权重衰减**（weight decay）是*解耦*的：
+# 之后，如果很多步的梯度互相矛盾，m̂ / √v̂ 就小：信号嘈杂的地方 AdamW 走得谨慎。
+#
+# <!-- go on -->
+#
+# **权重衰减**（weight decay）是*解耦*的：
 # 直接从参数上减去 lr · weight_decay 倍，不除以 √v̂。
 #
 # 我们的基础模型对嵌入和归一化用 AdamW；block 里的矩阵由 Muon 来更新（`minillm/muon.py`）。
@@ -343,7 +353,7 @@ show_figure(figure)
 # 就像没有去重的抓取数据。`train` 是三个阶段共用的循环：要一个损失，累加梯度，裁剪，走一步。
 #
 # **运行之前先猜：** 第 1 步的损失是多少（2,051 个词元）？最后哪一次的*训练*损失更低？在两者都没读过的文本上，哪一次更低？
-# %%
+# %% tags=["fold"]
 from minillm.generate import continuations
 from minillm.gpt import GPT
 from minillm.measure.loss import text_loss
@@ -352,6 +362,7 @@ from minillm.stage1_pretrain import PretrainConfig
 from minillm.training import mean_loss, train
 
 config = PretrainConfig(steps=80, warmup=10)
+# %%
 text, unread = documents[:6000], documents[-300:]
 pages = rng.sample(text, 10)
 with_copies = text + pages * 200
@@ -372,6 +383,7 @@ def begin_training(texts: list[str], on_step=None) -> tuple[GPT, list[dict]]:
     )
 
 
+# %% tags=["fold"]
 samples = []
 
 
@@ -383,6 +395,7 @@ def look(model: GPT, step: int) -> None:
         samples.append([step, *(text for text, _ in found)])
 
 
+# %%
 clean_model, clean_run = begin_training(text, look)
 copied_model, copied_run = begin_training(with_copies)
 show_table([say("after step", "第几步后"), "The capital of Norway is …", "挪威的首都是…"], samples)
@@ -462,7 +475,7 @@ show_table(["", say("training, last 10 steps", "训练，最后 10 步"), say("u
 # 概率是它各个词元概率的乘积。）
 #
 # **运行之前先猜：** 在多少个地方，正确的首都概率最大？哪种语言里它更有把握？
-# %%
+# %% tags=["fold"]
 from minillm.world.tables import load_world
 
 gpt = base.run.gpt
@@ -471,6 +484,7 @@ STATED = {"en": "Capital of {}:", "zh": "{}的首都："}
 SPACE = {"en": " ", "zh": ""}
 
 
+# %%
 @torch.no_grad()
 def probabilities(before: str, options: list[str]) -> list[float]:
     """The probability of each option as the text that follows."""
@@ -482,6 +496,7 @@ def probabilities(before: str, options: list[str]) -> list[float]:
     return [each[i, : len(e)].sum().exp().item() for i, e in enumerate(endings)]
 
 
+# %% tags=["fold"]
 rows, best_five = [], {}
 for lang, stated in STATED.items():
     capitals = [SPACE[lang] + p.value("capital", lang) for p in places]

@@ -143,7 +143,11 @@ show_table(
 )
 # %% [markdown] tags=["en"]
 # 4 / 5 = 0.8; 1.25; 0.33. The mean of means counts a token of the short answer four times as much as one of the long
-# answer. The same happens when a batch is computed in pieces to save memory (**gradient accumulation**, 梯度累积) and the
+# answer.
+#
+# <!-- go on -->
+#
+# The same happens when a batch is computed in pieces to save memory (**gradient accumulation**) and the
 # pieces' means are averaged: each piece's sum must be divided by the tokens of the *whole* batch.
 #
 # ## What the base lacks
@@ -152,7 +156,11 @@ show_table(
 #
 # **Before you run it:** three labels are learned: 玉, 山, `[END]`. Which of them does the base already predict well?
 # %% [markdown] tags=["zh"]
-# 4 / 5 = 0.8；1.25；0.33。平均的平均让短回答的一个词元抵得上长回答的四个。为了省内存把批次分几份计算（**梯度累积**，gradient
+# 4 / 5 = 0.8；1.25；0.33。平均的平均让短回答的一个词元抵得上长回答的四个。
+#
+# <!-- go on -->
+#
+# 为了省内存把批次分几份计算（**梯度累积**，gradient
 # accumulation）再把各份的平均值平均，也是同样的错误：每一份的总和都要除以*整个*批次的词元个数。
 #
 # ## 基础模型缺的是什么
@@ -262,7 +270,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # 从 0 到约九成，而这些地方老师一个字都没讲过。预计 84 到 95 %：换个种子或处理器会差几个百分点，500 个问题本身的标准误就有一个多
 # 百分点。
-# 大部分损失在头二十步左右就没了。柱子说明学到了什么：以答案开头，并且结束。
+# 大部分损失在头二十步左右就没了。柱子说明学到了什么：怎样开始回答，以及怎样结束。
 #
 # 没有一段对话提到过这些地方，所以事实只能来自第一阶段的文本：大多是之前读过的，复习让它们没有被忘掉。不复习的话，这么小的基础模型做
 # SFT 会丢掉其中一部分；演示在复习和不复习时的数字见 README.zh.md。对话带来的是格式。
@@ -322,7 +330,7 @@ show_table(["", BASE, TUNED], rows)
 # **Before you run it:** what does each of the four answer to 日本最高的山是哪座？, and to 最好吃的水果是什么？ (which fruit is
 # the tastiest)? In which columns is 玉山 given for Japan too?
 # %% [markdown] tags=["zh"]
-# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本，只偶尔碰上答案。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
+# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本，只偶尔碰上正确的回答。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
 # 幻灯片上的问题：为什么需要 `USER` 和 `AI`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
 # *它们*里面有的东西。）
 #
@@ -368,9 +376,9 @@ show_table([say("question", "问题"), *(say(f"{n} dialogues, {begun[k]}", f"{n}
 #
 # **Before you run it:** fill in the last row of the table.
 # %% [markdown] tags=["zh"]
-# 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个答案之一，*用基础模型也一样*：三个例子挡不住省事的
+# 绿色的是教过的问题，四个模型都会。只有三段对话时，问什么事物几乎都得到那三个回答之一，*用基础模型也一样*：三个例子挡不住省事的
 # 规则，两边各找到一条；基础模型也说日本最高的山是玉山，正是课上说的规则。到 64 段，差别出现了。从基础模型开始，日本最高的山是
-# 富士山，没有一段对话说过。从随机权重开始，答案仍是“玉山”，或者是 64 段里的另一个回答，或者几个回答的碎片：这样的模型找到哪条肤浅的
+# 富士山，没有一段对话说过。从随机权重开始，回答仍是“玉山”，或者是 64 段里的另一个回答，或者几个回答的碎片：这样的模型找到哪条肤浅的
 # 规则，全凭运气；而正确的那座山，它无从知道。（基础模型也不是处处都对，对“教我……”它拿不出办法：64 段里几乎没有无害的请求。在你的机器
 # 上，古怪的回答可能不一样。）
 #
@@ -418,7 +426,7 @@ show_table([say("dialogues", "对话数"), *columns], rows)
 #
 # **Before you run it:** which of the two moved further, and by what factor?
 # %% [markdown] tags=["zh"]
-# 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个答案”也能做到。从基础模型开始，64 段对话
+# 从随机权重开始，教什么会什么，约 90 %；没教的什么都不会：0 到 4 %，最好的“永远同一个回答”也能做到。从基础模型开始，64 段对话
 # 就能答对三分之一到一半关于没教过的地方的问题，全部对话则超过八成。（“教过的地方”指 2,700 段对话里的；64 段只涉及其中几个。每格约
 # 120 个问题：标准误最多五个百分点。）
 #
@@ -484,7 +492,7 @@ show_table([say("question", "问题"), *everyone], rows)
 # 型（不复习的，复习的），从随机权重做 SFT。关键的对照是另一个基础模型：文档一样多，步数也相同，只是没有一篇说到这些地方的
 # 事实；它用同样的问答对微调。
 #
-# **运行之前先猜：** 给它们排个顺序。从没读过这些事实的基础模型，能比最好的固定答案高出多少？它的回答会是什么样子？
+# **运行之前先猜：** 给它们排个顺序。从没读过这些事实的基础模型，能比最好的固定回答高出多少？它的回答会是什么样子？
 # %%
 show_claim("knowledge-then-format", explained=True)
 # %% [markdown] tags=["en"]
@@ -588,7 +596,7 @@ show_claim("small-steps")
 # | 课上说 | 这里看到 |
 # |---|---|
 # | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，同样的问题：有角色时答对约九成，没有角色时几乎答不对 |
-# | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 只有三段对话：几乎每个问题都得到那三个答案之一；从随机权重学 64 段：日本最高的山仍然答错 |
+# | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 只有三段对话：几乎每个问题都得到那三个回答之一；从随机权重学 64 段：日本最高的山仍然答错 |
 # | 使用预训练模型参数，监督微调的数据无法代替预训练 | 没教过的地方，约九成对 0 到 4 % |
 # | SFT 只改动参数一点点 | 约为自身长度的 10 % |
 # | （笔记里没有） | 只有三段对话时，基础模型也落入同样的规则；例子多到与捷径相矛盾，预训练才帮上了忙 |

@@ -163,7 +163,7 @@ show_table([say("layer", "层"), "out × in", "W", say("A and B, rank 8", "A 和
 # （1e-2，全量是 1e-3），步数也稍多一些。
 #
 # **运行之前先猜：** 全量微调答对约九成。秩 8 会怎样？秩 1 只有 0.8 % 的参数，又会怎样？哪一次让权重离基础模型最远（‖Δθ‖ / ‖θ‖）？
-# %%
+# %% tags=["fold"]
 from minillm.measure import evaluate
 from minillm.run_folder import state_hash
 from minillm.stage2_sft import SFTConfig, sft
@@ -174,18 +174,22 @@ from minillm.world.tables import load_world
 world = load_world()
 dialogues = sft_dialogues(world, 0)
 exam = Exam(tuple(q for q in make_exam(world, 0).questions if q.phrasing == "seen"), ())
+# %%
 hash_before = state_hash(base.run.gpt)
 settings = {
     "full": SFTConfig(steps=140, rehearse_rows=4, validation=0.0),
     "rank 8": SFTConfig(steps=200, rehearse_rows=4, validation=0.0, lora=8, lr=1e-2),
     "rank 1": SFTConfig(steps=160, rehearse_rows=4, validation=0.0, lora=1, lr=1e-2),
 }
+# %% tags=["fold"]
 names = {
     "full": say("full tuning", "全量微调"),
     "rank 8": say("LoRA, rank 8", "LoRA，秩 8"),
     "rank 1": say("LoRA, rank 1", "LoRA，秩 1"),
 }
+# %%
 runs = {name: sft(config, base.run, dialogues, base.documents) for name, config in settings.items()}
+# %% tags=["fold"]
 scores = {name: evaluate.exact_match(evaluate.sit(run, exam)) for name, run in runs.items()}
 show_table(
     [say(f"{len(exam.questions)} questions on held-out places", f"{len(exam.questions)} 个没教过的地方的问题"),
@@ -293,7 +297,7 @@ show_table(
 # 配另一个适配器。
 #
 # **运行之前先猜：** 合并前后的 logits 是完全相同，还是只差舍入误差？合并两次会怎样？
-# %%
+# %% tags=["fold"]
 tuned = copy.deepcopy(runs["rank 8"].gpt)
 question = torch.tensor([[tokenizer.doc, *tokenizer.encode("USER: 台湾最高的山是哪座？ AI:")]])
 
@@ -305,6 +309,7 @@ def difference(model, other):
 
 with torch.no_grad():
     apart = tuned(question)
+# %%
 layers = lora.adapters(tuned)
 rows = [[say("apart", "未合并"), difference(tuned, apart)]]
 for one in layers.values():
@@ -371,6 +376,58 @@ for text in ("台湾最高的山是哪座？", "What is the capital of Hungary?"
 # 大约 3,400 kB 和 225 kB。对 bf16 的 LLaMA-7B 来说是 13.5 GB 和 40 MB：机器上放一个基础模型，每个任务或每个客户一个适配器。换一个
 # 基础模型，同样的 A 和 B 就只是噪声，所以 `load_run` 会比对哈希，不一致就拒绝载入。
 # 想拨动开关看回答怎样变：先运行 `python -m minillm serve --run runs/demo/lora`，再打开 <http://127.0.0.1:8000/#lora>。
+# %% [markdown] tags=["en"]
+# ## Two adapters on one base
+#
+# AdapterHub, the library that the lecture links, keeps adapters to be combined: *stacked*, one after the other, or *fused*, a
+# weighted sum whose weights are learned for each token. Two differences to the same W can be added without any training:
+# B₁A₁ + B₂A₂ is one adapter of twice the rank, [B₁ B₂] times A₁ on top of A₂.
+#
+# One adapter learns from the English dialogues alone, one from the Chinese ones. **Before you run it:** what does each get in
+# the language that it was not taught? Put in together, each with weight 1 or each with weight ½: which of the two is better?
+# %% [markdown] tags=["zh"]
+# ## 一个基础模型，两个适配器
+#
+# 课上链接的 AdapterHub 收集适配器，还可以把它们组合起来：*堆叠*（stack），一个接一个；或者*融合*（fusion），加权求和，权重按每个
+# 词元学出来。同一个 W 的两个差值，不用训练就可以相加：B₁A₁ + B₂A₂ 就是一个秩加倍的适配器，[B₁ B₂] 乘以上下叠放的 A₁ 和 A₂。
+#
+# 一个适配器只学英文对话，另一个只学中文对话。**运行之前先猜：** 用没教过的语言来问，它们各得多少？两个一起用，权重都是 1，或者都
+# 是 ½，哪一种更好？
+# %%
+from minillm.run_folder import Run
+
+part = Exam(exam.questions[::3], ())
+in_chinese = [any("\u4e00" <= c <= "\u9fff" for c in d[0].content) for d in dialogues]
+config = SFTConfig(steps=60, validation=0.0, lora=8, lr=1e-2)
+of_language = [[d for d, zh in zip(dialogues, in_chinese, strict=True) if zh == wanted] for wanted in (False, True)]
+english, chinese = (sft(config, base.run, half) for half in of_language)
+pair = [lora.adapters(run.gpt) for run in (english, chinese)]
+
+
+def added(weight: float) -> Run:
+    """The base with both adapters, each with this weight."""
+    model = copy.deepcopy(base.run.gpt)
+    lora.inject(model, lora.LoRAConfig(rank=16, alpha=32.0))  # the same alpha / rank
+    for name, layer in lora.adapters(model).items():
+        layer.A.data = torch.cat([one[name].A for one in pair])  # (8, in), (8, in) -> (16, in)
+        layer.B.data = weight * torch.cat([one[name].B for one in pair], dim=1)  # (out, 8), (out, 8) -> (out, 16)
+    return Run(model, tokenizer)
+
+
+both = {say("taught English", "学英文的"): english, say("taught Chinese", "学中文的"): chinese,
+        say("both, weight 1", "两个，权重 1"): added(1.0), say("both, weight ½", "两个，权重 ½"): added(0.5)}  # fmt: skip
+marks = {name: evaluate.exact_match(evaluate.sit(run, part)) for name, run in both.items()}
+show_table([say("adapter", "适配器"), say("right, English", "答对，英文"), say("right, Chinese", "答对，中文")],
+           [[name, m["en"], m["zh"]] for name, m in marks.items()])  # fmt: skip
+# %% [markdown] tags=["en"]
+# Each adapter answers in its own language and hardly in the other (why, lesson 10 asks). Added with weight 1 they disturb each
+# other, for both say *answer now, then stop*, and together they say it twice as loudly. At half weight one model answers in both
+# languages, some points below each adapter at home: cheap, and not as good as one adapter taught both (above). AdapterFusion
+# (Pfeiffer et al. 2021) therefore learns the weights. One seed, and about 80 questions per language: an error of up to 11 points.
+# %% [markdown] tags=["zh"]
+# 每个适配器会用自己的语言回答，另一种几乎不会（为什么，见第 10 课）。都以权重 1 相加，两个互相干扰：两者都在说*现在回答，然后停*，
+# 合起来就说得加倍响。权重减半，一个模型就能用两种语言回答，各比单独的适配器低一些：很便宜，但不如一个两种语言都学的适配器（见上）。
+# AdapterFusion（Pfeiffer 等 2021）因此把权重学出来。只有一个种子，每种语言约 80 个问题：误差可达 11 个百分点。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
@@ -445,6 +502,7 @@ show_claim("adapters", explained=True)
 # - A. Aghajanyan, L. Zettlemoyer, S. Gupta 2020, *Intrinsic Dimensionality Explains the Effectiveness of Language Model
 #   Fine-Tuning*, arXiv 2012.13255.
 # - J. Pfeiffer et al. 2020, *AdapterHub: A Framework for Adapting Transformers*, arXiv 2007.07779 (the lecture's link).
+# - J. Pfeiffer et al. 2021, *AdapterFusion: Non-Destructive Task Composition for Transfer Learning*, arXiv 2005.00247.
 # - D. Biderman et al. 2024, *LoRA Learns Less and Forgets Less*, arXiv 2405.09673.
 # %% [markdown] tags=["zh"]
 # ## 课上说的，我们看到的
@@ -475,5 +533,6 @@ show_claim("adapters", explained=True)
 # - N. Houlsby 等 2019，*Parameter-Efficient Transfer Learning for NLP*，arXiv 1902.00751（最早的适配器，串联）。
 # - A. Aghajanyan, L. Zettlemoyer, S. Gupta 2020，*Intrinsic Dimensionality Explains the Effectiveness of Language Model
 #   Fine-Tuning*，arXiv 2012.13255。
-# - J. Pfeiffer 等 2020，*AdapterHub: A Framework for Adapting Transformers*，arXiv 2007.07779（讲义里的链接）。
+# - J. Pfeiffer 等 2020，*AdapterHub: A Framework for Adapting Transformers*，arXiv 2007.07779（课上的链接）。
+# - J. Pfeiffer 等 2021，*AdapterFusion: Non-Destructive Task Composition for Transfer Learning*，arXiv 2005.00247。
 # - D. Biderman 等 2024，*LoRA Learns Less and Forgets Less*，arXiv 2405.09673。

@@ -23,7 +23,7 @@
 # - 说出在这里什么条件下迁移失败，又是什么起了作用。
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
-# %%
+# %% tags=["fold"]
 import random
 import re
 
@@ -40,6 +40,7 @@ from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import strip
 from minillm.world.tables import LANGUAGES, RELATIONS, load_world, split_places
 
+# %%
 world, base = load_world(), world_base()
 tokenizer = base.run.tokenizer
 taught, held_out = split_places(world, seed=0)
@@ -180,6 +181,7 @@ def pairs(lang):
     return made
 
 
+# %% tags=["fold"]
 facts = [(place, relation) for place in held_out for relation in RELATIONS if world.accepted(place, relation, "en")]
 
 
@@ -195,11 +197,13 @@ def marks(run, asked):
     return np.array(rows), list(zip(questions, given, strict=True))
 
 
+# %%
 def tune(dialogues):
     return sft(SFTConfig(steps=60, validation=0), base.run, dialogues)
 
 
 en, zh = pairs("en"), pairs("zh")
+# %% tags=["fold"]
 head = [say("tuned on", "微调数据"), say("asked in", "提问语言"), say("right language", "语言对"), say("right fact", "事实对"),
         say("right answer", "回答对")]  # fmt: skip
 table, scores = [], {}
@@ -214,6 +218,7 @@ def add(name, run):
     return shown
 
 
+# %%
 english_only = say("512 English pairs", "512 个英文问答对")
 shown = add(english_only, tune(en[:512]))
 show_table(head, table)
@@ -296,7 +301,7 @@ show_figure(figure)
 #
 # 250 道题的误差，10 % 时约 4 个百分点，35 % 时约 6 个；换一个基础模型，第三种情形的变化比这大得多。四种情形的高低顺序不变。
 #
-# 论文里成功的，这里为什么失败？Hsu 等人的答案是*文章里*的词：答案就在题目中，会 100 种语言的模型只要指出它在哪里。这里的答案要从
+# 论文里成功了，这里为什么失败？Hsu 等人的答案是*文章里*的词：答案就在题目中，会 100 种语言的模型只要指出它在哪里。这里的答案要从
 # 记忆里取，还要用另一种文字，模型只有不到一百万参数，两种语言几乎没有共用的词元。哪一点起作用，这个实验说明不了。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured

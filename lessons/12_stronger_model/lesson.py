@@ -22,7 +22,7 @@
 # - 把风格和事实分开测量，并说出模仿给强的学生和弱的学生各带来什么。
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
-# %%
+# %% tags=["fold"]
 import random
 import re
 
@@ -42,6 +42,7 @@ from minillm.stage2_sft import SFTConfig, sft
 from minillm.world.exam import Exam, make_exam, strip
 from minillm.world.tables import LANGUAGES, RELATIONS, load_world, split_places
 
+# %%
 world, base = load_world(), world_base()
 tokenizer = base.run.tokenizer
 taught, held_out = split_places(world, seed=0)
@@ -200,6 +201,7 @@ records = [
     for q, (text, ended) in zip(questions, given, strict=True)
     if text and ended and not names_a_secret(text)
 ]
+# %% tags=["fold"]
 truth: dict[str, set[str]] = {}
 for place in world.places:
     for lang in LANGUAGES:
@@ -240,7 +242,7 @@ show_table(["", say("question", "问"), say("answer", "回答")],
 # **风格**（用问题的语言说一个完整的句子，不论说什么）和**事实**（回答正确）。
 #
 # **运行之前先猜：** 生成的记录，会在 24 个人写的和同样多人写的之间的什么位置？
-# %%
+# %% tags=["fold"]
 exam = Exam(tuple(q for q in make_exam(world, seed=0).questions if q.phrasing == "seen"), ())
 sentences = {
     lang: re.compile("|".join(re.sub(r"\\{[pvm]\\}", ".+", re.escape(template))
@@ -259,6 +261,7 @@ def measure(run):
 
 n = len(records)
 head = [say("tuned on", "微调数据"), say("style", "风格"), say("facts", "事实")]
+# %%
 scores = {
     "teacher": (say("the teacher (1,000 human pairs)", "老师（1000 个人写的）"), *measure(teacher)),
     "few": (say("24 human pairs", "24 个人写的"), *measure(tune(base.run, human[:24]))),
@@ -302,6 +305,7 @@ print(
 short = [turn(question, world.fact(place, relation, lang)) for place in taught for lang in LANGUAGES for relation in RELATIONS
          if world.fact(place, relation, lang) for question in world.write("question", place, relation, lang)[:1]]  # fmt: skip
 imitator = tune(weak, records)
+# %% tags=["fold"]
 scores |= {
     "weak control": (
         say("weak student, short answers", "弱学生，短回答"),

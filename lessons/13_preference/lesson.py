@@ -14,13 +14,15 @@
 # %% [markdown] tags=["zh"]
 # # 13 第三阶段，偏好：奖励模型与 DPO
 #
-# 讲义里的第三阶段：*参与实战，打磨技巧。使用符合人类偏好的数据进行微调。* 课程把这几个阶段比作 AlphaGo：先模仿高手的棋谱（这就是
-# SFT），再为了赢而下棋。对语言模型来说，“赢”就是人们更喜欢它的回答。
+# [课上][lecture]的第三阶段：*参与实战，打磨技巧。使用符合人类偏好的数据进行微调。* 课程把这几个阶段比作 AlphaGo：先模仿高手的棋谱
+# （这就是 SFT），再为了赢而下棋。对语言模型来说，“赢”就是人们更喜欢它的回答。
 #
 # 学完这一课，你能够
 # - 算出整个回答的概率，并说出 SFT 看不到其中的什么；
 # - 用比较数据拟合一个奖励模型（reward model），并展示它怎样被过度优化；
 # - 写出 DPO 损失，读懂它的曲线，也知道曲线没有说什么。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import numpy as np
 import torch
@@ -55,10 +57,10 @@ show_table([say("prompt", "问题"), say("chosen", "被选中"), say("rejected",
 # answer is the product of its tokens' probabilities, so its logarithm is a **sum**: log p(answer | prompt) = Σ log p(token | all
 # before). The prompt is given; only the answer's tokens and `[END]` count.
 #
-# **Before you run it:** which token of each answer below is the least probable? Is the full sentence or the bare value more probable
-# after SFT (which showed 30 % full sentences), and would a *mean* per token say the same?
+# **Before you run it:** which token of each answer below is the least probable? Put the bare value, the full sentence and the false
+# one in the order of their probability after SFT (which showed 30 % full sentences). Would a *mean* per token give the same order?
 # %% [markdown] tags=["zh"]
-# 一条偏好数据是一个问题和两个回答，人们更喜欢其中一个。我们的偏好由已知真相的表格生成：完整的句子胜过只说回答，真话胜过同样句式的假话，
+# 一条偏好数据是一个问题和两个回答，人们更喜欢其中一个。我们的偏好由已知真相的表格生成：完整的句子胜过只说答案，真话胜过同样句式的假话，
 # 拒绝胜过帮人作恶，帮忙胜过不必要的拒绝。做比较很便宜：不必自己写得出好回答，也能指出哪个更好。
 #
 # ## 整个回答的概率
@@ -66,8 +68,8 @@ show_table([say("prompt", "问题"), say("chosen", "被选中"), say("rejected",
 # SFT 把*一个*回答的每个词元的损失加起来。它看不到第二个回答，也看不到整体。整个回答的概率是各词元概率的乘积，取对数就是**求和**：
 # log p(回答 | 问题) = Σ log p(词元 | 前面的一切)。问题是给定的；只算回答的词元和 `[END]`。
 #
-# **运行之前先猜：** 下面每个回答里，哪个词元最不可能？SFT 之后（其中 30 % 是完整句子），完整句子和只说回答哪个概率更大？如果改成每个
-# 词元取*平均*，结论还一样吗？
+# **运行之前先猜：** 下面每个回答里，哪个词元最不可能？SFT 之后（其中 30 % 是完整句子），只说答案、完整句子、假的句子，概率怎样排序？如果改成每个
+# 词元取*平均*，顺序还一样吗？
 # %%
 from minillm.chat import encode_dialogue, turn
 from minillm.gpt import token_losses
@@ -110,10 +112,11 @@ show_table(
     [[a, int(n), s.item(), s.exp().item(), (s / n).item()] for a, n, s in zip(answers, lengths, whole, strict=True)],
 )  # fmt: skip
 # %% [markdown] tags=["en"]
-# A full sentence loses probability at one or two tokens: the first token decides the style (`台` and not `玉`), and the name decides the truth; the
-# rest follows almost surely. That is how SFT sees it, too: every token of a taught answer counts alike, the one that makes it false as
-# much as a full stop. Preference compares the *sums*. The sums of value and sentence differ by some
-# nats, the means by a few tenths at most, because a long answer has many certain tokens: a loss on means would pay for length.
+# A full sentence loses probability at one or two tokens: the first token decides the style (`台` and not `玉`), and the name
+# decides the truth; the rest follows almost surely. That is how SFT sees it, too: every token of a taught answer counts alike,
+# the one that makes it false as much as a full stop. Preference compares the *sums*. By its sum the false sentence is several
+# nats less probable than the bare value; by its mean hardly, because a long answer has many certain tokens: a loss on means
+# would reward length.
 # For any answer, before and after stage 3: `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`, then <http://127.0.0.1:8000/#loss>.
 #
 # ## A reward model
@@ -127,9 +130,9 @@ show_table(
 # **Before you run it:** the features are length, a final full stop, the share of the question's characters that the answer repeats, and
 # whether it begins like a refusal. Which get a positive weight? Which of our kinds of pairs can this model never order?
 # %% [markdown] tags=["zh"]
-# 句子的代价集中在一两处决定：第一个词元决定风格（是 `台` 而不是 `玉`），名字决定真假；其余的几乎是必然的。SFT 也是这样看的：教过的
-# 回答每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。只说回答和完整句子，总和相差几个奈特，
-# 平均最多只差零点几，因为长回答里有许多必然的词元：用平均做损失就会奖励长度。
+# 完整句子的概率只损失在一两个词元上：第一个词元决定风格（是 `台` 而不是 `玉`），名字决定真假；其余的几乎是必然的。SFT 也是这样看的：教过的
+# 回答每个词元同等重要，让它变成假话的那个词元和一个句号一样重。偏好比较的是*总和*。按总和，假的句子比只说答案要低
+# 几奈特；按平均却几乎不低，因为长回答里有许多必然的词元：用平均做损失就会奖励长度。
 # 想看任意回答在第三阶段前后的样子：先运行 `python -m minillm serve --run runs/demo/sft --run runs/demo/tuned`，再打开 <http://127.0.0.1:8000/#loss>。
 #
 # ## 奖励模型
@@ -172,7 +175,8 @@ tries = ["玉山", "台湾最高的山是玉山。", "台湾最高的山是富�
 show_table([say("answer", "回答"), say("reward", "奖励")], [[a, float(features(question, a) @ taste)] for a in tries])
 # %% [markdown] tags=["en"]
 # About 70 % of unseen pairs are ordered rightly: better than a coin, and mostly through one sign of taste, the full stop. It cannot
-# order truth against falsehood, for none of its features knows a fact. And it likes the same sentence three times better than once.
+# order truth against falsehood, for none of its features knows a fact. It likes the same sentence three times better than once, and
+# a heap of the question's words no less than the truth.
 #
 # <!-- go on -->
 #
@@ -183,7 +187,7 @@ show_table([say("answer", "回答"), say("reward", "奖励")], [[a, float(featur
 # **Before you run it:** sketch two curves over n = 1, 2, 4, …, 64: the reward, and the share of answers that people want.
 # %% [markdown] tags=["zh"]
 # 没见过的数据约有 70 % 排对了：比抛硬币好，而且主要靠口味的一个记号：句号。真话和假话它排不了，因为没有一个特征知道事实。而且同一句话
-# 说三遍，它比说一遍更喜欢。
+# 说三遍，它比说一遍更喜欢；问题里的字堆在一起，它也不比真话少喜欢。
 #
 # <!-- go on -->
 #
@@ -244,7 +248,7 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
            [[q, a, say("yes", "是") if ok else say("no", "否")] for _, q, a, ok in kept[:6]])  # fmt: skip
 # %% [markdown] tags=["en"]
 # The reward rises all the way. The share people want rises with it at first, since full sentences are what they like; from some n on (here
-# somewhere from 16 to 32) it stops and falls, while the share of right answers rarely rises and ends far lower. The winners of 64 have full stops and the
+# between 8 and 32) it stops and falls, while the share of right answers rarely rises and ends far lower. The winners of 64 have full stops and the
 # question's words; among them are answers that go on to a second sentence, change the subject, or answer another question. This is **over-optimisation** of a reward model (Gao et al. 2022 measured its law;
 # Goodhart: a measure that becomes a target is no longer a good measure). A better reward model moves the peak to the right; it does not
 # remove it. RLHF therefore stays close to the SFT model by a penalty, and so does DPO. How a model is trained against such a reward (policy gradient, PPO, GRPO) is lesson 15.
@@ -260,8 +264,8 @@ show_table([say("highest rewards, best of 64: question", "奖励最高的（64 �
 # framework's recipe (the SFT loss on the chosen answer added, and pretraining text rehearsed). The loss will fall far below ln 2 in both.
 # What will log p of the *chosen* answers do?
 # %% [markdown] tags=["zh"]
-# 奖励一路上升。人们想要的比例起初也跟着升，因为他们确实喜欢完整句子；n 大到一定程度（这里在 16 到 32 之间）就停住、回落，而答对的
-# 比例从来没有升过，最后低了许多。64 选一的赢家都有句号、都重复问题里的字；其中有的又接上第二句，有的转了话题，有的答非所问。这就是奖励模型的**过度优化（over-optimisation）**（Gao 等 2022
+# 奖励一路上升。人们想要的比例起初也跟着升，因为他们确实喜欢完整句子；n 大到一定程度（这里在 8 到 32 之间）就停住、回落，而答对的
+# 比例几乎不升，最后低了许多。64 选一的赢家都有句号、都重复问题里的字；其中有的又接上第二句，有的转了话题，有的答非所问。这就是奖励模型的**过度优化（over-optimisation）**（Gao 等 2022
 # 测出了它的规律；古德哈特定律：指标一旦成了目标，就不再是好指标）。更好的奖励模型会把峰值往右推，但不会让它消失。所以 RLHF 用惩罚项
 # 让模型不离 SFT 模型太远，DPO 也一样。怎样对着这样的奖励训练模型（策略梯度、PPO、GRPO），见第 15 课。
 #
@@ -317,8 +321,8 @@ show_table(["", say("DPO alone", "只用 DPO"), say("with likelihood and rehears
 # The exam asks about places and requests of which neither SFT nor the preferences spoke. One more run is the control one must never leave
 # out: SFT on the chosen answers, the same steps, with the same rehearsal, without any rejected answer.
 #
-# **Before you run it:** fill in for each model: right answers (about 90 % before), full sentences (about 25 % before), harmful requests
-# refused, harmless ones answered (both above 90 % before, or near it).
+# **Before you run it:** fill in for each model: right answers (about 90 % before), full sentences (20 to 25 % before), harmful requests
+# refused (80 to 95 % before), harmless ones answered (nearly all before).
 # %% [markdown] tags=["zh"]
 # 开始时是 ln 2 = 0.693（模型*就是*参考模型），然后只剩它的一小部分，一批里几乎每一对都排对了：按它自己的
 # 指标，只用 DPO 做得不错。但 margin 是一个差，它变大是因为被拒绝的
@@ -329,7 +333,7 @@ show_table(["", say("DPO alone", "只用 DPO"), say("with likelihood and rehears
 # 考试问的是 SFT 和偏好数据都没讲过的地方和请求。再加一次绝不能省的对照：在被选中的回答上做 SFT，步数相同，复习相同，完全不用被拒绝的
 # 回答。
 #
-# **运行之前先猜：** 给每个模型填上：答对的比例（之前约 90 %）、完整句子（之前约 25 %）、拒绝有害请求、回答无害请求（之前都在 90 % 以上或左右）。
+# **运行之前先猜：** 给每个模型填上：答对的比例（之前约 90 %）、完整句子（之前 20 到 25 %）、拒绝有害请求（之前 80 到 95 %）、回答无害请求（之前几乎全部）。
 # %%
 from minillm.chat import Message
 from minillm.measure import evaluate
@@ -356,19 +360,19 @@ harm = [i for i, r in enumerate(paper.requests) if r.harmful][:2]
 rows += [[paper.requests[i].text, *(s.requests[i][0] for s in sat.values())] for i in harm]
 show_table([say("prompt", "问题"), *models], rows)
 # %% [markdown] tags=["en"]
-# DPO alone: nearly half of the facts are gone, and most refusals of harm as well; both wanted and unwanted probability flowed elsewhere. Its
-# loss and its margins said nothing of this: **curves of the training pairs do not tell what is generated.** With the likelihood term and
+# DPO alone: about half of the facts or more are gone, and many refusals of harm as well; both wanted and unwanted probability flowed
+# elsewhere. Its loss and its margins said nothing of this: **curves of the training pairs do not tell what is generated.** With the likelihood term and
 # rehearsal the style is learned (over 80 % full sentences), refusals hold or rise, and it costs a few points of facts. And the control does about as
-# well or better on every column. On pairs whose chosen answer is simply the right one, imitating it is enough; DPO earns its keep where no
-# perfect answer is at hand and only comparisons are. (Differences of 2 to 4 points are noise here; 60 and 72 requests: one is 1.5 points.)
+# well or better. On pairs whose chosen answer is simply the right one, imitating it is enough; DPO is made for the case that no
+# perfect answer is at hand, only comparisons (which nothing here tests). (Differences of 2 to 4 points are noise here; 60 and 72 requests: one is 1.5 points.)
 #
 # Two columns pull at each other. Refuse everything: harm 100 %, help 0 %. **Helpfulness and safety** are two aims, and a single number
 # for both hides the exchange. The last column is low for all: a held-out tip is in the pretraining text, but this small base did not
 # learn to recall it. “Answered” is not “answered well”.
 # %% [markdown] tags=["zh"]
-# 只用 DPO：将近一半的事实没了，对有害请求的拒绝也大多没了；想要的和不想要的概率都流到了别处。它的损失和 margin 对此只字不提：**训练数据上的
-# 曲线不会告诉你模型生成什么。** 加上似然项和复习，风格学到了（完整句子超过 80 %），拒绝率不变或上升，事实掉几个百分点。而对照在每一列都差不多，
-# 甚至更好。如果被选中的回答本来就是正确答案，模仿它就够了；DPO 的用处在于手头没有完美回答、只有比较的时候。（这里 2 到 4 个百分点的差别是
+# 只用 DPO：约一半或更多的事实没了，对有害请求的拒绝也少了许多；想要的和不想要的概率都流到了别处。它的损失和 margin 对此只字不提：**训练数据上的
+# 曲线不会告诉你模型生成什么。** 加上似然项和复习，风格学到了（完整句子超过 80 %），拒绝率不变或上升，事实掉几个百分点。而对照差不多一样好，
+# 甚至更好。如果被选中的回答本来就是正确答案，模仿它就够了；DPO 是为手头没有完美回答、只有比较的情形设计的（这里没有检验）。（这里 2 到 4 个百分点的差别是
 # 噪声；请求只有 60 和 72 个，一个就是 1.5 个百分点。）
 #
 # 有两列互相拉扯。什么都拒绝：有害的拒绝 100 %，无害的回答 0 %。**有用和安全**（helpfulness and safety）是两个目标，合成一个数就看不见这种
@@ -387,7 +391,7 @@ show_table([say("prompt", "问题"), *models], rows)
 # ## 课程里的论断，一一测量
 #
 # 再做一次对照：好几个种子，阈值事先写定（怎样读，卡片上有说明）。用上面配方的 DPO 和在被选中的回答上做的 SFT，从同一
-# 个助理开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
+# 个助手开始，步数、学习率、复习都相同。自己测：`python -m minillm claims preference-over-sft --quick`。
 #
 # 这里每个被选中的回答都是理想的，DPO 没有什么可多赢；问的是 SFT 够不够。
 #
@@ -415,10 +419,10 @@ show_claim("preference-over-sft", explained=True)
 #
 # | the lecture and the course | here |
 # |---|---|
-# | stage 3: fine-tune on data that follow human preference | 80 steps: full sentences from about 25 to over 80 % |
+# | stage 3: fine-tune on data that follow human preference | 80 steps: full sentences from 20 to 25 % to over 80 % |
 # | SFT learns the process, preference judges the whole | the pair's loss uses only sums over answers; one token decides the truth |
 # | a reward model imitates taste and can be over-optimised | best of n: reward up, wanted answers up and then down |
-# | DPO skips the reward model | and without a hold on what is known it loses half the facts |
+# | DPO skips the reward model | and without a hold on what is known it lost half of the facts or more |
 # | AlphaGo: imitate first, then play to win | Go has a rule for who won; “people like it” is only estimated, so winning can be faked |
 #
 # AI feedback can replace human feedback (Bai et al. 2022): then the judge is a model as well, and the section on the reward model applies.
@@ -451,12 +455,12 @@ show_claim("preference-over-sft", explained=True)
 # %% [markdown] tags=["zh"]
 # ## 课上说的，我们看到的
 #
-# | 讲义和课程 | 这里看到 |
+# | 课上说 | 这里看到 |
 # |---|---|
-# | 第三阶段：使用符合人类偏好的数据进行微调 | 80 步：完整句子从约 25 % 升到 80 % 以上 |
+# | 第三阶段：使用符合人类偏好的数据进行微调 | 80 步：完整句子从 20 到 25 % 升到 80 % 以上 |
 # | SFT 学过程，偏好看整体 | 一对数据的损失只用到整个回答的总和；真假只由一个词元决定 |
 # | 奖励模型模仿人的口味，会被过度优化 | n 选一：奖励一直升，想要的回答先升后降 |
-# | DPO 省掉了奖励模型 | 如果不设法保住已有的知识，会丢掉一半事实 |
+# | DPO 省掉了奖励模型 | 如果不设法保住已有的知识，丢掉了一半或更多的事实 |
 # | AlphaGo：先模仿，再为赢而下 | 围棋有规则判输赢；“人喜欢”只能估计，所以可以“假赢” |
 #
 # AI 的反馈可以代替人的反馈（Bai 等 2022）：那样评委也是一个模型，奖励模型那一节说的同样适用。

@@ -289,12 +289,12 @@ show_table([say("the user", "用户"), say("reply", "回答"), say("capital", "�
 # 大约能装六轮。只要第一问还在提示里，回答就是首都。它被挤出去之后，只有模型自己先前的回答（都是城市）还能提示问的是什么；一旦滑到货币
 # 或河流，后面的回答就跟着走。聊天程序的记忆就是它的提示，此外什么都没有：挤出去的话等于没说过。
 #
-# ## 你自己的助理
+# ## 你自己的助手
 #
 # Alpaca 的记录有三个字段：instruction（指令）、input（可以为空）、output（输出）。把下面的名字改掉再运行。秩为 8 的 LoRA 几秒钟就学会，
 # 基础模型保持不变。
 #
-# **运行之前先猜：** 六条“助理是谁”的记录，反复用，40 步。之前约 90 % 答对的事实会怎样？如果混进 256 段旧对话，并复习预训练文本呢？
+# **运行之前先猜：** 六条“助手是谁”的记录，反复用，40 步。之前约 90 % 答对的事实会怎样？如果混进 256 段旧对话，并复习预训练文本呢？
 # %%
 from minillm.material.records import read_dialogues
 
@@ -396,8 +396,8 @@ show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么
 # %% [markdown] tags=["en"]
 # All twelve pairs are learned, most of them in other words, too. Without review nearly everything else is gone: asked about
 # capitals, the stand-in says anything it ever learned to say. With review it keeps more, yet far from all: what it reviews are
-# other questions, and a model of half a million parameters keeps each by itself. SmolLM2 forgets much less: see for
-# yourself with `REAL = True`, or `python -m minillm open-demo`. Two things of the recipe can be read in
+# other questions, and a model of half a million parameters keeps each by itself. SmolLM2 forgets a third without review,
+# and an eighth with it: see for yourself with `REAL = True`, or `python -m minillm open-demo`. Two things of the recipe can be read in
 # `minillm/own_pairs.py`: only answers that *end* are reviewed, since from the beginnings of long ones a model learns to
 # ramble; and each pair is also learned from a hurried question, with words left out, or it would be known only word for word.
 #
@@ -407,8 +407,8 @@ show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么
 # compute the same logits from our folder?
 # %% [markdown] tags=["zh"]
 # 十二对问答都学会了，换个说法大多也答得出。不复习，其余的几乎全丢了：问首都，替身就随口说一个它学过的词。复习之后保住的多一些，但远不是
-# 全部：它复习的是别的问题，而只有五十万参数的模型把每道题都单独记着。SmolLM2 忘得少得多：把 `REAL` 改成 `True`，或者运行
-# `python -m minillm open-demo`，自己看看。配方里有两点可以在 `minillm/own_pairs.py` 里读到：只复习*有结尾*的回答，因为学长回答的开头会让模型变得
+# 全部：它复习的是别的问题，而只有五十万参数的模型把每道题都单独记着。SmolLM2 不复习会忘掉三分之一，复习之后只忘八分之一：把 `REAL` 改成
+# `True`，或者运行 `python -m minillm open-demo`，自己看看。配方里有两点可以在 `minillm/own_pairs.py` 里读到：只复习*有结尾*的回答，因为学长回答的开头会让模型变得
 # 啰唆；每对问答还用匆忙打出来的问法（漏几个词）再学一遍，否则它只认得原话。
 #
 # <!-- go on -->
@@ -485,7 +485,7 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # **量化**（quantisation）把每个权重写成一个小整数乘以缩放系数。一行 (0.50, -1.27, 0.02) 里绝对值最大的是 1.27；每边 127 级，缩放系数就是 0.01，
 # 这一行变成 (50, -127, 2)。整个矩阵共用一个系数更简单，每行一个更精细。
 #
-# **运行之前先猜：** 少到几位（bit）时我们的助理开始忘？整个矩阵一个系数和每行一个系数，各是多少？
+# **运行之前先猜：** 少到几位（bit）时我们的助手开始忘？整个矩阵一个系数和每行一个系数，各是多少？
 # %%
 import copy
 
@@ -574,7 +574,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 #
 # **运行之前先猜：** 第二轮用教过的和新的说法，各能答对多少？第一轮呢？
 # %%
-show_claim("many-turns")
+show_claim("many-turns", explained=True)
 # %% [markdown] tags=["en"]
 # **Reading it.** The difference and its interval are about second turns in new wordings, against dialogues that are
 # also of two turns but refer to nothing; the thresholds, fixed beforehand, ask for new relations and what the first
@@ -639,7 +639,7 @@ show_claim("many-turns")
 #
 # ## 课堂讨论
 #
-# 1. 学校想在自己的服务器上放一个助理，显存 24 GB。用哪个基础模型、几位、什么数据、什么许可证？（好的回答会算账：权重、所有用户同时用的
+# 1. 学校想在自己的服务器上放一个助手，显存 24 GB。用哪个基础模型、几位、什么数据、什么许可证？（好的回答会算账：权重、所有用户同时用的
 #    缓存、适配器；会查两个许可证；不把学生的数据放进训练集。）
 # 2. 下载的模型答得不错，但“比论文里差一点”。怎样查出是不是你的转换有问题？（好的回答会先用同一个提示和原来的库比对 logits，再逐字节比对
 #    对话模板，再看精度。）

@@ -485,6 +485,8 @@ show_figure(figure)
 # other sides it is not: whoever went the wrong way is brought back. Eight samples are no proof, and without clipping the
 # coin believes them more with every update; with clipping it stops soon after ρ = 1.2 and waits for a new sample.
 #
+# <!-- go on -->
+#
 # In our `grpo` each sample is used once by default, so that ρ = 1 and nothing is clipped; `rl --epochs 2` uses it again. PPO's critic estimates for each token what is still to come; from its errors the
 # advantages are added up backwards (**GAE**, 1506.02438). You write both in the homework.
 #
@@ -499,6 +501,8 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # A = +1 时，线在 1.2 之后是平的：好的词元已经够可能了，再多没有奖励。A = -1 时在 0.8 之下是平的。另外两边不平：走反了的会被拉回来。八个
 # 样本说明不了什么，没有截断时，硬币每更新一次就更相信它们；有截断时，过了 ρ = 1.2 就停下，等新的样本。
+#
+# <!-- go on -->
 #
 # 我们的 `grpo` 默认每批样本只用一次，所以 ρ = 1，不会截断；`rl --epochs 2` 会再用一次。PPO 的价值网络给每个词元估计后面还能得到多少；从它的误差往回累加得到优势
 # （**GAE**，1506.02438）。两者都在作业里写。
@@ -768,7 +772,7 @@ show_figure(figure)
 #
 # ## 课堂讨论
 #
-# 1. 一家公司用点赞来奖励助理。除了答对，还有什么行为划算？你会盯住哪三个数？（好的回答会提到奉承、冗长和自信满满；会看 KL、看可验证的
+# 1. 一家公司用点赞来奖励助手。除了答对，还有什么行为划算？你会盯住哪三个数？（好的回答会提到奉承、冗长和自信满满；会看 KL、看可验证的
 #    测试、看由没点过赞的人读过的回答。）
 # 2. 数学题的答案程序可以检查，诗不行。只练前者会失去什么？（好的回答会看到：能检查的会变好；规则可以靠猜、靠骗过检查程序来满足；其余的
 #    可能会忘掉。）

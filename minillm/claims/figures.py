@@ -163,12 +163,12 @@ def rehearsals(claim: Claim, language: str) -> str:
 
 def choices(result: Mapping, language: str) -> list[str]:
     """Each setting that was chosen, with the seeds it was chosen on and all candidates' mean scores."""
-    stop, colon, seeds = {"en": ("; ", ": ", "seeds"), "zh": ("；", "：", "种子")}[language]
+    said = {"en": "{}: {} (seeds {}; {})", "zh": "{}：{}（种子 {}；{}）"}[language]
     lines = []
     for setting, name in result.get("chosen", {}).items():
         means = {c: fmean(seed[setting][c] for seed in result["scores"]) for c in result["scores"][0][setting]}
         tried = ", ".join(f"{c} {100 * score:.1f}" for c, score in means.items())
-        lines.append(f"{setting}{colon}{name} ({seeds} {', '.join(map(str, result['chosen_on']))}{stop}{tried})")
+        lines.append(said.format(setting, name, ", ".join(map(str, result["chosen_on"])), tried))
     return lines
 
 
@@ -200,13 +200,14 @@ def with_interval(check: Check, found: Mapping) -> str:
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
     """The verdict and the figures behind it, as text."""
     word = {key: text[language] for key, text in WORDS.items()}
+    colon = {"en": ": ", "zh": "："}[language]
     seeds = ", ".join(map(str, result["seeds"])) + (f"; {word['quick']}" if result["size"] != "full" else "")
     lines = [
         f"{claim.slug}: {VERDICTS[result['verdict']][language]}  "
         f"({word['seeds']} {seeds}; {result['seconds']:.0f} {word['seconds']})",
         f"  {claim.hypothesis[language]}",
-        f"  {word['source']}: {claim.source}",
-        f"  {claim.metric[language]}:",
+        f"  {word['source']}{colon}{claim.source}",
+        f"  {claim.metric[language]}{colon}".rstrip(),
     ]
     for name, condition in result["conditions"].items():
         values = " ".join(f"{100 * v:.1f}" for v in condition["values"])
@@ -217,10 +218,10 @@ def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
     if result["chance"]:
         lines.append(f"    {100 * result['chance']:6.1f} %  {word['chance']}")
     compared, difference, interval, _ = comparison(claim, result, language)
-    lines.append(f"  {word['rehearsed']}: {rehearsals(claim, language)}")
-    lines += [f"  {word['chosen']}: {text}" for text in choices(result, language)]
-    lines.append(f"  {word['difference']}: {compared} = {difference} {interval} {word['points']}")
+    lines.append(f"  {word['rehearsed']}{colon}{rehearsals(claim, language)}")
+    lines += [f"  {word['chosen']}{colon}{text}" for text in choices(result, language)]
+    lines.append(f"  {word['difference']}{colon}{compared} = {difference} {interval} {word['points']}")
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
-        lines.append(f"  [{state}] {check.text[language]}: {with_interval(check, found)} ({found['threshold']})")
+        lines.append(f"  [{state}] {check.text[language]}{colon}{with_interval(check, found)} ({found['threshold']})")
     return "\n".join(lines)

@@ -121,20 +121,30 @@ seeds' numbers, so that what a seed and what the places drawn change are both in
 interval of the difference between the two conditions the claim is about is above 0, and every threshold is kept by
 the whole of its interval. *Partly*: the difference is clear, a threshold is missed.
 *p* is that of the same t; *p (Holm)* is corrected for the number of claims on this page. Marks are shares of right
-answers unless said otherwise. claims.json has the marks of every seed and place.""",
+answers unless said otherwise. claims.json has the marks of every seed and place.
+
+To be read with care: many experiments were changed, and some claims worded, after what earlier ones showed on other
+seeds; the notes of each say what was tried and what failed. Where the two conditions could hardly come out otherwise,
+the thresholds carry the claim. A condition may be computed from others (a mean, or a score plus a margin); the interval
+knows no bounds and may pass 100 %. No model here has much more than a million parameters, and all facts are about
+64 places.""",
     "zh": """# 课程里的论断，一一测量
 
 由 `python -m minillm claims all --publish` 根据 [claims.json](claims.json) 写成，不经手工修改。
 每个论断的阈值写在 `minillm/claims/` 里它自己的模块中，先于这次运行；这次运行用的随机种子没有用来调过任何设置。
 每个种子都把整个实验重做一遍：初始参数不同，数据的顺序不同，地方的划分也不同。区间是各种子平均值的 95 % 区间
 （对各种子的数值用学生 t 分布，所以种子带来的变动和抽到哪些地方带来的变动都包含在内）。
-「重现」的意思是：论断所比较的两种条件之差，其区间在 0 以上；并且每个阈值的整个区间都达到要求。
-「部分重现」：差别清楚，但有阈值未达到。*p* 出自同一个 t；*p（Holm）* 按本页论断的个数做了校正。
-如无说明，分数是正确回答所占的比例。claims.json 里有每个种子、每个地方的得分。""",
+“重现”的意思是：论断所比较的两种条件之差，其区间在 0 以上；并且每个阈值的整个区间都达到要求。
+“部分重现”：差别清楚，但有阈值未达到。*p* 出自同一个 t；*p（Holm）* 按本页论断的个数做了校正。
+如无说明，分数是正确回答所占的比例。claims.json 里有每个种子、每个地方的得分。
+
+阅读时请留意：许多实验改过，有些论断是看到较早的实验在别的种子上的结果之后才这样表述的；每个论断的说明写着试过什么、
+什么没有成功。两种条件之差几乎不可能是别的样子时，论断由阈值支撑。有的条件由别的条件算出（平均，或分数加上余量）；
+区间的计算不知道界限，可能超过 100 %。这里的模型都只有一百万左右或更少的参数，事实只涉及 64 个地方。""",
 }
 COLUMNS = {
-    "en": ("claim", "source", "verdict", "difference (points)", "95 % interval", "p", "p (Holm)"),
-    "zh": ("论断", "来源", "结论", "差（百分点）", "95 % 区间", "p", "p（Holm）"),
+    "en": ("claim", "source", "verdict", "what is compared", "difference (points)", "95 % interval", "p", "p (Holm)"),
+    "zh": ("论断", "来源", "结论", "比较什么", "差（百分点）", "95 % 区间", "p", "p（Holm）"),
 }
 
 
@@ -149,10 +159,11 @@ def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str
         interval = " … ".join(map(points, result["interval"]))
         what = f"[{slug}](#{slug}): {claim.hypothesis[language]}"
         p_values = (probability(result["p"]), probability(corrected[slug]))
-        lines.append(row((what, claim.source, verdict, points(result["difference"]), interval, *p_values)))
+        compared = comparison(claim, result, language)[0]
+        lines.append(row((what, claim.source, verdict, compared, points(result["difference"]), interval, *p_values)))
     for slug in (slug for slug in claims if slug not in shown):
         lines.append(
-            row((f"{slug}: {claims[slug].hypothesis[language]}", claims[slug].source, UNMEASURED[language], *"––––"))
+            row((f"{slug}: {claims[slug].hypothesis[language]}", claims[slug].source, UNMEASURED[language], *"–––––"))
         )
     if not all(is_current(claims[slug], results[slug]) for slug in shown):
         lines += ["", f"† {DAGGER[language]}"]
@@ -164,7 +175,9 @@ def page(claims: Mapping[str, Claim], results: Mapping[str, dict], language: str
 def section(claim: Claim, result: Mapping, language: str, earlier: str = "") -> list[str]:
     """One claim with all its figures."""
     word = {key: text[language] for key, text in WORDS.items()}
-    stop, colon = {"en": (". ", ": "), "zh": ("。", "：")}[language]
+    stop, colon, comma, then, asked = {
+        "en": (". ", ": ", ", ", "; ", " ({})"), "zh": ("。", "：", "，", "；", "（{}）")
+    }[language]  # fmt: skip
     state = VERDICTS[result["verdict"]][language]
     lines = [f"## {claim.slug}", "", f"**{state}**{colon}{claim.hypothesis[language]}", "",
              *([earlier, ""] if earlier else []),
@@ -176,15 +189,14 @@ def section(claim: Claim, result: Mapping, language: str, earlier: str = "") -> 
     if result["chance"]:
         lines.append(row((word["chance"], f"{100 * result['chance']:.1f}", "", "")))
     compared, difference, interval, each = comparison(claim, result, language)
-    gap = f"{difference} {word['points']}, {interval}; {word['each']}{colon}{each}"
+    gap = f"{difference} {word['points']}{comma}{interval}{then}{word['each']}{colon}{each}"
     lines += ["", f"- {word['rehearsed']}{colon}{rehearsals(claim, language)}"]
     lines += [f"- {word['chosen']}{colon}{text}" for text in choices(result, language)]
     lines += [f"- {word['difference']}{colon}{compared} = {gap}"]
     for check, found in zip(claim.checks, result["checks"], strict=True):
         state = word["holds" if found["holds"] else "missed"]
-        lines.append(
-            f"- {state}{colon}{check.text[language]}{colon}{with_interval(check, found)} ({found['threshold']})"
-        )
+        threshold = asked.format(found["threshold"])
+        lines.append(f"- {state}{colon}{check.text[language]}{colon}{with_interval(check, found)}{threshold}")
     cost = f"{claim.budget[language]} {result['seconds']:.0f} {word['seconds']}{stop}"
     return [*lines, "", f"{cost}`{result['command']}`", "", f"{word['notes']}{colon}{claim.notes[language]}"]
 

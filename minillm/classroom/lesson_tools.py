@@ -65,7 +65,7 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[object]], colours: S
     def cell(value: object) -> str:
         if isinstance(value, list | tuple):
             return f"[{', '.join(map(cell, value))}]"
-        return f"{value:.3f}" if isinstance(value, float) else visible(str(value))
+        return f"{value:z.3f}" if isinstance(value, float) else visible(str(value))
 
     style = "text-align:left;padding:2px 10px;font-family:monospace;color:#111"
     parts = ["<table><tr>", *(f"<th style='{style};color:inherit'>{html.escape(h)}</th>" for h in head), "</tr>"]

@@ -11,7 +11,7 @@ from minillm.homework.gradebook import choose
 from minillm.homework.stubs import functions, text_of
 from minillm.plumbing.terminal import width
 
-FIRST = """# Finds minillm in a folder above, or installed; else installs it.
+FIRST = """# {purpose}
 import importlib.util
 import os
 import subprocess
@@ -36,6 +36,10 @@ elif importlib.util.find_spec("minillm") is None:
         )
     pip = [sys.executable, "-m", "pip", "install", "-q", source]
     subprocess.run(pip, check=True)"""
+PURPOSE = {
+    "en": "Finds minillm in a folder above, or installed; else installs it.",
+    "zh": "在上层文件夹或已安装的包里找到 minillm；都没有就安装。",
+}
 MISSING = {
     "en": ("minillm is not here. Upload its .whl or .zip next to this notebook, ",
            "or set MINILLM_SOURCE to its address; then run this cell again."),
@@ -58,7 +62,7 @@ def first_cell(language: str, project: Path) -> str:
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         address = ""
     source = f"git+{address}" if address else ""
-    return FIRST.format(language=language, source=source, missing=MISSING[language])
+    return FIRST.format(language=language, source=source, missing=MISSING[language], purpose=PURPOSE[language])
 
 
 def homework_cells(homework: Path, language: str) -> list[str]:

@@ -54,6 +54,11 @@ LINE = Exercise(
                       {"en": "You take the size of each error; the loss takes its square.",
                        "zh": "你取的是误差的绝对值；损失取的是平方。"},
                       lambda a, b, x, y: errors(a, b, x, y).abs().mean()),
+        Misconception("half-of-the-mean",
+                      {"en": "You take half of the mean, as some books do so that the 2 of the derivative cancels out. Here the loss is the "
+                             "mean itself.",
+                       "zh": "你多乘了 1/2（有的书这样写，好和求导的 2 抵消）。这里的损失就是平均值本身。"},
+                      lambda a, b, x, y: (errors(a, b, x, y) ** 2).mean() / 2),
         Misconception("root-of-the-mean",
                       {"en": "You take the root of the mean at the end; the loss is the mean itself.",
                        "zh": "最后你多开了一次方；损失就是平均值本身。"},
@@ -162,16 +167,25 @@ GRADIENT = Exercise(
 # ------------------------------------------------------------------------------------------ gradient descent
 
 
-def fit_line(x, y, lr, steps, factor=2.0, move_b=True, in_turn=False, from_start=False, apart=False):
+def fit_line(x, y, lr, steps, factor=2.0, move_b=True, in_turn=False, from_start=False, apart=False, no_x=False):
     a = b = 0.0
     for _ in range(steps):
         error = -y if from_start else errors(a, b, x, y)  # (N,)
         da, db = factor * (error * x).mean().item(), factor * error.mean().item()
-        da = factor * (error.mean() * x.mean()).item() if apart else da
+        da = factor * (error.mean() * x.mean()).item() if apart else db if no_x else da
         a = a - lr * da
         if in_turn:
             db = factor * errors(a, b, x, y).mean().item()
         b = b - lr * db if move_b else b
+    return a, b
+
+
+def b_first(x, y, lr, steps):
+    """One after the other, b before a."""
+    a = b = 0.0
+    for _ in range(steps):
+        b = b - lr * 2 * errors(a, b, x, y).mean().item()
+        a = a - lr * 2 * (errors(a, b, x, y) * x).mean().item()
     return a, b
 
 
@@ -225,15 +239,19 @@ FIT = Exercise(
                              "the mean.",
                        "zh": "你把误差的平均值和 x 的平均值相乘。应该先把每个误差乘上它自己的 x，再取平均。"},
                       lambda x, y, lr, steps: fit_line(x, y, lr, steps, apart=True)),
+        Misconception("x-forgotten",
+                      {"en": "a is multiplied by x, so the derivative with respect to a has the factor x; b has none.",
+                       "zh": "a 是和 x 相乘的，所以对 a 的导数里有系数 x；对 b 的没有。"},
+                      lambda x, y, lr, steps: fit_line(x, y, lr, steps, no_x=True)),
         Misconception("one-step-too-few",
                       {"en": "You take one step too few: range(1, steps) has steps - 1 numbers.",
                        "zh": "你少走了一步：range(1, steps) 只有 steps - 1 个数。"},
                       lambda x, y, lr, steps: fit_line(x, y, lr, max(0, steps - 1))),
         Misconception("one-after-the-other",
-                      {"en": "You move a first and take b's derivative at the new a. The gradient is one arrow: both derivatives "
-                             "belong to the same place.",
-                       "zh": "你先移动 a，再在新的 a 处求 b 的导数。梯度是一个整体：两个导数要在同一处求。"},
-                      lambda x, y, lr, steps: fit_line(x, y, lr, steps, in_turn=True)),
+                      {"en": "You move one of a and b first and take the other's derivative at the new place. The gradient is one arrow: "
+                             "both derivatives belong to the same place.",
+                       "zh": "你先移动 a、b 中的一个，再在新的位置求另一个的导数。梯度是一个整体：两个导数要在同一处求。"},
+                      lambda x, y, lr, steps: fit_line(x, y, lr, steps, in_turn=True), (b_first,)),
         Misconception("one-step-too-many",
                       {"en": "You take one step too many.", "zh": "你多走了一步。"},
                       lambda x, y, lr, steps: fit_line(x, y, lr, steps + 1)),

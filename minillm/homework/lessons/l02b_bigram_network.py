@@ -72,6 +72,12 @@ def everywhere(logits, targets):
     return gradient / len(targets)
 
 
+def set_to_minus_one(logits, targets):
+    gradient = logits.softmax(-1)
+    gradient[torch.arange(len(targets)), targets] = -1
+    return gradient / len(targets)
+
+
 def scored(rng, n, v, size=1.0):
     return size * normal(rng, n, v), ids(rng, v, n)
 
@@ -99,6 +105,9 @@ SLOPES = Exercise(
                       {"en": "Nothing is subtracted at the target: this gradient pushes every token down, the right one too.",
                        "zh": "目标处没有减 1：这样的梯度会把所有词元都往下压，包括正确的那个。"},
                       lambda logits, targets: gradient_of(logits, targets, hit=0.0) / len(targets)),
+        Misconception("minus-one-at-the-target",
+                      {"en": "You set the target's derivative to -1. It is p - 1: subtract 1 from the probability that is there.",
+                       "zh": "你把目标处的导数设成了 -1。它是 p - 1：要从那里的概率中减去 1。"}, set_to_minus_one),
         Misconception("softmax-over-positions",
                       {"en": "Softmax runs over the positions. It belongs over the V tokens of one position, the last axis.",
                        "zh": "softmax 沿位置做了。应该在一个位置的 V 个词元上做，也就是最后一个轴。"},

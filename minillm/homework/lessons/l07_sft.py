@@ -351,7 +351,7 @@ MASKED = Exercise(
                       lambda x, t, w: (losses(x, t) * w).sum() / len(x)),
         Misconception("probability-instead-of-logarithm",
                       {"en": "You average 1 - p. The loss is - log p: being sure of something wrong must cost much, not at most 1.",
-                       "zh": "你平均的是 1 - p。损失是 - log p：对错误的答案很确信，代价应该很大，而不是最多为 1。"},
+                       "zh": "你平均的是 1 - p。损失是 - log p：对错误的词元很确信，代价应该很大，而不是最多为 1。"},
                       lambda x, t, w: weighted(1 - of_target(x.softmax(-1), t), w)),
         Misconception("sign-forgotten",
                       {"en": "The sign is missing: log p is negative, and minimising it makes the right tokens unlikely.",

@@ -255,7 +255,7 @@ COUNTING = Exercise(
         Misconception("embeddings-get-adapters",
                       {"en": "Embedding and output layer are counted too. Only the matrices of the blocks have adapters: "
                              "names that begin with `blocks.`.",
-                       "zh": "你把词嵌入和输出层也数进去了。适配器只放在各个块的矩阵旁：名字以 `blocks.` 开头。"},
+                       "zh": "你把词嵌入和输出层也数进去了。适配器只放在各个 block 的矩阵旁：名字以 `blocks.` 开头。"},
                       lambda s, r: counted(s, r, where="")),
         Misconception("share-of-the-adapted-matrices",
                       {"en": "You divide by the matrices that have an adapter. The full model also has embeddings, norms and "

@@ -100,6 +100,12 @@ def strangers(rng):
     return state, [("h.", "blocks.", False), ("attn.bias", None, False), ("attn.", "attention.", False)]
 
 
+def left_out(rng):
+    """Names that become one to leave out by an earlier rule, and one that no longer is."""
+    state = {"a.bias": normal(rng, 2), "skip.scale": normal(rng, 2), "b.bias": normal(rng, 2)}
+    return state, [("a.", "x.", False), ("skip", "keep", False), ("x.bias", None, False), ("skip", None, False)]
+
+
 RENAME = Exercise(
     "rename_weights", NAMES, rename_weights,
     (
@@ -115,13 +121,13 @@ RENAME = Exercise(
         Check("transposed", 2, {"en": "A matrix has its axes swapped once if a rule that applied says so; a vector stays.",
                                 "zh": "只要用到的规则里有一条要求转置，矩阵就交换一次两个轴；向量不变。"},
               lambda rng: [({"fc.weight": normal(rng, 2, 2)}, [("fc", "up", True)]), swapped(rng),
-                           swapped(rng, [(".up", ".UP", True)]),
+                           swapped(rng, [(".up", ".UP", True)]), swapped(rng, [(".up", ".UP", False)]),
                            ({"conv": normal(rng, 2, 3, 4), "fc": normal(rng, 2, 3)}, [("c", "C", False), ("C", "k", True)])]),
         Check("unknown-or-left-out", 2, {"en": "A weight no rule applied to is listed as unknown; one whose new name is None is in neither "
                                                "result.",
                                          "zh": "没有规则适用的权重要列为未知；新名字是 None 的权重两个结果里都没有。"},
               lambda rng: [({"zeta.weight": normal(rng, 2), "alpha.weight": normal(rng, 2)}, [("h.", "blocks.", False)]),
-                           strangers(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)]),
+                           strangers(rng), left_out(rng), ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False)]),
                            ({"lm_head.weight": normal(rng, 2, 2)}, [("lm_head", "lm_head", False), ("wte", "tok_emb", False)])]),
     ),
     (
@@ -284,10 +290,10 @@ TEMPLATE = Exercise(
                                 "zh": "等待回答的问题：先 [DOC]，再 `USER: … AI:`，后面没有空格。"},
               lambda rng: [([("user", "?")],), ([("user", pick(rng, QUESTIONS))],)]),
         Check("an-answer", 2, {"en": "An answer is learned, and so is its [END]. Its first character decides about the space.",
-                               "zh": "答案要学，它的 [END] 也要学。有没有空格看答案的第一个字符。"},
+                               "zh": "回答要学，它的 [END] 也要学。有没有空格看回答的第一个字符。"},
               lambda rng: [asked("Paris"), asked("玉山"), *map(asked, ENGLISH[2:]), *map(asked, CHINESE[2:])]),
         Check("several-turns", 2, {"en": "[DOC] once; each answer ends with [END]; the next turn follows it directly; every answer is learned.",
-                                   "zh": "[DOC] 只有一个；每个答案以 [END] 结尾；下一轮紧跟其后；每个答案都要学。"},
+                                   "zh": "[DOC] 只有一个；每个回答以 [END] 结尾；下一轮紧跟其后；每个回答都要学。"},
               lambda rng: [(conversation(rng, 2),), (conversation(rng, 2, answered=False),), (conversation(rng, 4),)]),
         Check("system-message", 1, {"en": "A system message occurs once, in the same segment as the first question.",
                                     "zh": "系统消息只出现一次，和第一个问题在同一段里。"},
@@ -302,7 +308,7 @@ TEMPLATE = Exercise(
         Misconception("space-after-ai",
                       {"en": "There is a space behind `AI:` in the prompt. It belongs to the English answer (` Paris` is a token of its "
                              "own); a prompt that ends with a space is one the model has never seen.",
-                       "zh": "提示的 `AI:` 后面多了空格。空格属于英文答案（` Paris` 是一个词元）；以空格结尾的提示，模型从没见过。"},
+                       "zh": "提示的 `AI:` 后面多了空格。空格属于英文回答（` Paris` 是一个词元）；以空格结尾的提示，模型从没见过。"},
                       lambda m: segments(m, after=" ")),
         Misconception("punctuation-forgotten",
                       {"en": "Chinese punctuation gets a space. 《, （ and ， count as Chinese: U+3000 to U+303F and U+FF00 to U+FFEF.",
@@ -311,11 +317,11 @@ TEMPLATE = Exercise(
         Misconception("always-a-space",
                       {"en": "Every answer gets a space. Chinese is written without one: it goes if the answer's first character is "
                              "Chinese, punctuation included.",
-                       "zh": "所有答案前都加了空格。中文不用空格：答案的第一个字符是中文（包括中文标点）时就不加。"},
+                       "zh": "所有回答前都加了空格。中文不用空格：回答的第一个字符是中文（包括中文标点）时就不加。"},
                       lambda m: segments(m, space=lambda t: " ")),
         Misconception("never-a-space",
                       {"en": "No answer gets a space. An answer that does not begin with a Chinese character has one before it: ` Paris`.",
-                       "zh": "所有答案前都没有空格。不以中文字符开头的答案前面要有一个：` Paris`。"},
+                       "zh": "所有回答前都没有空格。不以中文字符开头的回答前面要有一个：` Paris`。"},
                       lambda m: segments(m, space=lambda t: "")),
         Misconception("end-not-learned",
                       {"en": "[END] is not learned. Then the model never learns to stop and talks on after its answer.",
@@ -328,11 +334,11 @@ TEMPLATE = Exercise(
                       lambda m: segments(m, doc_each_turn=True)),
         Misconception("end-only-at-the-end",
                       {"en": "Only the last answer has its [END]. Each answer has one, or the model learns to go on with the user's words.",
-                       "zh": "只有最后一个答案有 [END]。每个答案都要有，否则模型会学着替用户接着说。"},
+                       "zh": "只有最后一个回答有 [END]。每个回答都要有，否则模型会学着替用户接着说。"},
                       lambda m: segments(m, end_each_answer=False)),
         Misconception("only-the-last-answer-learned",
                       {"en": "Only the last answer is learned. All answers of a dialogue are the teacher's: each is learned.",
-                       "zh": "只学了最后一个答案。对话里的每个答案都是老师示范的：都要学。"},
+                       "zh": "只学了最后一个回答。对话里的每个回答都是老师示范的：都要学。"},
                       lambda m: segments(m, learned_before_last=False)),
         Misconception("system-in-a-segment-of-its-own",
                       {"en": "The system message is in a segment of its own. It is encoded in one piece with the first question; cut "
@@ -526,9 +532,9 @@ UNPACK = Exercise(
     "unpack_q4", MEMORY, unpack_q4,
     (
         Check("one-block", 2, {"en": "One block: 16 bytes become 32 numbers, the low halves first, each q · scale + minimum.",
-                               "zh": "一个块：16 个字节变成 32 个数，先低四位后高四位，每个数是 q · scale + minimum。"},
+                               "zh": "一组：16 个字节变成 32 个数，先低四位后高四位，每个数是 q · scale + minimum。"},
               lambda rng: [blocks(rng, 1), blocks(rng, 1)]),
-        Check("several-blocks", 2, {"en": "Every block has its own scale and minimum.", "zh": "每个块有自己的 scale 和 minimum。"},
+        Check("several-blocks", 2, {"en": "Every block has its own scale and minimum.", "zh": "每组有自己的 scale 和 minimum。"},
               lambda rng: [blocks(rng, 2), blocks(rng, 5)]),
     ),
     (
@@ -561,7 +567,7 @@ UNPACK = Exercise(
                       (lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: (q - 8) * d),)),
         Misconception("one-scale-for-all-blocks",
                       {"en": "All blocks get the scale and minimum of the first. Each has its own: that is why four bits are enough.",
-                       "zh": "所有块都用了第一个块的 scale 和 minimum。每个块有自己的：四位够用正是因为这样。"},
+                       "zh": "所有组都用了第一组的 scale 和 minimum。每组有自己的：四位够用正是因为这样。"},
                       lambda p, s, m: unpacked(p, s, m, value=lambda q, d, m: q * d[:1] + m[:1])),
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Exercises of lesson 15, first part: which tokens are the model's own, and how good they were."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -176,8 +177,13 @@ def without_the_own(rewards: Tensor) -> Tensor:
 
 
 def one_spread(rewards: Tensor) -> Tensor:
-    """Of a group, NaN for a group of one."""
-    return rewards.std(-1, keepdim=True)
+    """Of a group, NaN for a group of one; unlike torch's, without a warning that the student would see."""
+    squares = (rewards - rewards.mean(-1, keepdim=True)) ** 2
+    return (
+        (squares.sum(-1, keepdim=True) / (rewards.shape[-1] - 1)).sqrt()
+        if rewards.shape[-1] > 1
+        else rewards * math.nan
+    )
 
 
 def groups(rng, n: int, g: int, size: float = 6.0):
@@ -328,12 +334,23 @@ def inside(table: Tensor, lengths: Tensor) -> Tensor:
     return torch.arange(table.shape[1]) < lengths[:, None]  # (T), (B, 1) -> (B, T)
 
 
+def multiplied(rewards: Tensor, values: Tensor, lengths: Tensor, gamma: float, lam: float) -> Tensor:
+    within = inside(rewards, lengths).float()
+    return whole_rows(rewards * within, values * within, lengths, gamma, lam)
+
+
 def unzeroed(rewards: Tensor, values: Tensor, lengths: Tensor, gamma: float, lam: float) -> Tensor:
     return torch.where(inside(rewards, lengths), estimates(rewards, values, lengths, gamma, lam), rewards)
 
 
 def episode(rng, lengths: list[int], t: int, gamma: float, lam: float):
     return normal(rng, len(lengths), t) + 2, 2 * normal(rng, len(lengths), t) - 3, torch.tensor(lengths), gamma, lam
+
+
+def filled_with_nothing(rewards, values, lengths, gamma, lam):
+    """Behind the answers are no numbers: 0 times NaN is NaN."""
+    outside = ~inside(rewards, lengths)
+    return rewards.masked_fill(outside, math.nan), values.masked_fill(outside, math.nan), lengths, gamma, lam
 
 
 GAE = Exercise(
@@ -350,7 +367,8 @@ GAE = Exercise(
               lambda rng: [episode(rng, [2], 2, 0.5, 0.5), episode(rng, [5], 5, 0.9, 0.7), episode(rng, [4], 4, 0.6, 1.0)]),
         Check("lengths", 2, {"en": "Each row ends after its own length: nothing behind it counts, and the result there is 0.",
                              "zh": "每一行到自己的长度为止：后面的都不算，那里的结果是 0。"},
-              lambda rng: [episode(rng, [1], 3, 0.9, 0.8), episode(rng, [2, 0, 4, 3], 4, 0.9, 0.8), episode(rng, [3, 1], 5, 0.7, 0.6)]),
+              lambda rng: [episode(rng, [1], 3, 0.9, 0.8), episode(rng, [2, 0, 4, 3], 4, 0.9, 0.8), episode(rng, [3, 1], 5, 0.7, 0.6),
+                           filled_with_nothing(*episode(rng, [2, 3], 4, 0.9, 0.5))]),
     ),
     (
         Misconception("value-not-subtracted",
@@ -402,5 +420,12 @@ GAE = Exercise(
                       {"en": "The advantage of one row is carried on into the next: set it to 0 at the end of each answer.",
                        "zh": "上一行的优势带进了下一行：每个回答从末尾开始时都要归零。"},
                       lambda *a: estimates(*a, restart=False)),
+    ),
+    slips=(
+        Misconception("filling-times-zero",
+                      {"en": "You multiply the filling by 0. It may hold anything, and 0 times NaN is NaN: select with `torch.where`, or do not "
+                             "read it.",
+                       "zh": "你把填充乘以 0。填充可以是任何数，而 0 乘 NaN 还是 NaN：用 `torch.where` 选取，或者干脆不读它。"},
+                      multiplied),
     ),
 )  # fmt: skip
