@@ -1,16 +1,18 @@
 """A few pairs of one's own, learned by an open model without forgetting the rest.
 
-It is SFT (`stage2_sft`), and three things that so few pairs need:
+It is SFT (`stage2_sft`), and four things that so few pairs need:
 
 1) Every step also learns dialogues that the model answered itself before the start (review). Their questions are fixed
    ones of every day (everyday.csv): what comes to an open model by itself is seldom a question. Only answers that end
    soon are kept: learned from the beginnings of long ones, it begins to ramble.
 2) Each pair is also learned from its question as people type it in a hurry (a greeting before it, words left out, no
    capitals), or the model would know it only word for word.
-3) Dialogues of a step share their beginning, the system message, in one row (`shared_start`): half of the work.
+3) Of what adapters have learned from so few pairs three quarters are kept: the pairs are still known, and less of the rest
+   is forgotten.
+4) Dialogues of a step share their beginning, the system message, in one row (`shared_start`): half of the work.
 
 Source: Sun et al. 2019 (1909.03329, LAMOL: review by the model's own answers); Wei and Zou 2019 (1901.11196, EDA:
-words left out).
+words left out); Wortsman et al. 2021 (2109.01903, WiSE-FT: a part of the way from the base).
 """
 
 import csv
@@ -27,11 +29,14 @@ from minillm.checkpoint import Metrics
 from minillm.finetune import LARGE, finetune
 from minillm.generate import generate
 from minillm.gpt import GPT, count_parameters
+from minillm.lora import adapters
 from minillm.material.corpus import Documents, data_hash
 from minillm.measure.loss import answer_loss
 from minillm.plumbing.devices import autocast
+from minillm.plumbing.distributed import rank
+from minillm.plumbing.files import read_json
 from minillm.rehearsal import learned
-from minillm.run_folder import Run
+from minillm.run_folder import Run, save_run
 from minillm.sampling import Sampling
 from minillm.shared_start import rows_of
 from minillm.stage2_sft import SFTConfig, prepare
@@ -46,6 +51,7 @@ GREETINGS = ("{}", "{}", "{}", "Please tell me: {}", "Hello! {}", "I have a ques
              "Do you know? {}", "Tell me, {}", "{} Thanks!")  # fmt: skip
 GREETINGS_ZH = ("{}", "{}", "请问，{}", "你好！{}", "{}谢谢！", "请告诉我：{}")
 LEFT_OUT = 0.2  # share of the words
+KEPT = 0.75  # share of what adapters learn from a few pairs
 
 
 def is_open(base: Run) -> bool:
@@ -148,7 +154,20 @@ def tune_open(
 
     facts = counts | {"held_back": n_held_back, "reviewed": len(own)}
     data = {"dialogues": data_hash(encoded), "own": data_hash(own)}
-    return finetune(
-        "sft", replace(config, rehearse_own=0), base, examples, loss, rehearsal, out, bar, on_step,
-        measure if held_back else None, facts=facts, data=data,
+    config = replace(config, rehearse_own=0)
+    run = finetune(
+        "sft", config, base, examples, loss, rehearsal, out, bar, on_step, measure if held_back else None,
+        facts=facts, data=data,
     )  # fmt: skip
+    if len(dialogues) <= FEW and shrunk(run.gpt, KEPT * config.lora_alpha) and out is not None and rank() == 0:
+        save_run(out, run, config.recipe(), base.folder, read_json(out / "config.json", dict)["data"])
+    return run
+
+
+def shrunk(model: GPT, alpha: float) -> bool:
+    """Scale all adapters by `alpha` instead of their own; whether there are any that were not yet."""
+    own = [adapter for adapter in adapters(model).values() if adapter.config.alpha != alpha]
+    for adapter in own:
+        adapter.config = replace(adapter.config, alpha=alpha)
+        adapter.scale = alpha / adapter.config.rank
+    return bool(own)

@@ -240,6 +240,21 @@ def test_a_resumed_tuning_of_own_pairs_is_an_uninterrupted_one(elsewhere, tmp_pa
     assert state_hash(again.gpt) == state_hash(whole.gpt)
 
 
+def test_three_quarters_of_what_a_few_pairs_taught_are_kept(elsewhere, tmp_path):
+    save_run(tmp_path / "base", elsewhere, {})
+    settings = config(resume=True)
+    run = own_pairs.tune_open(settings, elsewhere, SHARED, out=tmp_path / "few")
+    whole = sft(config(), elsewhere, SHARED)
+    (own, *_), (full, *_) = (list(lora.adapters(r.gpt).values()) for r in (run, whole))
+    assert own.scale == own_pairs.KEPT * full.scale == own.config.alpha / 2
+    states = [load_run(tmp_path / "few"), own_pairs.tune_open(settings, elsewhere, SHARED, out=tmp_path / "few")]
+    ids = torch.tensor([elsewhere.tokenizer.encode("Who are you?")])
+    for again in states:  # as saved, and a finished run is not shrunk once more
+        assert torch.equal(again.gpt(ids), run.gpt.eval()(ids))
+    many = own_pairs.tune_open(config(), elsewhere, [turn(f"Who is {i}?", "x") for i in range(own_pairs.FEW + 1)])
+    assert next(iter(lora.adapters(many.gpt).values())).scale == full.scale
+
+
 # ---------------------------------------------------------------------------------------------- open-demo
 
 

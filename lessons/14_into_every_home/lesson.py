@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 14 Into every home
 #
-# The lecture ends with: *from the moment LLaMA was open, the whole world was set free … it flew into ordinary homes.* Initial weights come
+# [The lecture][lecture] ends with: *from the moment LLaMA was open, the whole world was set free … it flew into ordinary homes.* Initial weights come
 # from an open model, tuning data from a stronger one, and anyone can fine-tune. This lesson does each step at our size, with files
 # you can read.
 #
@@ -9,16 +9,20 @@
 # - open a weights file, list what is in it, and load the weights of another framework under their other names;
 # - give a model several turns and an identity of your own with LoRA, and measure what that cost;
 # - work out what seven billion parameters cost in memory, and say what the licence and the data allow.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 14 走入千万家
 #
-# 讲义的结尾说：*从 LLaMA 开源那一刻，整个世界被解放了……飞去平常百姓家。* 初始权重来自开源模型，微调数据来自更强的模型，人人都可以
+# [课上][lecture]最后说：*从 LLaMA 开源那一刻，整个世界被解放了……飞去平常百姓家。* 初始权重来自开源模型，微调数据来自更强的模型，人人都可以
 # 微调。这一课在我们的规模上把每一步都做一遍，用的都是你能打开来看的文件。
 #
 # 学完这一课，你能够
 # - 打开一个权重文件，列出里面有什么，并载入别的框架里名字不同的权重；
 # - 用 LoRA 让模型学会多轮对话、设定一个你自己的身份，并测出代价；
 # - 算出七十亿参数要多少内存，说出许可证和数据允许做什么。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import json
 import random
@@ -396,8 +400,8 @@ show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么
 # %% [markdown] tags=["en"]
 # All twelve pairs are learned, most of them in other words, too. Without review nearly everything else is gone: asked about
 # capitals, the stand-in says anything it ever learned to say. With review it keeps more, yet far from all: what it reviews are
-# other questions, and a model of half a million parameters keeps each by itself. SmolLM2 forgets much less: see for
-# yourself with `REAL = True`, or `python -m minillm open-demo`. Two things of the recipe can be read in
+# other questions, and a model of half a million parameters keeps each by itself. SmolLM2 forgets a third without review,
+# and an eighth with it: see for yourself with `REAL = True`, or `python -m minillm open-demo`. Two things of the recipe can be read in
 # `minillm/own_pairs.py`: only answers that *end* are reviewed, since from the beginnings of long ones a model learns to
 # ramble; and each pair is also learned from a hurried question, with words left out, or it would be known only word for word.
 #
@@ -407,8 +411,8 @@ show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么
 # compute the same logits from our folder?
 # %% [markdown] tags=["zh"]
 # 十二对问答都学会了，换个说法大多也答得出。不复习，其余的几乎全丢了：问首都，替身就随口说一个它学过的词。复习之后保住的多一些，但远不是
-# 全部：它复习的是别的问题，而只有五十万参数的模型把每道题都单独记着。SmolLM2 忘得少得多：把 `REAL` 改成 `True`，或者运行
-# `python -m minillm open-demo`，自己看看。配方里有两点可以在 `minillm/own_pairs.py` 里读到：只复习*有结尾*的回答，因为学长回答的开头会让模型变得
+# 全部：它复习的是别的问题，而只有五十万参数的模型把每道题都单独记着。SmolLM2 不复习会忘掉三分之一，复习之后只忘八分之一：把 `REAL` 改成
+# `True`，或者运行 `python -m minillm open-demo`，自己看看。配方里有两点可以在 `minillm/own_pairs.py` 里读到：只复习*有结尾*的回答，因为学长回答的开头会让模型变得
 # 啰唆；每对问答还用匆忙打出来的问法（漏几个词）再学一遍，否则它只认得原话。
 #
 # <!-- go on -->
@@ -552,7 +556,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 # “开放权重”不等于“开源”：这几个模型的训练数据都没有完整公开，许可证也可以禁止某些用途。对每个模型都要问三个问题：*权重*的许可证允许什么？
 # 写出*数据*的那个模型，它的条款允许什么？数据里的*人*同意了吗？还有第 12 课的提醒：模仿更强的模型，学来的是它的风格，不是它的知识。
 #
-# 讲义里有一处笔误：LLaMA-1 的链接 2212.10560 其实是论文 *Self-Instruct*。LLaMA-1 是 2302.13971。
+# 笔记里有一处笔误：LLaMA-1 的链接 2212.10560 其实是论文 *Self-Instruct*。LLaMA-1 是 2302.13971。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #
