@@ -600,6 +600,26 @@ def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed):
             torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_one_position_looks_at_no_padding_and_goes_on_with_another_cache(make_gpt, seed):
+    rng = random.Random(seed)
+    gpt, b = make_gpt(random_config(rng), seed=seed), rng.choice([1, 2, 5])
+    n_ctx = gpt.config.n_ctx
+    ids = torch.randint(gpt.config.n_vocab, (b, n_ctx), generator=torch.Generator().manual_seed(seed))
+    begin = rng.randint(1, n_ctx)
+    with torch.inference_mode():
+        one = OnePosition(gpt, KVCache(gpt.config, b), b)
+        for rows in (b, *[rng.randint(1, b)] * (b > 1)):
+            padding = torch.tensor([rng.randrange(begin) for _ in range(rows)])
+            caches = [KVCache(gpt.config, rows) for _ in range(2)]
+            one.take(caches[1], rows, padding)
+            for cache in caches:
+                read(gpt, ids[:rows, :begin], padding, cache)
+            for t in range(begin, n_ctx):
+                expected = read(gpt, ids[:rows, t : t + 1], padding, caches[0])
+                assert (one(ids[:rows, t]) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
 def test_a_large_negative_number_overflows_in_no_activation():
     from minillm.plumbing import one_position
 

@@ -79,7 +79,10 @@ def relu2(x: np.ndarray) -> np.ndarray:
 
 
 class OnePosition:
-    """A GPT for B rows of one position each: `one(ids)`, (B,) -> (B, V), extends the cache as `GPT.forward` does."""
+    """A GPT for B rows of one position each: `one(ids)`, (B,) -> (B, V), extends the cache as `GPT.forward` does.
+
+    `padding` (B,) says how many columns before each row's first token are never looked at.
+    """
 
     @staticmethod
     def is_for(gpt: Any, rows: int) -> bool:
@@ -96,32 +99,44 @@ class OnePosition:
         """Whether a model's products are so small that several threads would only wait for one another."""
         return bool(gpt.config.weights <= SMALL)
 
-    def __init__(self, gpt: Any, cache: Any, rows: int):
-        self.cache, self.rows, self.config = cache, rows, gpt.config
-        c = gpt.config
-        self.keys, self.values = cache.keys.numpy(), cache.values.numpy()  # (L, B, Hkv, room, D), the same memory
+    def __init__(self, gpt: Any, cache: Any, rows: int, padding: Tensor | None = None):
+        c = self.config = gpt.config
         self.tokens = array(gpt.tok_emb.weight)  # (V, C)
         if c.position == "learned":
             self.positions = array(gpt.pos_emb.weight)  # (n_ctx, C)
         else:
-            cos, sin = array(gpt.cos)[: cache.room], array(gpt.sin)[: cache.room]  # 2 x (room, D/2)
-            self.cos, self.sin = np.concatenate((cos, cos), -1), np.concatenate((-sin, sin), -1)  # 2 x (room, D)
-        self.blocks = [(self.attention(i, block), self.mlp(block)) for i, block in enumerate(gpt.blocks)]
+            self.cos, self.sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
+        self.blocks = [(self.attention(i, block, rows), self.mlp(block, rows)) for i, block in enumerate(gpt.blocks)]
         self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
+        self.take(cache, rows, padding)
+
+    def take(self, cache: Any, rows: int, padding: Tensor | None = None) -> None:
+        """Go on with another cache, of one row or of several as before; the weights stay laid out."""
+        self.cache, self.rows = cache, rows
+        self.keys, self.values = cache.keys.numpy(), cache.values.numpy()  # (L, B, Hkv, room, D), the same memory
+        self.padding = self.hidden = None
+        if padding is not None:
+            self.padding = padding.numpy()
+            before = np.arange(cache.room) < self.padding[:, None]  # (room) and (B, 1) -> (B, room)
+            self.hidden = np.where(before, np.float32(-np.inf), np.float32(0))[:, None, None]  # (B, 1, 1, room)
 
     def __call__(self, ids: Tensor) -> Tensor:
         x = self.tokens[ids.numpy()]  # (B,) -> (B, C)
+        at = self.cache.length if self.padding is None else self.cache.length - self.padding  # one for all, or (B,)
         if self.config.position == "learned":
-            x = x + self.positions[self.cache.length]  # (B, C) + (C)
+            x = x + self.positions[at]  # (B, C) + (C) or (B, C)
+        else:
+            cos, sin = self.cos[at][..., None, :], self.sin[at][..., None, :]  # 2 x (1, D/2) or (B, 1, D/2)
+            self.turn = np.concatenate((cos, cos), -1), np.concatenate((-sin, sin), -1)  # 2 x (1, D) or (B, 1, D)
         for attention, mlp in self.blocks:
             x = x + attention(x)
             x = x + mlp(x)
         self.cache.length += 1
         return torch.from_numpy(self.head(self.norm(x)))  # (B, C) -> (B, V)
 
-    def attention(self, i: int, block: Any) -> Map:
+    def attention(self, i: int, block: Any, rows: int) -> Map:
         """The norm and the attention of block i, (B, C) -> (B, C)."""
-        c, attn, rows = self.config, block.attn, self.rows
+        c, attn = self.config, block.attn
         h, groups, d = c.n_head, c.kv_heads, c.head_dim
         norm, out = norm_of(block.norm1, c.n_embd), linear(attn.out, rows=rows)
         qkv = linear(attn.query, attn.key, attn.value, rows=rows)
@@ -129,33 +144,36 @@ class OnePosition:
         if c.qk_gain:  # 2 x (D) -> (H + Hkv, D)
             gain = np.repeat([array(attn.q_norm.weight), array(attn.k_norm.weight)], (h, groups), axis=0)
         qk_norm = rms_norm(gain, d, c.norm_eps)
-        scale, keys, values = np.float32(d**-0.5), self.keys[i], self.values[i]  # 2 x (B, Hkv, room, D)
+        scale = np.float32(d**-0.5)
         turns = c.position == "rotary" and c.turns(i)
 
         def attend(x: np.ndarray) -> np.ndarray:
-            at = self.cache.length
+            at, rows, keys, values = self.cache.length, self.rows, self.keys[i], self.values[i]  # (B, Hkv, room, D)
             y = qkv(norm(x)).reshape(rows, h + 2 * groups, d)  # (B, C) -> (B, (H + 2 Hkv) D) -> (B, H + 2 Hkv, D)
             qk = y[:, : h + groups]  # (B, H + Hkv, D)
             if c.qk_norm:
                 qk = qk_norm(qk)
             if turns:  # each pair (a, b) -> (a cos - b sin, b cos + a sin)
                 halves = qk.reshape(rows, h + groups, 2, d // 2)  # (B, H + Hkv, D) -> (B, H + Hkv, 2, D/2)
-                qk = qk * self.cos[at] + halves[:, :, ::-1].reshape(qk.shape) * self.sin[at]
+                cos, sin = self.turn
+                qk = qk * cos + halves[:, :, ::-1].reshape(qk.shape) * sin
             keys[:, :, at], values[:, :, at] = qk[:, h:], y[:, h + groups :]  # 2 x (B, Hkv, D)
             q = qk[:, :h].reshape(rows, groups, h // groups, d)  # (B, H, D) -> (B, Hkv, H / Hkv, D)
             scores = q @ keys[:, :, : at + 1].swapaxes(-1, -2) * scale  # ... @ (B, Hkv, D, S) -> (B, Hkv, H / Hkv, S)
+            if self.hidden is not None:
+                scores += self.hidden[..., : at + 1]  # (B, 1, 1, S)
             weights = np.exp(scores - np.maximum.reduce(scores, -1, keepdims=True))
             weights /= np.add.reduce(weights, -1, keepdims=True)
             return out((weights @ values[:, :, : at + 1]).reshape(rows, h * d))  # (B, Hkv, H / Hkv, D) -> (B, C)
 
         return attend
 
-    def mlp(self, block: Any) -> Map:
+    def mlp(self, block: Any, rows: int) -> Map:
         """The norm and the MLP of a block, (B, C) -> (B, C)."""
         norm, mlp = norm_of(block.norm2, self.config.n_embd), block.mlp
-        up, down = (linear(layer, rows=self.rows) for layer in (mlp.up, mlp.down))
+        up, down = (linear(layer, rows=rows) for layer in (mlp.up, mlp.down))
         if self.config.activation == "swiglu":
-            gate = linear(mlp.gate, rows=self.rows)
+            gate = linear(mlp.gate, rows=rows)
 
             def gated(x: np.ndarray) -> np.ndarray:
                 y = norm(x)

@@ -17,7 +17,9 @@ from torch import Tensor
 from minillm.generate import read
 from minillm.gpt import GPT
 from minillm.kv_cache import KVCache
-from minillm.sampling import Sampling, choose, occurred, probabilities
+from minillm.plumbing.one_position import MOST_ROWS, OnePosition
+from minillm.plumbing.threads import one_thread
+from minillm.sampling import Sampling, occurred, probabilities
 
 
 class Full(Exception):
@@ -72,25 +74,35 @@ class Batch:
         self.rows: list[Row] = []
         self.cache = KVCache(gpt.config, 0, 1, gpt.device, gpt.dtype)
         self.padding: Tensor | None = None
+        self.most = next(
+            (n for n in (MOST_ROWS, 1) if OnePosition.is_for(gpt, n)), 0
+        )  # so many rows are faster in NumPy
+        self.laid_out: dict[bool, OnePosition] = {}  # for several rows, or for one
+        self.one: OnePosition | None = None
 
     @torch.inference_mode()
     def advance(self, fresh: Sequence[Row]) -> None:
         """Let done rows leave, `fresh` ones join with their first token, and give every row one token."""
-        kept = [i for i, row in enumerate(self.rows) if not (row.done or row.cancelled)]
-        joined = [(row, self.first_token(row)) for row in fresh]
-        joined = [(row, cache) for row, cache in joined if not row.done]
-        if joined or len(kept) < len(self.rows):
-            self.repack(kept, joined)
-        if self.rows:
-            ids = torch.tensor([[row.new[-1]] for row in self.rows], device=self.gpt.device)  # (B, 1)
-            logits = read(self.gpt, ids, self.padding, self.cache)  # (B, 1) -> (B, V)
-            alike: dict[object, list[int]] = {}
-            for i, row in enumerate(self.rows):
-                how = row.sampling
-                key = how.temperature, how.top_k, how.top_p, how.repetition_penalty
-                alike.setdefault(key, []).append(i)
-            for group in alike.values():
-                self.draw([self.rows[i] for i in group], logits[group])  # (B, V) -> (G, V)
+        with one_thread(self.most > 1):
+            kept = [i for i, row in enumerate(self.rows) if not (row.done or row.cancelled)]
+            joined = [(row, self.first_token(row)) for row in fresh]
+            joined = [(row, cache) for row, cache in joined if not row.done]
+            if joined or len(kept) < len(self.rows):
+                self.repack(kept, joined)
+            if self.rows:
+                self.next_tokens()
+
+    def next_tokens(self) -> None:
+        """Give every row one token; those that draw in the same way share the work."""
+        ids = torch.tensor([row.new[-1] for row in self.rows], device=self.gpt.device)  # (B,)
+        # (B,) -> (B, V)
+        logits = self.one(ids) if self.one else read(self.gpt, ids[:, None], self.padding, self.cache)
+        alike: dict[object, list[int]] = {}
+        for i, row in enumerate(self.rows):
+            how = row.sampling
+            alike.setdefault((how.temperature, how.top_k, how.top_p, how.repetition_penalty), []).append(i)
+        for group in alike.values():
+            self.draw([self.rows[i] for i in group], logits[group])  # (B, V) -> (G, V)
 
     def first_token(self, row: Row) -> KVCache:
         """Read a row's prompt by itself and draw what follows."""
@@ -124,20 +136,38 @@ class Batch:
         padding = [longest - n for n in lengths]
         self.cache = cache
         self.padding = torch.tensor(padding, device=self.gpt.device) if any(padding) else None  # (B,)
+        self.one, b = None, len(self.rows)
+        if b <= self.most:
+            if (b > 1) not in self.laid_out:
+                self.laid_out[b > 1] = OnePosition(self.gpt, cache, b)
+            self.one = self.laid_out[b > 1]
+            self.one.take(cache, b, self.padding)
 
     def draw(self, rows: Sequence[Row], logits: Tensor) -> None:
         """Choose the next token of rows that draw in the same way from their scores (G, V), and hand them out."""
         penalised = rows[0].sampling.repetition_penalty != 1
         seen = occurred([row.prompt + row.new for row in rows], self.gpt) if penalised else None  # (G, V)
         filtered = probabilities(logits, rows[0].sampling, seen)  # (G, V)
-        for row, scores, p in zip(rows, logits, filtered, strict=True):
-            assert row.generator is not None
-            token = int(choose(p[None], row.sampling, row.generator))  # (1, V) -> (1,)
+        for row, token, scores, p in zip(rows, chosen_by(rows, filtered), logits, filtered, strict=True):
             row.new.append(token)
             finish = "stop" if token == self.end else "length" if len(row.new) >= row.sampling.max_new_tokens else None
             row.done = finish is not None
             chosen, top = (None, ()) if row.top is None else told(token, scores, p, row.top)
             row.emit(Drawn(token, finish, chosen, top))
+
+
+def chosen_by(rows: Sequence[Row], p: Tensor) -> list[int]:
+    """One id per row from (G, V), drawn with the row's own generator.
+
+    `multinomial` divides by exponential noise and takes the largest. Here each row has its own noise, of the same
+    numbers as in `choose`; what follows is done for all rows at once.
+    """
+    if rows[0].sampling.temperature > 0:
+        noise = torch.empty_like(p)
+        for row, own in zip(rows, noise, strict=True):  # (V)
+            own.exponential_(generator=row.generator)
+        p = p / noise
+    return p.argmax(-1).tolist()  # (G, V) -> (G)
 
 
 def told(token: int, scores: Tensor, p: Tensor, top: int) -> tuple[Candidate, tuple[Candidate, ...]]:

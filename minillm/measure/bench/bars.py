@@ -107,11 +107,10 @@ BARS = (
     Bar(dict(en="training a tokenizer: speed against `tokenizers` (Rust) on one thread",
              zh="训练分词器：速度与 `tokenizers`（Rust，单线程）之比"),
         "tokenizer", "^training on", TOKENIZERS, 1.0,
-        dict(en="Ours is plain Python: about half of the time is reading the text into distinct words and laying them "
-                "out, where Python is no slower, and half the lists and counts of pairs at each merge, one Python "
-                "operation per place.",
-             zh="我们的实现是纯 Python：大约一半时间用来把文本读成不同的单词并排列起来，这里 Python 并不慢；另一半是"
-                "每次合并时更新词元对的位置和计数，每个位置都要执行几个 Python 操作。")),
+        dict(en="On a text of a megabyte about half of the time is cutting it into words with the same kind of regular "
+                "expression; the rest is one NumPy call or a few Python operations for each place of a merge.",
+             zh="文本只有一兆字节时，大约一半时间用来以同一类正则表达式把它切成单词；其余是每次合并时的 NumPy 调用，或者每个"
+                "位置上的几个 Python 操作。")),
     Bar(dict(en="encoding into the token file: speed against tiktoken called directly",
              zh="编码成词元文件：速度与直接调用 tiktoken 之比"),
         "tokenizer", "^encoding", TIKTOKEN, 0.9,
