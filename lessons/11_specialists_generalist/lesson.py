@@ -242,7 +242,7 @@ learn = torch.tensor([known for *_, known in items])
 
 
 def classified(gpt: GPT) -> list[float]:
-    """The shares of questions on taught and on held-out places that a head gets right."""
+    """Shares of questions that a head gets right: places taught, places held out."""
     body = copy.deepcopy(gpt)
     body.lm_head = torch.nn.Identity()  # the hidden states themselves: (B, T, C) -> (B, T, C)
     ids = [torch.tensor([[base.run.tokenizer.doc, *base.run.tokenizer.encode(text)]]) for text, *_ in items]
