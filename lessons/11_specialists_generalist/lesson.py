@@ -28,13 +28,17 @@
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% tags=["fold"]
+import copy
 import random
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from minillm.base_cache import world_base
 from minillm.chat import turn
 from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm.gpt import GPT
 from minillm.measure.evaluate import answers
 from minillm.plumbing import plots
 from minillm.stage2_sft import SFTConfig, sft
@@ -229,13 +233,6 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("translato
 #
 # **运行之前先猜：** 没教过的地方，在基础模型上它能对多少？在随机权重上呢？
 # %%
-import copy
-
-import torch
-from torch.nn import functional as F
-
-from minillm.gpt import GPT
-
 ASKED = {"en": "In which continent is {}?", "zh": "{}在哪个洲？"}
 items = [(ASKED[lang].format(p.names[lang]), p.value("continent", "en"), p in taught)
          for p in world.places if p.value("continent", "en") for lang in LANGUAGES]  # fmt: skip
@@ -245,7 +242,7 @@ learn = torch.tensor([known for *_, known in items])
 
 
 def classified(gpt: GPT) -> list[float]:
-    """The shares of taught and of held-out places that a head on this model puts on the right continent."""
+    """Shares of questions that a head gets right: places taught, places held out."""
     body = copy.deepcopy(gpt)
     body.lm_head = torch.nn.Identity()  # the hidden states themselves: (B, T, C) -> (B, T, C)
     ids = [torch.tensor([[base.run.tokenizer.doc, *base.run.tokenizer.encode(text)]]) for text, *_ in items]
