@@ -103,6 +103,19 @@ def test_a_wrong_answer_names_the_misconception_and_shows_the_smallest_input(san
     assert f"notebooks/{language}/03_attention.ipynb" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ((-0.034827869127462385, 2.0), "(-0.0348279, 2)"), ([1 / 3], "[0.333333]"), ((0.5,), "(0.5,)"), ([1, True], "[1, True]"),
+        ({"富": 1 / 3, ("a",): {"b": 1}}, "{'富': 0.333333, ('a',): {'b': 1}}"),
+        ({bytes([i]): i for i in range(97, 117)}, "{b'a': 97, b'b': 98, …, b'k': 107, b'l': 108, b'm': 109, b'n': 110, b'o': 111, "
+         "b'p': 112, b'q': 113, b'r': 114, b's': 115, b't': 116}"),
+    ],
+)  # fmt: skip
+def test_numbers_are_shown_rounded_and_a_long_table_by_its_ends(value, shown):
+    assert messages.show(value) == shown
+
+
 def test_partial_credit(sandbox, tmp_path):
     source = SOLUTION.replace("if mask is not None:", "if False:")
     result = grade(sandbox, submit(tmp_path, source), LESSON, ATTENTION, [0])

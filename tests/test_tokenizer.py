@@ -9,6 +9,7 @@ import pytest
 import regex
 import tiktoken
 
+from minillm import bpe
 from minillm.bpe import PATTERN, bpe_steps, train_bpe
 from minillm.plumbing.files import InputError
 from minillm.tokenizer import SPECIAL_TOKENS, Tokenizer, may_have_long_space
@@ -58,9 +59,11 @@ def textbook_bpe(texts: list[str], vocab_size: int) -> list[tuple]:
 # ------------------------------------------------------------------------------------------- training
 
 
+@pytest.mark.parametrize("many", [1, 3, bpe.MANY])
 @pytest.mark.parametrize("alphabet", ALPHABETS)
-def test_training_gives_the_merges_and_counts_of_the_textbook_algorithm(alphabet):
+def test_training_gives_the_merges_and_counts_of_the_textbook_algorithm(alphabet, many, monkeypatch):
     rng = random.Random(alphabet)
+    monkeypatch.setattr(bpe, "MANY", many)  # places from which NumPy takes over
     for _ in range(50):
         texts = [random_text(rng, alphabet) for _ in range(rng.randint(0, 3))]
         vocab_size = 256 + rng.randint(0, 40)

@@ -343,9 +343,11 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
             say("ms per token, cache", "毫秒/词元，有缓存"), say("ms per token, none", "毫秒/词元，无缓存"),
             say("ratio: median of 5 (range)", "比值：5 次的中位数（范围）")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
-# The logits are the same up to rounding. Positions fall by a factor of 60 at 120 tokens, the time only by 2 to 4 (it
+# The logits are the same up to rounding. Positions fall by a factor of 60 at 120 tokens, the time only by about 10 (it
 # depends on the machine and on what else it does): in so small a model a step costs mostly the overhead of its dozens of
-# small operations, not arithmetic. In a large model the factor approaches that of the positions.
+# small operations, not arithmetic. And a good part of the 10 is not the cache's own: with one new position per row, our
+# loop leaves PyTorch for NumPy, where a small operation costs less; with PyTorch in both columns it would be 2 to 4. In a
+# large model the factor approaches that of the positions.
 #
 # <!-- go on -->
 #
@@ -357,8 +359,10 @@ show_table([say("new tokens", "新词元"), say("positions, cache", "位置数�
 #
 # Watch it fill, step by step: `python -m minillm serve --run runs/demo/base`, then <http://127.0.0.1:8000/#cache>.
 # %% [markdown] tags=["zh"]
-# 除了舍入误差，logits 相同。120 个词元时位置数少了 60 倍，时间只少到 1/2 到 1/4（取决于机器和它同时在做什么）：
-# 模型这么小，一步的时间主要是几十个小操作的固定开销，不是算术。模型大的时候，这个倍数会接近位置数的倍数。
+# 除了舍入误差，logits 相同。120 个词元时位置数减少到 1/60，时间只减少到大约 1/10（取决于机器和它同时在做什么）：
+# 模型这么小，一步的时间主要是几十个小操作的固定开销，不是算术。而且这 10 倍里有相当一部分不是缓存的功劳：每行只有一个
+# 新位置时，我们的循环不用 PyTorch 而用 NumPy，小操作的开销更低；如果两列都用 PyTorch，就只有 2 到 4 倍。模型大的时候，
+# 这个倍数会接近位置数的倍数。
 #
 # <!-- go on -->
 #

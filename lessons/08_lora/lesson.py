@@ -49,7 +49,7 @@ from minillm.plumbing import plots
 # **Before you run it:** x = 1, y = -1, z = 0.3, alpha = 2, rank = 1, and the input is h = (u, v) = (2, 1). What is
 # W h, what is A h (one number), and what is y?
 # %% [markdown] tags=["zh"]
-# ## W 旁边的差值
+# ## 加在 W 上的差值
 #
 # 线性层乘的是矩阵 W，形状 (out, in)。全量微调把 W 换成 W + ΔW，ΔW 的数和 W 一样多。LoRA 把 ΔW 写成两个细长矩阵的乘积：
 # **ΔW = (alpha / rank) · B A**，A 是 (rank, in)，B 是 (out, rank)。W 冻结不动，只学 A 和 B。

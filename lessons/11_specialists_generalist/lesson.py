@@ -28,13 +28,17 @@
 #
 # [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% tags=["fold"]
+import copy
 import random
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from minillm.base_cache import world_base
 from minillm.chat import turn
 from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table
+from minillm.gpt import GPT
 from minillm.measure.evaluate import answers
 from minillm.plumbing import plots
 from minillm.stage2_sft import SFTConfig, sft
@@ -229,13 +233,6 @@ show_table([say("asked", "问"), say("expected", "正确回答"), say("translato
 #
 # **运行之前先猜：** 没教过的地方，在基础模型上它能对多少？在随机权重上呢？
 # %%
-import copy
-
-import torch
-from torch.nn import functional as F
-
-from minillm.gpt import GPT
-
 ASKED = {"en": "In which continent is {}?", "zh": "{}在哪个洲？"}
 items = [(ASKED[lang].format(p.names[lang]), p.value("continent", "en"), p in taught)
          for p in world.places if p.value("continent", "en") for lang in LANGUAGES]  # fmt: skip
@@ -245,7 +242,7 @@ learn = torch.tensor([known for *_, known in items])
 
 
 def classified(gpt: GPT) -> list[float]:
-    """The shares of taught and of held-out places that a head on this model puts on the right continent."""
+    """Shares of questions that a head gets right: places taught, places held out."""
     body = copy.deepcopy(gpt)
     body.lm_head = torch.nn.Identity()  # the hidden states themselves: (B, T, C) -> (B, T, C)
     ids = [torch.tensor([[base.run.tokenizer.doc, *base.run.tokenizer.encode(text)]]) for text, *_ in items]
@@ -504,7 +501,7 @@ show_claim("review")
 # |---|---|
 # | specialists: one task each, simple data | about 40 to 90 % on their own task, nearly 0 on the others |
 # | a generalist does many tasks | yes, with instructions; with three times the steps it is near the specialists |
-# | learning a new task makes a model forget, review helps | from nearly 90 % to a fifth or less; with 16 reviewed pairs a quarter to a half is right, with 64 about half or more |
+# | learning a new task makes a model forget, review helps | from nearly 90 % to a fifth or less; with 16 reviewed pairs a quarter to a half is right, with 64 about half or more; what the model's own questions bring back: card `review` |
 # | the generalist composes what it learned apart (摘要并翻译) | no task of ours asks for it; see the card `composition` |
 #
 # One seed of tuning; expect several points of difference with another.
@@ -541,7 +538,7 @@ show_claim("review")
 # |---|---|
 # | 专才：各做一个任务，数据单一 | 自己的任务约 40 到 90 %，别的几乎是 0 |
 # | 一个通才做多种任务 | 可以，要有指令；用三倍的步数，接近专才 |
-# | 学新任务会遗忘，复习有用 | 从接近 90 % 掉到五分之一以下；复习 16 个问答对时答对四分之一到一半，64 个时约一半或更多 |
+# | 学新任务会遗忘，复习有用 | 从接近 90 % 掉到五分之一以下；复习 16 个问答对时答对四分之一到一半，64 个时约一半或更多；模型自己出题能找回多少，见卡片 `review` |
 # | 通才能把分开学的组合起来（摘要并翻译） | 我们的三个任务没有检验；见卡片 `composition` |
 #
 # 微调只用了一个种子；换一个会差几个百分点。

@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 14 Into every home
 #
-# The lecture ends with: *from the moment LLaMA was open, the whole world was set free … it flew into ordinary homes.* Initial weights come
+# [The lecture][lecture] ends with: *from the moment LLaMA was open, the whole world was set free … it flew into ordinary homes.* Initial weights come
 # from an open model, tuning data from a stronger one, and anyone can fine-tune. This lesson does each step at our size, with files
 # you can read.
 #
@@ -9,16 +9,20 @@
 # - open a weights file, list what is in it, and load the weights of another framework under their other names;
 # - give a model several turns and an identity of your own with LoRA, and measure what that cost;
 # - work out what seven billion parameters cost in memory, and say what the licence and the data allow.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 14 走入千万家
 #
-# 讲义的结尾说：*从 LLaMA 开源那一刻，整个世界被解放了……飞去平常百姓家。* 初始权重来自开源模型，微调数据来自更强的模型，人人都可以
+# [课上][lecture]最后说：*从 LLaMA 开源那一刻，整个世界被解放了……飞去平常百姓家。* 初始权重来自开源模型，微调数据来自更强的模型，人人都可以
 # 微调。这一课在我们的规模上把每一步都做一遍，用的都是你能打开来看的文件。
 #
 # 学完这一课，你能够
 # - 打开一个权重文件，列出里面有什么，并载入别的框架里名字不同的权重；
 # - 用 LoRA 让模型学会多轮对话、设定一个你自己的身份，并测出代价；
 # - 算出七十亿参数要多少内存，说出许可证和数据允许做什么。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import json
 import random
@@ -552,7 +556,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 # “开放权重”不等于“开源”：这几个模型的训练数据都没有完整公开，许可证也可以禁止某些用途。对每个模型都要问三个问题：*权重*的许可证允许什么？
 # 写出*数据*的那个模型，它的条款允许什么？数据里的*人*同意了吗？还有第 12 课的提醒：模仿更强的模型，学来的是它的风格，不是它的知识。
 #
-# 讲义里有一处笔误：LLaMA-1 的链接 2212.10560 其实是论文 *Self-Instruct*。LLaMA-1 是 2302.13971。
+# 笔记里有一处笔误：LLaMA-1 的链接 2212.10560 其实是论文 *Self-Instruct*。LLaMA-1 是 2302.13971。
 # %% [markdown] tags=["en"]
 # ## The lecture's claims, measured
 #

@@ -1,7 +1,7 @@
 # %% [markdown] tags=["en"]
 # # 15 Practice: reinforcement learning
 #
-# The lecture's third stage in its own words: *take part in practice, polish the skills* (参与实战，打磨技巧). In stage 2 a teacher wrote
+# [The lecture][lecture]'s third stage in its own words: *take part in practice, polish the skills* (参与实战，打磨技巧). In stage 2 a teacher wrote
 # the answers. Now the model writes them itself, is told only how good each was, and learns from that: **reinforcement learning**.
 # In lesson 13 preferences were learned from given pairs; here nothing is given but a reward.
 #
@@ -9,16 +9,20 @@
 # - derive the policy gradient for one decision, check it by finite differences, and say what a baseline is for;
 # - run GRPO on a small GPT, and read its curves: reward, KL, what it cost elsewhere;
 # - say what the clipped ratio of PPO and the KL to the reference hold back, and show what happens without them.
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %% [markdown] tags=["zh"]
 # # 15 实战：强化学习
 #
-# 讲义里的第三阶段：*参与实战，打磨技巧*。第二阶段里，答案是老师写的。现在模型自己写答案，别人只告诉它每个答案有多好，它就从中学习：
+# [课上][lecture]的第三阶段：*参与实战，打磨技巧*。第二阶段里，回答是老师写的。现在模型自己写回答，别人只告诉它每个回答有多好，它就从中学习：
 # 这就是**强化学习（reinforcement learning）**。第 13 课从现成的成对数据里学偏好；这里除了奖励什么也不给。
 #
 # 学完这一课，你能够
 # - 为一次选择推导策略梯度，用有限差分检验，并说出基线有什么用；
 # - 在小 GPT 上运行 GRPO，读懂它的曲线：奖励、KL，以及在别处付出的代价；
 # - 说出 PPO 的截断比值和到参考模型的 KL 各拉住了什么，并演示没有它们会怎样。
+#
+# [lecture]: https://speech.ee.ntu.edu.tw/~hylee/genai/2024-spring.php
 # %%
 import numpy as np
 import torch
@@ -374,7 +378,7 @@ show_table([say("right of 8", "8 个里对的"), say("advantage of a right one",
 # 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差让快有定论的问题
 # 占得更多；Dr. GRPO 不除。）
 #
-# 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答；旁边再复习四行第一阶段的文本。之后的考试问的是 SFT 和奖励都没讲过的地方。
+# 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答；另外再复习四行第一阶段的文本。之后的考试问的是 SFT 和奖励都没讲过的地方。
 #
 # **运行之前先猜：** 现在完整句子约占 20 %，30 步之后是多少？事实也在奖励之内：在没训练过的地方，它会升还是会降？
 # %%
@@ -762,7 +766,7 @@ show_figure(figure)
 # %% [markdown] tags=["zh"]
 # ## 课上说的，我们看到的
 #
-# | 讲义和课程 | 这里看到 |
+# | 课上说 | 这里看到 |
 # |---|---|
 # | 第三阶段：参与实战，打磨技巧 | 在自己的回答上练 30 步：完整句子从约 20 % 升到约一半 |
 # | 老师写答案很贵 | 没有人为它写一个答案；给每个回答一个奖励就够了 |

@@ -21,6 +21,7 @@ from minillm.sampling import Sampling
 
 GENERAL = Path(__file__).parent / "general.csv"
 MOST = 100  # questions asked of each kind
+FIRST = 32  # dialogues that a loss is measured on: the scores of a large vocabulary take gigabytes
 Answers = list[tuple[str, bool]]
 
 
@@ -44,7 +45,7 @@ def loss_of(run: Run, dialogues: Sequence[Sequence[Message]]) -> float:
     """Mean loss on the answers' tokens, in nats, of the first dialogues that fit. Raises InputError if none does."""
     encoded = (encode_dialogue(d, run.tokenizer) for d in dialogues)
     n_ctx = run.gpt.config.n_ctx
-    fitting = list(islice((d for d in encoded if len(d.ids) <= n_ctx), MOST))
+    fitting = list(islice((d for d in encoded if len(d.ids) <= n_ctx), FIRST))
     if not fitting:
         raise InputError(f"none of {len(dialogues)} dialogues fits whole into the context of {n_ctx} tokens: shorten "
                          "them, or take a base with a longer one")  # fmt: skip

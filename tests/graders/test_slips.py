@@ -29,6 +29,11 @@ SLIPS = [
     (3, "attention", "1 / 0\n", "not-loaded"),
     (3, "attention", "def Attention(q, k, v, mask):\n    return q\n", "no-such-function"),
     (3, "attention", ATTENTION + "    return lambda: 0\n", "no-answer-type"),
+    (0, "neuron_gradient", (HERE / "00_gradients/solution.py").read_text(encoding="utf-8").replace("return dz * x, dz", "return dz * x"),
+     "one-of-several"),
+    (1, "count_ngrams", "def count_ngrams(tokens, n):\n    return {tokens[: n - 1]: {}}\n", "key-that-can-change"),
+    (15, "gae", (HERE / "15_reinforcement/solution.py").read_text(encoding="utf-8").replace(
+        "values = torch.where(inside, values, 0.0)", "values, rewards = values * inside, rewards * inside"), "filling-times-zero"),
     (3, "attention", ATTENTION + "    if mask:\n        return q, k\n    return q @ k.mT, q @ k.mT\n", None),
     (3, "attention", ATTENTION + "    s = q @ k.mT / math.sqrt(q.shape[-1])\n    s = s.masked_fill(~mask, -math.inf)\n    w = s.softmax(-1)\n"
      "    return w @ v, w\n", "none-in-between"),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 
-BESIDE = {"en": "A difference added to W", "zh": "W 旁边的差值"}
+BESIDE = {"en": "A difference added to W", "zh": "加在 W 上的差值"}
 MERGE = {"en": "Merge and unmerge", "zh": "合并与拆开"}
 COUNT = {"en": "How many parameters?", "zh": "有多少参数？"}
 

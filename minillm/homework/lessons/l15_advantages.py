@@ -426,6 +426,7 @@ GAE = Exercise(
                       {"en": "You multiply the filling by 0. It may hold anything, and 0 times NaN is NaN: select with `torch.where`, or do not "
                              "read it.",
                        "zh": "你把填充乘以 0。填充可以是任何数，而 0 乘 NaN 还是 NaN：用 `torch.where` 选取，或者干脆不读它。"},
-                      multiplied),
+                      multiplied,
+                      (lambda r, v, n, g, lam: torch.where(inside(r, n), multiplied(r, v, n, g, lam), 0.0),)),
     ),
 )  # fmt: skip
