@@ -48,13 +48,11 @@ class Bar:
 
 
 OPERATIONS: Text = dict(
-    en="At this size the products are the smaller part of a step (column *of limit*). The rest is the fixed cost of "
-    "several hundred small operations, in Python and in PyTorch, forward and backward; bf16 makes none of them shorter "
-    "and adds casts, and Python's lock lets the two micro-batches issue their operations only one after the other. "
-    "Fused operations or `torch.compile` would help; both would make the model harder to read.",
-    zh="在这个规模下，矩阵乘法只占一步的小部分（见“占上限”一列）。其余时间是前向和反向中几百个小运算的固定开销，"
-    "在 Python 里，也在 PyTorch 里；bf16 不能缩短其中任何一个，还要多做类型转换；而 Python 的锁使两个微批次只能轮流发出"
-    "各自的运算。融合运算或 `torch.compile` 会有帮助，但都会让模型更难读。",
+    en="Matrix products are only about half of so small a step, and only they get shorter in bf16. The rest is the fixed "
+    "cost of some 6,000 small operations of PyTorch, three times as many as in the plain baseline: there are two "
+    "micro-batches, each does all of them, bf16 adds casts, and attention is several operations instead of one.",
+    zh="这么小的一步里，矩阵乘法只占大约一半时间，而 bf16 只能缩短这一半。其余是大约 6,000 个 PyTorch 小运算的固定开销，是普通"
+    "基线的三倍：微批次有两个，每个都要把这些运算做一遍，bf16 又要多做类型转换，注意力也不是一个运算，而是好几个。",
 )
 NOISE: Text = dict(
     en="The other side is close, and the difference may be that of the machine: look at the column *least to most*.",
