@@ -87,10 +87,9 @@ class OnePosition:
     @staticmethod
     def is_for(gpt: Any, rows: int) -> bool:
         """Whether it is the same as `GPT.forward`, and faster."""
-        most_rows = MOST_ROWS if OnePosition.is_small(gpt) else 1
         known = all((type(m).__module__, type(m).__name__) in KNOWN and not (m._forward_hooks or m._forward_pre_hooks)
                     and "forward" not in vars(m) for m in gpt.modules())  # fmt: skip
-        if not known or not 0 < rows <= most_rows or gpt.dtype != torch.float32:
+        if not known or gpt.dtype != torch.float32 or not 0 < rows <= (MOST_ROWS if OnePosition.is_small(gpt) else 1):
             return False
         return all(p.dtype == torch.float32 and p.device.type == "cpu" for p in gpt.parameters())
 

@@ -21,7 +21,8 @@ export const WORDS = {
     hint_lens: "What the model would say if it ended after the embedding, or after a block. Down: the text; across: " +
       "deeper. The stronger the colour, the surer. Choose a cell for more candidates.",
     hint_lora: "The same weights with the adapter's small difference and without it. Switch and watch the answer.",
-    hint_text: "Which documents of stage 1 name a place: all that the base can know of it.",
+    hint_text: "Which documents of stage 1 name a place: all that the base can know of it. Look up the words of a " +
+      "question, too: what comes after them there is how the base goes on.",
     mean: "Mean loss of what is learned: % nats (perplexity %)",
     nats: "“%”: % nats, p = %; expected most: “%”", is_id: "“%”: id %, ", learned: "learned",
     given: "given, not learned", head: "block %, head %", looks: "“%” looks at: %", step: "step", play: "Play",
@@ -47,7 +48,8 @@ export const WORDS = {
     hint_lens: "假如模型在嵌入之后、或在某个 block 之后就结束，它会说什么（logit lens）。往下是文字，往右是更深的层。颜色越浓" +
       "越有把握。点击一格看更多候选。",
     hint_lora: "同一组权重，加上适配器的小差值，或者不加。拨动开关，看回答怎样变。",
-    hint_text: "第一阶段有哪些文档提到一个地方：基础模型对它的了解全在这里。",
+    hint_text: "第一阶段有哪些文档提到一个地方：基础模型对它的了解全在这里。也可以查一个问句：文档里问句后面写的是什么，" +
+      "基础模型就会接着写什么。",
     mean: "所学部分的平均损失：% 奈特（困惑度 %）", nats: "“%”：% 奈特，p = %；模型最看好“%”",
     is_id: "“%”：编号 %，", learned: "要学", given: "已给出，不学", head: "block %，头 %", looks: "“%”看的是：%",
     step: "步", play: "播放", read: "这一步读 % 个词元，留着 % 个。缓存：% 个词元 × % 字节 = % kB。没有缓存要读 % 个。",
