@@ -19,6 +19,7 @@ from minillm.stage3_preference.pairs import encode_preferences
 from minillm.stage3_preference.reward_model import (
     RewardConfig,
     bradley_terry_loss,
+    calibration_error,
     kept_back,
     learned_reward,
     pair_accuracy,
@@ -67,6 +68,25 @@ def test_the_loss_has_the_values_of_its_equation(better, worse, loss):
     assert a.grad is not None and b.grad is not None
     p = 1 / (1 + math.exp(min(700, better - worse)))  # the probability that is given to the worse one
     assert a.grad[0].item() == pytest.approx(-p) and b.grad[0].item() == pytest.approx(p)
+
+
+def odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+@pytest.mark.parametrize(
+    ("margins", "error"),
+    [([odds(0.75)] * 3 + [-odds(0.75)], 0.0), ([odds(0.75)] * 4, 0.25), ([-odds(0.75)] * 4, 0.75), ([0.0, 0.0], 0.0),
+     ([1e4], 0.0), ([-1e4, 1e4], 0.5), ([odds(0.92)] * 2 + [-odds(0.62), odds(0.62)], (2 * 0.08 + 2 * 0.12) / 4)],
+)  # fmt: skip
+def test_calibration_compares_how_sure_with_how_often_right(margins, error):
+    assert calibration_error(torch.tensor(margins)) == pytest.approx(error, abs=1e-6)
+
+
+def test_gaps_of_opposite_sign_cancel_within_a_bin_only():
+    margins = torch.tensor([odds(0.92), odds(0.92), -odds(0.62), odds(0.62)])  # 0.08 too low, 0.12 too high
+    assert calibration_error(margins, bins=1) == pytest.approx((0.92 + 0.62) / 2 - 0.75, abs=1e-6)
+    assert calibration_error(margins) > calibration_error(margins, bins=1)
 
 
 def test_rewards_are_those_of_rows_alone_whatever_the_padding():

@@ -90,6 +90,19 @@ def pair_accuracy(model: GPT, examples: Sequence[Encoded], pad: int, precision: 
     return right / len(examples)
 
 
+def calibration_error(margins: Tensor, bins: int = 10) -> float:
+    """The expected calibration error of r_better - r_worse of each pair, (N) -> number: 0 where, of the pairs that
+    the model is c sure of, a share of c is right. A margin of 0 is half right, since nothing was chosen.
+
+    Guo et al. 2017 (1706.04599, equation 3), in `bins` equal parts of 0.5 to 1: of two, none is less sure.
+    """
+    sure = torch.sigmoid(margins.double().abs())  # (N)
+    right = (margins > 0).double() + 0.5 * (margins == 0)  # (N)
+    part = ((sure - 0.5) * 2 * bins).long().clamp(max=bins - 1)  # (N)
+    gaps = torch.zeros(bins, dtype=torch.float64).index_add(0, part, right - sure)  # (N) -> (bins)
+    return gaps.abs().sum().item() / len(margins)
+
+
 def reward_model(
     config: RewardConfig,
     base: Run,
