@@ -26,6 +26,7 @@ from minillm.stage3_preference.reward_model import (
     reward_model,
     rewards_of,
     scored_batch,
+    scores,
 )
 from minillm.stage3_preference.rewards import named_rewards
 from minillm.tokenizer import Tokenizer
@@ -99,6 +100,8 @@ def test_rewards_are_those_of_rows_alone_whatever_the_padding():
     right = sum(expected[i] > expected[i + 1] for i in range(0, len(expected), 2))
     for size in (1, 3, 64):
         assert pair_accuracy(base.gpt, encode_preferences(PAIRS, BYTES, 48), BYTES.pad, "fp32", size) == right / 20
+        again = scores(base.gpt, both, BYTES.pad, "fp32", size)  # in the given order, though sorted by length meanwhile
+        assert again.tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize(("part", "number"), [(0.0, 0), (0.05, 0), (0.1, 1), (0.35, 3), (0.9, 9)])

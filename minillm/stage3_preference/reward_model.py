@@ -80,14 +80,26 @@ def kept_back(pairs: Sequence[Preference], part: float, seed: int) -> tuple[list
 
 
 @torch.no_grad()
-def pair_accuracy(model: GPT, examples: Sequence[Encoded], pad: int, precision: str = "auto", size: int = 64) -> float:
+def scores(model: GPT, dialogues: Sequence[Dialogue], pad: int, precision: str = "auto", size: int = 128) -> Tensor:
+    """r(x, y) of each dialogue, (N), float32, on the CPU; `size` of them at a time."""
+    order = sorted(range(len(dialogues)), key=lambda i: len(dialogues[i].ids))  # of like length: little padding
+    found = torch.empty(len(dialogues))
+    for begin in range(0, len(order), size):
+        rows = order[begin : begin + size]
+        batch = scored_batch([dialogues[i] for i in rows], pad).to(model.device)
+        found[rows] = rewards_of(model, batch, pad, precision).cpu()
+    return found
+
+
+def pair_margins(model: GPT, examples: Sequence[Encoded], pad: int, precision: str = "auto", size: int = 128) -> Tensor:
+    """r_better - r_worse of each pair, (N)."""
+    better, worse = scores(model, [*chain(*examples)], pad, precision, size).view(-1, 2).unbind(1)  # (2N) -> 2 x (N)
+    return better - worse
+
+
+def pair_accuracy(model: GPT, examples: Sequence[Encoded], pad: int, precision: str = "auto", size: int = 128) -> float:
     """Share of the pairs whose better answer gets the higher reward."""
-    right = 0
-    for begin in range(0, len(examples), size):
-        batch = scored_batch(list(chain(*examples[begin : begin + size])), pad).to(model.device)
-        better, worse = rewards_of(model, batch, pad, precision).view(-1, 2).unbind(1)  # (2N) -> 2 x (N)
-        right += int((better > worse).sum())
-    return right / len(examples)
+    return (pair_margins(model, examples, pad, precision, size) > 0).double().mean().item()
 
 
 def calibration_error(margins: Tensor, bins: int = 10) -> float:
