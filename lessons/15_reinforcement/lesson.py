@@ -27,7 +27,7 @@
 import numpy as np
 import torch
 
-from minillm.classroom.lesson_tools import draw_matrix, label, say, show_figure, show_table, show_tokens
+from minillm.classroom.lesson_tools import draw_matrix, label, say, show_claim, show_figure, show_table, show_tokens
 from minillm.plumbing import plots
 
 pays = np.array([1.0, 0.2])  # A, B
@@ -671,23 +671,18 @@ show_figure(figure)
 # python -m minillm rl --base runs/demo/sft --prompts world --reward true-sentence --out runs/verified
 # ```
 #
-# Minutes each, not for class. Look at the table of `best-of-n`: the learned reward rises to the end, the true one turns
-# between n = 8 and 16 (what we got: `lessons/RECIPE.md`). The code: `rewards`, `rollouts`, `best_of_n`, `grpo` and `ppo` in `minillm/stage3_preference`, each a sitting at most.
+# Minutes each, not for class. The code: `rewards`, `rollouts`, `best_of_n`, `grpo` and `ppo` in `minillm/stage3_preference`, each a sitting at most.
 #
-# ## AlphaGo: imitate first, then play to win
+# ## A learned reward, used too much: the claim, measured
 #
-# The course compares the stages with AlphaGo (Silver et al. 2016). Its first network imitated games of strong players, predicting the next move: SFT,
-# right in 57 % of positions. Then it played against earlier versions of itself, and each move of a won game was made more likely, of a lost one less: REINFORCE, as
-# above, with a reward of +1 or -1 at the end. Against the network that only imitated it won more than 80 % of games.
+# `length` was a bad reward on purpose. A reward model is an honest attempt: of pairs it has not seen it gets about nine of ten right. How hard can one
+# lean on it? Best of n is a dial for that: the larger n, the harder the search for what the judge likes. The world is the gold standard: it
+# knows which full sentences are true. On several seeds, with thresholds fixed beforehand (the card says how to read it), the best of n = 1 … 128 answers
+# is chosen by the learned reward, by the truth itself, and by a reward model of four times as many pairs.
+# Measure it yourself: `python -m minillm claims over-optimisation --quick`.
 #
-# | | AlphaGo | a language model |
-# |---|---|---|
-# | imitation first | games of masters | SFT |
-# | a move | a stone | a token |
-# | the reward comes | at the end of the game | at the end of the answer |
-# | who says who won | the rules: cannot be fooled | a program, where there is one truth; else people, or a model of their taste, which can be fooled |
-# | baseline | a value network | a critic (PPO), the group (GRPO) |
-# | more practice | plays ever better | needs a leash: KL to the reference |
+# **Before you run it:** the learned reward of the chosen answer can only rise with n. Draw what the share of true sentences does. What would four times
+# as many pairs change?
 # %% [markdown] tags=["zh"]
 # 如果每个问题都是 8 %，8 选一会到 1 - 0.92⁸ = 49 %；概率各不相同时更低。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
 # 一个。n 选一不改动模型，但每个回答都要 n 倍的计算，永远如此；GRPO 只在训练时付一次。在留下的回答上微调，就把前者变成后者（拒绝采样
@@ -710,8 +705,60 @@ show_figure(figure)
 # python -m minillm rl --base runs/demo/sft --prompts world --reward true-sentence --out runs/verified
 # ```
 #
-# 每条几分钟，不在课上跑。看看 `best-of-n` 的表：学来的奖励一路上升，真实的在 n = 8 到 16 之间掉头（我们的结果见
-# `lessons/RECIPE.zh.md`）。代码在 `minillm/stage3_preference`：`rewards`、`rollouts`、`best_of_n`、`grpo`、`ppo`，每个一次就能读完。
+# 每条几分钟，不在课上跑。代码在 `minillm/stage3_preference`：`rewards`、`rollouts`、`best_of_n`、`grpo`、`ppo`，每个一次就能读完。
+#
+# ## 学来的奖励，用过了头：这个论断，测一测
+#
+# `length` 是故意挑的坏奖励。奖励模型则是认真的尝试：没见过的数据对，十个里它大约判对九个。能倚重它到什么程度？n 选一正好是一个旋钮：n 越大，
+# 就越用力地去找评委喜欢的回答。世界是金标准：它知道哪些完整句子是真的。好几个种子，阈值事先写定（怎样读，卡片上有说明）：从 n = 1 … 128 个
+# 回答里挑最好的，分别按学来的奖励、按真相本身、按用四倍数据对学来的奖励来挑。
+# 自己测：`python -m minillm claims over-optimisation --quick`。
+#
+# **运行之前先猜：** 挑出来的回答，学来的奖励只会随 n 上升。真句子的比例会怎样变？画出来。数据对多到四倍，会有什么不同？
+# %%
+show_claim("over-optimisation", explained=True)
+# %% [markdown] tags=["en"]
+# **Reading it.** No answer was changed and nothing was trained between n = 1 and 128: searching alone does this, since whoever takes the best by a
+# measure also takes its errors (Goodhart's law). True sentences do not run out: the line chosen by truth goes on rising over the same answers.
+#
+# Where the errors come from can be read in the pairs about places. They put a true sentence above the bare value, and above the same sentence with a false
+# value; a smooth sentence that *answers another question* is in none. While this was developed (seed 101), one prompt was “Tell me the continent of Australia.”,
+# and the best of 128 answers: “The currency of Australia is the Australian dollar.” Gao et al. 2022 measured such curves on models a thousand times as
+# large: up, a turn, down; with larger reward models and more data the turn comes later. Four times as many pairs *of the same kind*
+# have the same gap: look whether they help here.
+#
+# <!-- go on -->
+#
+# To discuss: which pairs would you add? And after these, what would the search find next? (A good answer expects each gap that is closed to
+# move the turn, and none to remove it; so one stops early, stays close with KL, or collects new pairs from what the search found.)
+#
+# ## AlphaGo: imitate first, then play to win
+#
+# The course compares the stages with AlphaGo (Silver et al. 2016). Its first network imitated games of strong players, predicting the next move: SFT,
+# right in 57 % of positions. Then it played against earlier versions of itself, and each move of a won game was made more likely, of a lost one less: REINFORCE, as
+# above, with a reward of +1 or -1 at the end. Against the network that only imitated it won more than 80 % of games.
+#
+# | | AlphaGo | a language model |
+# |---|---|---|
+# | imitation first | games of masters | SFT |
+# | a move | a stone | a token |
+# | the reward comes | at the end of the game | at the end of the answer |
+# | who says who won | the rules: cannot be fooled | a program, where there is one truth; else people, or a model of their taste, which can be fooled |
+# | baseline | a value network | a critic (PPO), the group (GRPO) |
+# | more practice | plays ever better | needs a leash: KL to the reference |
+# %% [markdown] tags=["zh"]
+# **怎样读。** 从 n = 1 到 128，没有改动任何回答，也没有训练任何东西：单是搜索就会这样，因为按一个指标取最好的，也就把它的错误一起取了来
+# （古德哈特定律）。真句子并没有用完：从同样的回答里按真相来挑，那条线一直上升。
+#
+# 错误从哪里来，看看关于地方的数据对就知道。它们说：真的完整句子好过光秃秃的值，也好过换成假值的同一句话；而一句通顺却*答非所问*的话，哪一对里
+# 都没有。开发时（种子 101）有一问是“Tell me the continent of Australia.”，128 个回答里奖励最高的是“The currency of Australia is the Australian
+# dollar.”：问的是洲，答的是货币。Gao 等 2022 在大上千倍的模型上测到这样的曲线：先升，掉头，再降；奖励模型越大、数据越多，掉头越晚。
+# 而四倍的*同类*数据对有着同样的缺口：看看在这里有没有用。
+#
+# <!-- go on -->
+#
+# 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
+# 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
 #
 # ## AlphaGo：先模仿，再为赢而下
 #

@@ -42,6 +42,7 @@ from minillm.claims import (
     less_is_more,
     many_turns,
     many_wordings,
+    over_optimisation,
     pages,
     preference_over_sft,
     quality_over_quantity,
@@ -85,6 +86,7 @@ CLAIMS: dict[str, Claim] = {
         small_and_long,
         many_turns,
         preference_over_sft,
+        over_optimisation,
     )
 }
 
