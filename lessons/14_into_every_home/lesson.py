@@ -395,6 +395,7 @@ for name, own in ((say("tuned", "微调后"), 0), (say("tuned with review", "微
     forgot[name] = [q for (q, _), a, b in zip(general, knew, knows, strict=True) if a and not b][:4]
 show_table(["", say("reviewed", "复习的对话"), say("as taught", "原来的问法"), say("in other words", "换个说法"),
             say("general, still right", "常识题，仍答对")], rows)  # fmt: skip
+# %%
 show_table([say("forgotten", "忘掉的"), say("what it says now", "现在怎么答")],
            [[q, a] for q in forgot[name] for a in asked(tuned, [q])])  # fmt: skip
 # %% [markdown] tags=["en"]

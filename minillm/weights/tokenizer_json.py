@@ -147,7 +147,9 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, chat: str) -> None:
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     split = {"type": "Split", "pattern": {"Regex": tokenizer.pattern}, "behavior": "Isolated", "invert": False}
     form = tokenizer.scheme.form if isinstance(tokenizer, OpenTokenizer) else ""
-    vocabulary, names = spelled_vocabulary(tokenizer), {i: name for name, i in tokenizer.special_tokens().items()}
+    names = {i: name for name, i in tokenizer.special_tokens().items()}
+    # special tokens, too: those that are not in it `tokenizers` numbers after the others, whatever their ids say
+    vocabulary = spelled_vocabulary(tokenizer) | tokenizer.special_tokens()
     opening = {"SpecialToken": {"id": names[tokenizer.doc], "type_id": 0}}
     sequence = {"Sequence": {"id": "A", "type_id": 0}}
     single = [opening, sequence] if tokenizer.opening else [sequence]

@@ -350,6 +350,20 @@ def test_their_config_says_what_ours_does(tmp_path):
     assert (config.n_head_dim, config.qk_gain, config.n_kv_head) == (10, True, about["num_key_value_heads"])
 
 
+def test_special_tokens_keep_their_ids_also_where_these_are_the_lowest(tmp_path):
+    from minillm.open_tokenizer import OpenTokenizer, Scheme
+    from minillm.weights.tokenizer_json import write_tokenizer
+    from minillm.weights.vocabulary import GPT2
+
+    special = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
+    scheme = Scheme(GPT2, special, 300, "<|endoftext|>", "<|im_end|>", "<|im_end|>", template="chatml")
+    ours = OpenTokenizer([(bytes([b]), b + 3) for b in range(256)], scheme)
+    write_tokenizer(tmp_path, ours, "")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert {name: theirs.convert_tokens_to_ids(name) for name in special} == special
+    assert theirs.encode("<|im_start|>é") == [1, *ours.encode("é")]
+
+
 # ---------------------------------------------------------------------------------------------- llama.cpp
 
 

@@ -48,10 +48,10 @@ class Bar:
 
 
 OPERATIONS: Text = dict(
-    en="Matrix products are only about half of so small a step, and only they get shorter in bf16. The rest is the fixed "
+    en="Matrix products are only about half of so small a step, and only they get shorter in bf16. Much of the rest is the fixed "
     "cost of some 6,000 small operations of PyTorch, three times as many as in the plain baseline: there are two "
     "micro-batches, each does all of them, bf16 adds casts, and attention is several operations instead of one.",
-    zh="这么小的一步里，矩阵乘法只占大约一半时间，而 bf16 只能缩短这一半。其余是大约 6,000 个 PyTorch 小运算的固定开销，是普通"
+    zh="这么小的一步里，矩阵乘法只占大约一半时间，而 bf16 只能缩短这一半。其余大多是约 6,000 个 PyTorch 小运算的固定开销，是普通"
     "基线的三倍：微批次有两个，每个都要把这些运算做一遍，bf16 又要多做类型转换，注意力也不是一个运算，而是好几个。",
 )
 NOISE: Text = dict(
