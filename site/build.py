@@ -32,7 +32,7 @@ WORDS = {
     "zh": {"lessons": "课程", "homework": "作业", "pages": "测量与依据", "code": "代码", "api": "所有模块",
            "file": "第 {} 课要写什么"},
 }  # fmt: skip
-FIRST = ("claims", "recipe", "teaching", "graders", "house")
+FIRST = ("claims", "recipe", "speed", "teaching", "graders", "house")
 """The order of the pages of prose; others follow."""
 HIDDEN = "homework/lessons/"
 """Modules without a page: the right answers."""

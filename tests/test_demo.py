@@ -1,10 +1,14 @@
 """The demo end to end in a tiny size, its report and its tables; and the project's own files."""
 
+import contextlib
+import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,11 +37,21 @@ MODELS = ("base", "sft", "sft_plain", "tuned", "scratch")
 
 
 @pytest.fixture(scope="module")
-def tiny_demo(tmp_path_factory):
+def said() -> list[str]:
+    """What the tiny demo printed."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def tiny_demo(tmp_path_factory, said):
     out = tmp_path_factory.mktemp("demo")
     config = demonstration.DemoConfig(seed=5, documents=400, vocab_size=300, pretrain_steps=3, sft_steps=3, plain_steps=3,
                                       scratch_steps=3, lora_steps=3, preference_steps=2)  # fmt: skip
-    return out, demonstration.demo(config, out, bar=False)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        report = demonstration.demo(config, out, bar=True)
+    said += printed.getvalue().splitlines()
+    return out, report
 
 
 @pytest.mark.slow
@@ -51,6 +65,23 @@ def test_the_demo_writes_its_runs_report_and_picture(tiny_demo):
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG") and not list(out.rglob("*.partial"))
     assert len(list(text_of([out / "text.txt"], [out / "base"]))) == 400  # the very text that stage 1 read
+
+
+@pytest.mark.slow
+def test_the_demos_last_line_opens_the_page(tiny_demo, said):
+    pytest.importorskip("uvicorn")
+    *_, words = said[-1].partition("python ")
+    command = [sys.executable, *shlex.split(words), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        try:
+            address = re.match(r"http://127\.0\.0\.1:\d+/(?= shows base, tuned, lora,)", server.stdout.readline())[0]
+            with urllib.request.urlopen(address) as page:
+                assert b'id="chats"' in page.read()
+            asked = urllib.request.Request(address + "view/text", json.dumps({"text": "the"}).encode())
+            with urllib.request.urlopen(asked) as view:
+                assert json.load(view)["read"] == 400
+        finally:
+            server.terminate()
 
 
 @pytest.mark.slow

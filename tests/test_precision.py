@@ -22,7 +22,7 @@ def answer(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fp32", "bf16", "expected"), [(1, 0.5, True), (1, 0.95, False), (0.5, 1, False), (1, 1, False)]
+    ("fp32", "bf16", "expected"), [(1, 0.5, True), (1, 0.94, True), (1, 0.96, False), (0.5, 1, False), (1, 1, False)]
 )
 def test_bf16_is_taken_where_it_is_clearly_faster_and_remembered(answer, fp32, bf16, expected):
     assert answer(fp32, bf16) is expected
