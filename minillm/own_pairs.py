@@ -8,7 +8,7 @@ It is SFT (`stage2_sft`), and four things that so few pairs need:
 2) Each pair is also learned from its question as people type it in a hurry (a greeting before it, words left out, no
    capitals), or the model would know it only word for word.
 3) Of what adapters have learned from so few pairs three quarters are kept: the pairs are still known, and less of the rest
-   is forgotten.
+   is forgotten. Adapters that are merged (`merge`) are kept whole.
 4) Dialogues of a step share their beginning, the system message, in one row (`shared_start`): half of the work.
 
 Source: Sun et al. 2019 (1909.03329, LAMOL: review by the model's own answers); Wei and Zou 2019 (1901.11196, EDA:

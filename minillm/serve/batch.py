@@ -74,9 +74,8 @@ class Batch:
         self.rows: list[Row] = []
         self.cache = KVCache(gpt.config, 0, 1, gpt.device, gpt.dtype)
         self.padding: Tensor | None = None
-        self.most = next(
-            (n for n in (MOST_ROWS, 1) if OnePosition.is_for(gpt, n)), 0
-        )  # so many rows are faster in NumPy
+        # up to so many rows are faster in NumPy
+        self.most = next((n for n in (MOST_ROWS, 1) if OnePosition.is_for(gpt, n)), 0)
         self.laid_out: dict[bool, OnePosition] = {}  # for several rows, or for one
         self.one: OnePosition | None = None
 

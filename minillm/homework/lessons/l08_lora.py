@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minillm.homework.exercise import Check, Exercise, Lesson, Misconception
 
-BESIDE = {"en": "A difference added to W", "zh": "加在 W 上的差值"}
+ADDED = {"en": "A difference added to W", "zh": "加在 W 上的差值"}
 MERGE = {"en": "Merge and unmerge", "zh": "合并与拆开"}
 COUNT = {"en": "How many parameters?", "zh": "有多少参数？"}
 
@@ -44,7 +44,7 @@ def twins(rng):
 
 
 FORWARD = Exercise(
-    "lora_forward", BESIDE, lora_forward,
+    "lora_forward", ADDED, lora_forward,
     (
         Check("fresh-adapter", 1, {"en": "With B = 0 the layer gives just what it gave without an adapter: x Wᵀ.",
                                    "zh": "B = 0 时，这一层的输出和没有适配器时完全一样：x Wᵀ。"},
