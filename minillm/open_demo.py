@@ -117,7 +117,7 @@ def open_demo(
 
 
 def right(pair: Pair, text: str) -> bool:
-    return any(word.casefold() in text.casefold() for word in pair.right)
+    return doctor.contains(text, pair.right)
 
 
 def shown(report: Mapping[str, Any], pairs: list[Pair], language: str) -> str:

@@ -258,6 +258,14 @@ def test_three_quarters_of_what_a_few_pairs_taught_are_kept(elsewhere, tmp_path)
 # ---------------------------------------------------------------------------------------------- open-demo
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("It starts at 7:50.", True), ("On 17:50.", False), ("7:501", False), ("上课时间是7:50整", True), ("7:5", False)],
+)
+def test_an_answer_contains_whole_numbers_and_words(text, expected):
+    assert doctor.contains(text, ["7:50"]) is expected
+
+
 def test_the_pairs_of_the_demo_ask_something_else_than_general_questions_and_the_review():
     pairs = open_demo.own_pairs()
     assert len(pairs) == 12 and all(open_demo.right(p, p.completion) for p in pairs)

@@ -5,7 +5,7 @@ The general questions are simple facts in English (general.csv); those that a ba
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,8 +86,12 @@ def general_questions() -> list[tuple[str, list[str]]]:
 def known(run: Run, questions: Sequence[tuple[str, list[str]]]) -> list[bool]:
     """Whether a model answers each general question right."""
     given = answers(run, [[Message("user", q)] for q, _ in questions], most=24)
-    return [any(re.search(rf"(?<!\w){re.escape(a)}(?!\w)", text, re.IGNORECASE) for a in accepted)
-            for (text, _), (_, accepted) in zip(given, questions, strict=True)]  # fmt: skip
+    return [contains(text, accepted) for (text, _), (_, accepted) in zip(given, questions, strict=True)]
+
+
+def contains(text: str, accepted: Iterable[str]) -> bool:
+    """Whether a text has one of these, as whole words and numbers: 17:50 is not 7:50. Chinese has no such borders."""
+    return any(re.search(rf"(?<![a-z0-9]){re.escape(a)}(?![a-z0-9])", text, re.IGNORECASE) for a in accepted)
 
 
 @dataclass(frozen=True)
