@@ -37,7 +37,8 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", VALUES, ids=[repr(v)[:30] for v in VALUES])
+# no repr in the names: that of a set is another one in each process, and the workers must find the same tests
+@pytest.mark.parametrize("value", VALUES, ids=[f"{n}-{type(v).__name__}" for n, v in enumerate(VALUES)])
 def test_values_come_back_as_they_went(value):
     back = decode(json.loads(json.dumps(encode(value))))
     expected = value.item() if isinstance(value, np.generic) else value
