@@ -11,6 +11,7 @@ Sources: Schulman 2023 (a talk: reinforcement learning from human feedback, prog
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from minillm.chat import Message, turn
 from minillm.claims.experiment import Check, Claim, Observation
@@ -63,7 +64,7 @@ def practise(lab: Lab, start: Run, items: Sequence[Question], text: Sequence[str
     def truth_or_silence(question: str, answer: str) -> float:
         return verdict(known[question], answer)
 
-    small = dict(batch_size=2, group=2, max_new_tokens=4) if lab.size == "smoke" else {}
+    small: dict[str, Any] = dict(batch_size=2, group=2, max_new_tokens=4) if lab.size == "smoke" else {}
     config = GRPOConfig(
         steps=lab.steps(lab.pick(STEPS, 80)), lr=LR, beta=BETA, cut_reward=WRONG, rehearse_rows=REHEARSE_ROWS,
         seed=lab.seed, **small,
