@@ -731,7 +731,52 @@ show_claim("over-optimisation", explained=True)
 #
 # To discuss: which pairs would you add? And after these, what would the search find next? (A good answer expects each gap that is closed to
 # move the turn, and none to remove it; so one stops early, stays close with KL, or collects new pairs from what the search found.)
+# %% [markdown] tags=["zh"]
+# **怎样读。** 从 n = 1 到 128，没有改动任何回答，也没有训练任何东西：单是搜索就会这样，因为按一个指标取最好的，也就把它的错误一起取了来
+# （古德哈特定律）。真句子并没有用完：从同样的回答里按真相来挑，那条线一直上升。
 #
+# 错误从哪里来，看看关于地方的数据对就知道。它们说：真的完整句子好过光秃秃的值，也好过换成假值的同一句话；而一句通顺却*答非所问*的话，哪一对里
+# 都没有。开发时（种子 102）有一问是“请说出马来西亚最长的河。”，128 个回答里奖励最高的是“马拉维最长的河是希雷河。”：通顺，也是真的，只是
+# 说的是另一个地方。Gao 等 2022 在大上千倍的模型上测到这样的曲线：先升，掉头，再降；奖励模型越大、数据越多，掉头越晚。
+# 而四倍的*同类*数据对有着同样的缺口：看看在这里有没有用。
+#
+# <!-- go on -->
+#
+# 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
+# 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
+# %% [markdown] tags=["en"]
+# ## Knowing what one does not know
+#
+# SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the
+# right form (Schulman 2023, Gekhman et al. 2024). A reward can say what a pair cannot: right +1, “I do not know” 0, wrong -1.
+#
+# The claim, measured: its base has read no fact about half of the places. In a first SFT one answer in ten, drawn by lot, is “I do not know”: what never
+# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no tuning spoke of. Next to
+# it: SFT on true answers alone; the same with facts that were never read; and pairs that say where not to know.
+# Measure it yourself: `python -m minillm claims knows-what-it-knows --quick`.
+#
+# **Before you run it:** an answer is right with probability p. From which p on does answering pay more than “I do not know”? And if an error cost 3?
+# %% [markdown] tags=["zh"]
+# ## 知道自己不知道什么
+#
+# SFT 给每个问题都配上回答，第一阶段从没读过答案的问题也不例外。在那里能学到的，只是照着格式编一个（Schulman 2023，Gekhman 等
+# 2024）。奖励能说出问答对说不出的东西：答对 +1，“我不知道” 0，答错 -1。
+#
+# 这个论断，测一测：基础模型没读过半数地方的任何事实。先做一次 SFT，随机抽出一成回答换成“我不知道”：从不出现的东西，没法奖励。然后
+# GRPO 问另外一些地方，有的读过，有的没读过；考试问的，是哪次微调都没提过的地方。对照有三个：只用真实回答的 SFT；同样的 SFT，再加上没读过的事
+# 实；指明哪些不知道的问答对。
+# 自己测：`python -m minillm claims knows-what-it-knows --quick`。
+#
+# **运行之前先猜：** 一个回答对的概率是 p。p 从多大起，回答比“我不知道”划算？如果答错扣 3 呢？
+# %%
+show_claim("knows-what-it-knows")
+# %% [markdown] tags=["en"]
+# Answering earns p - (1 - p) on average: it pays from p = 1/2 on; if an error costs 3, from 3/4 on. The penalty is a dial between a model that talks too
+# much and one that is silent about what it knows. To discuss: a user rates answers and gives “I do not know” a thumbs down. What does the model learn?
+# %% [markdown] tags=["zh"]
+# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。讨论：用户给回
+# 答打分，看到“我不知道”就给差评，模型会学到什么？
+# %% [markdown] tags=["en"]
 # ## AlphaGo: imitate first, then play to win
 #
 # The course compares the stages with AlphaGo (Silver et al. 2016). Its first network imitated games of strong players, predicting the next move: SFT,
@@ -747,19 +792,6 @@ show_claim("over-optimisation", explained=True)
 # | baseline | a value network | a critic (PPO), the group (GRPO) |
 # | more practice | plays ever better | needs a leash: KL to the reference |
 # %% [markdown] tags=["zh"]
-# **怎样读。** 从 n = 1 到 128，没有改动任何回答，也没有训练任何东西：单是搜索就会这样，因为按一个指标取最好的，也就把它的错误一起取了来
-# （古德哈特定律）。真句子并没有用完：从同样的回答里按真相来挑，那条线一直上升。
-#
-# 错误从哪里来，看看关于地方的数据对就知道。它们说：真的完整句子好过光秃秃的值，也好过换成假值的同一句话；而一句通顺却*答非所问*的话，哪一对里
-# 都没有。开发时（种子 102）有一问是“请说出马来西亚最长的河。”，128 个回答里奖励最高的是“马拉维最长的河是希雷河。”：通顺，也是真的，只是
-# 说的是另一个地方。Gao 等 2022 在大上千倍的模型上测到这样的曲线：先升，掉头，再降；奖励模型越大、数据越多，掉头越晚。
-# 而四倍的*同类*数据对有着同样的缺口：看看在这里有没有用。
-#
-# <!-- go on -->
-#
-# 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
-# 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
-#
 # ## AlphaGo：先模仿，再为赢而下
 #
 # 课程把这几个阶段比作 AlphaGo（Silver 等 2016）。它的第一个网络模仿高手的棋谱，预测下一手：这就是 SFT，57 % 的局面猜对。然后它和自己的

@@ -39,6 +39,7 @@ from minillm.claims import (
     figures,
     generalist,
     knowledge_then_format,
+    knows_what_it_knows,
     less_is_more,
     many_turns,
     many_wordings,
@@ -87,6 +88,7 @@ CLAIMS: dict[str, Claim] = {
         many_turns,
         preference_over_sft,
         over_optimisation,
+        knows_what_it_knows,
     )
 }
 
