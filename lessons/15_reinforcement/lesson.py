@@ -731,6 +731,42 @@ show_claim("over-optimisation", explained=True)
 #
 # To discuss: which pairs would you add? And after these, what would the search find next? (A good answer expects each gap that is closed to
 # move the turn, and none to remove it; so one stops early, stays close with KL, or collects new pairs from what the search found.)
+# %% [markdown] tags=["zh"]
+# **怎样读。** 从 n = 1 到 128，没有改动任何回答，也没有训练任何东西：单是搜索就会这样，因为按一个指标取最好的，也就把它的错误一起取了来
+# （古德哈特定律）。真句子并没有用完：从同样的回答里按真相来挑，那条线一直上升。
+#
+# 错误从哪里来，看看关于地方的数据对就知道。它们说：真的完整句子好过光秃秃的值，也好过换成假值的同一句话；而一句通顺却*答非所问*的话，哪一对里
+# 都没有。开发时（种子 102）有一问是“请说出马来西亚最长的河。”，128 个回答里奖励最高的是“马拉维最长的河是希雷河。”：通顺，也是真的，只是
+# 说的是另一个地方。Gao 等 2022 在大上千倍的模型上测到这样的曲线：先升，掉头，再降；奖励模型越大、数据越多，掉头越晚。
+# 而四倍的*同类*数据对有着同样的缺口：看看在这里有没有用。
+#
+# <!-- go on -->
+#
+# 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
+# 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
+# %% [markdown] tags=["en"]
+# ## What n answers are worth
+#
+# The same dial once more, up to 32 only, with a judge that has met what it will judge: its pairs are the model's own answers, a true full
+# sentence against an answer that is none. What does each doubling of n buy, and how much of it would the truth itself have bought? Three rules
+# that learn nothing choose among the same answers: a blind one; the first answer with a full stop; a vote among those with a full stop. The
+# questions are about places in no pair. Measure it yourself: `python -m minillm claims best-of-n --quick`.
+#
+# **Before you run it:** n answers cost n times as much as one. At which n would you stop? And does the learned judge beat the vote?
+# %% [markdown] tags=["zh"]
+# ## n 个回答值多少
+#
+# 还是这个旋钮，只转到 32，评委也见过它要评的东西：数据对就是模型自己的回答，真实的完整句子对不是的。n 每翻一倍能换来什么？换成真相本身来挑，又能换来
+# 多少？另有三条什么也不学的规则在同样的回答里挑：盲选；第一个有句号的；在有句号的里面投票。问题问的是没有数据对讲过的地方。
+# 自己测：`python -m minillm claims best-of-n --quick`。
+#
+# **运行之前先猜：** n 个回答的代价是一个的 n 倍。你会停在哪个 n？学来的评委比投票强吗？
+# %%
+show_claim("best-of-n")
+# %% [markdown] tags=["en"]
+# **Reading it.** Below the picture stands what it costs, n answers for each that is used, and how far from the model it goes at most, in nats. The
+# line by the truth is the ceiling: what the model never says no judge can choose. Between it and the learned line is what a better judge could add; between the
+# learned line and the rules below it, if it lies above them, what the pairs were good for.
 #
 # ## AlphaGo: imitate first, then play to win
 #
@@ -747,18 +783,8 @@ show_claim("over-optimisation", explained=True)
 # | baseline | a value network | a critic (PPO), the group (GRPO) |
 # | more practice | plays ever better | needs a leash: KL to the reference |
 # %% [markdown] tags=["zh"]
-# **怎样读。** 从 n = 1 到 128，没有改动任何回答，也没有训练任何东西：单是搜索就会这样，因为按一个指标取最好的，也就把它的错误一起取了来
-# （古德哈特定律）。真句子并没有用完：从同样的回答里按真相来挑，那条线一直上升。
-#
-# 错误从哪里来，看看关于地方的数据对就知道。它们说：真的完整句子好过光秃秃的值，也好过换成假值的同一句话；而一句通顺却*答非所问*的话，哪一对里
-# 都没有。开发时（种子 102）有一问是“请说出马来西亚最长的河。”，128 个回答里奖励最高的是“马拉维最长的河是希雷河。”：通顺，也是真的，只是
-# 说的是另一个地方。Gao 等 2022 在大上千倍的模型上测到这样的曲线：先升，掉头，再降；奖励模型越大、数据越多，掉头越晚。
-# 而四倍的*同类*数据对有着同样的缺口：看看在这里有没有用。
-#
-# <!-- go on -->
-#
-# 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
-# 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
+# **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
+# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的；学来的那条线如果高出那几条规则，高出的部分就是数据对的用处。
 #
 # ## AlphaGo：先模仿，再为赢而下
 #
