@@ -126,11 +126,11 @@ def measure(lab: Lab) -> Observation:
 
 
 SETS = {
-    "few": dict(en=f"{SIZES['few']} pairs, longer in half", zh=f"{SIZES['few']} 对，一半较长"),
-    "some": dict(en=f"{SIZES['some']} pairs, longer in half", zh=f"{SIZES['some']} 对，一半较长"),
-    "even": dict(en="all pairs, longer in half", zh="全部，一半较长"),
-    "longer": dict(en="all pairs, longer in 90 %", zh="全部，90 % 较长"),
-    "shorter": dict(en="all pairs, longer in 10 %", zh="全部，10 % 较长"),
+    "few": dict(en=f"{SIZES['few']} pairs, better one longer in 50 %", zh=f"{SIZES['few']} 对，较好的 50 % 较长"),
+    "some": dict(en=f"{SIZES['some']} pairs, better one longer in 50 %", zh=f"{SIZES['some']} 对，较好的 50 % 较长"),
+    "even": dict(en="all pairs, better one longer in 50 %", zh="全部，较好的 50 % 较长"),
+    "longer": dict(en="all pairs, better one longer in 90 %", zh="全部，较好的 90 % 较长"),
+    "shorter": dict(en="all pairs, better one longer in 10 %", zh="全部，较好的 10 % 较长"),
 }
 SIDES = {
     "right-longer": dict(en="the better answer is the longer one", zh="较好的回答较长"),
@@ -158,20 +158,23 @@ CLAIM = Claim(
               lambda f: f["even"] - f["few"], at_least=0.05),
         Check(dict(en=f"they still help: all above {SIZES['some']}", zh=f"再多还有好处：全部高出 {SIZES['some']} 对"),
               lambda f: f["even"] - f["some"], at_least=0.0),
-        Check(dict(en="longer in half: right where the worse answer is the longer one", zh="一半较长：较差的回答较长时，判对"),
+        Check(dict(en="longer in 50 %: right where the worse answer is the longer one", zh="50 % 较长：较差的回答较长时，判对"),
               lambda f: f["even-wrong-longer"], at_least=0.75),
         Check(dict(en="longer in 90 %: right where the worse answer is the longer one", zh="90 % 较长：较差的回答较长时，判对"),
               lambda f: f["longer-wrong-longer"], at_most=0.4),
         Check(dict(en="longer in 10 %, the mirror: right where the better answer is the longer one", zh="10 % 较长（镜像）：较好的回答较长时，判对"),
               lambda f: f["shorter-right-longer"], at_most=0.4),
-        Check(dict(en="pairs like its own do not show it: longer in 90 % above longer in half", zh="用和自己学的一样的数据对来考，看不出来：90 % 较长的高出一半较长的"),
+        Check(dict(en="pairs like its own do not show it: longer in 90 % above longer in 50 %", zh="用和自己学的一样的数据对来考，看不出来：90 % 较长的高出 50 % 较长的"),
               lambda f: f["its own pairs, longer"] - f["its own pairs, even"], at_least=0.0),
     ),
     budget=dict(
         en=f"One assistant and five reward models ({STEPS} steps each) per seed; a tenth of the conversations is kept back, and each of its pairs judged twice.",
         zh=f"每个种子一个助手、五个奖励模型（各 {STEPS} 步）；留出十分之一的对话，其中每一对考两次。",
     ),
-    notes=dict(en="NOTES", zh="NOTES"),
+    notes=dict(
+        en="“All” are about 3,300 pairs; each model takes 150 steps of 16, so 200 pairs are seen twelve times and not all of 3,300. A rule that takes the longer answer is right in all pairs of one side and in none of the other. Developed on seed 101. A first form had pairs about places alone, a bare value against a full sentence, one right and one wrong: there 150 steps taught no truth (lengths even: 47 and 52 % right, from the base and from the assistant; with 90 % the longer one in every pair), so that nothing could have been compared; it was given up. From the base instead of the assistant the pairs used now were judged rightly in 75 and 56 % (the worse, the better answer longer) where lengths were even, from the assistant in 87 and 78 %, which is why they begin with the assistant. Thresholds were fixed then, before other numbers of pairs and the mirror had been run; the courtesies were made shorter after that. As it stands seed 101 gave 75, 79 and 89 % with 200, 800 and all pairs; where the worse answer is the longer one 96 % with lengths even and 27 % with 90 %; the mirror, 45 %, misses its threshold of 40 % there, which was left as it is. What is learned is style and requests: whether a sentence is true was told in 49 to 53 % of pairs by every one of the models. Not tried: other numbers of steps, stopping early, larger models, a term that takes length out of the reward, other shares than 10, 50 and 90 %.",
+        zh="“全部”大约是 3,300 对；每个模型都学 150 步、每步 16 对，所以 200 对会看到十二遍，3,300 对则看不全。只挑较长回答的规则，一边全对，另一边全错。用种子 101 开发。最初的形式只用关于地方的数据对，一个光是值、一个是完整句子，一对一错：150 步学不到真假（长度均衡时，从基础模型和从助手开始分别判对 47 % 和 52 %；90 % 较长时，每一对都选较长的），没有什么可比的，所以放弃了。现在用的数据对，长度均衡时，从基础模型开始判对 75 % 和 56 %（较差的、较好的回答较长），从助手开始是 87 % 和 78 %，所以从助手开始。阈值在那时定下，其他数量的数据对和镜像都还没有跑；之后又把客套话改短了。现在的形式在种子 101 上，200 对、800 对、全部分别是 75 %、79 %、89 %；较差的回答较长时，长度均衡的是 96 %，90 % 较长的是 27 %；镜像是 45 %，没有达到 40 % 的阈值，阈值没有改动。学到的是风格和对请求的处理：一句话是真是假，每个模型都只判对 49 % 到 53 %。没有试过：别的步数、提前停止、更大的模型、从奖励里扣掉长度的项、10 %、50 %、90 % 以外的比例。",
+    ),
     rehearsed={"": dict(en="the assistant: text that its base read, 4 rows per step; the reward models: nothing",
                         zh="助手：它的基础模型读过的文本，每步 4 行；奖励模型：不复习")},
     measure=measure,
