@@ -91,10 +91,10 @@ def sample_steps(
                 starts = windows
                 ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
                 cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
-                one = OnePosition(gpt, cache, len(rows)) if fast and padding is None else None
+                one = OnePosition(gpt, len(rows)) if fast and padding is None else None
                 logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
             else:  # the last tokens are all that is new to the cache: (B,) -> (B, V)
-                logits = one(tokens) if one is not None else read(gpt, tokens[:, None], padding, cache)
+                logits = one(tokens, cache) if one is not None else read(gpt, tokens[:, None], padding, cache)
             p = None if greedy else probabilities(logits, sampling, seen)
             tokens = logits.max(-1).indices if p is None else choose(p, sampling, generator)  # (B, V) -> (B,)
         if stop is not None:

@@ -586,12 +586,12 @@ def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed):
     ids = torch.randint(gpt.config.n_vocab, (b, n_ctx), generator=torch.Generator().manual_seed(seed))
     caches = [KVCache(gpt.config, b) for _ in range(2)]
     with torch.inference_mode():
-        one = OnePosition(gpt, caches[1], b)
+        one = OnePosition(gpt, b)
         begin = rng.randint(1, n_ctx)
         for cache in caches:
             read(gpt, ids[:, :begin], None, cache)
         for t in range(begin, n_ctx):
-            expected, found = read(gpt, ids[:, t : t + 1], None, caches[0]), one(ids[:, t])
+            expected, found = read(gpt, ids[:, t : t + 1], None, caches[0]), one(ids[:, t], caches[1])
             assert found.shape == expected.shape and found.dtype == expected.dtype
             assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
             assert caches[1].length == caches[0].length
@@ -601,23 +601,28 @@ def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_one_position_looks_at_no_padding_and_goes_on_with_another_cache(make_gpt, seed):
+def test_one_position_of_rows_of_which_each_ends_elsewhere(make_gpt, seed):
     rng = random.Random(seed)
     gpt, b = make_gpt(random_config(rng), seed=seed), rng.choice([1, 2, 5])
-    n_ctx = gpt.config.n_ctx
-    ids = torch.randint(gpt.config.n_vocab, (b, n_ctx), generator=torch.Generator().manual_seed(seed))
-    begin = rng.randint(1, n_ctx)
+    ids = torch.randint(gpt.config.n_vocab, (b, gpt.config.n_ctx), generator=torch.Generator().manual_seed(seed))
+    shared, one = KVCache(gpt.config, b + 1), OnePosition(gpt, b)  # one row more than are asked for
+    for kept in (shared.keys, shared.values):
+        kept.copy_(1e3 * torch.randn(kept.shape))  # what others left there
+    lengths, alone = [], [KVCache(gpt.config, 1) for _ in range(b)]
     with torch.inference_mode():
-        one = OnePosition(gpt, KVCache(gpt.config, b), b)
-        for rows in (b, *[rng.randint(1, b)] * (b > 1)):
-            padding = torch.tensor([rng.randrange(begin) for _ in range(rows)])
-            caches = [KVCache(gpt.config, rows) for _ in range(2)]
-            one.take(caches[1], rows, padding)
-            for cache in caches:
-                read(gpt, ids[:rows, :begin], padding, cache)
-            for t in range(begin, n_ctx):
-                expected = read(gpt, ids[:rows, t : t + 1], padding, caches[0])
-                assert (one(ids[:rows, t]) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        for i, own in enumerate(alone):
+            lengths.append(rng.randrange(gpt.config.n_ctx))
+            if lengths[i]:
+                read(gpt, ids[i : i + 1, : lengths[i]], None, own)
+            for kept, read_before in ((shared.keys, own.keys), (shared.values, own.values)):
+                kept[:, i, :, : lengths[i]] = read_before[:, 0, :, : lengths[i]]
+        while max(lengths) < gpt.config.n_ctx:
+            new = torch.stack([row[n] for row, n in zip(ids, lengths, strict=True)])  # (B,)
+            found = one(new, shared, torch.tensor(lengths))  # (B, V)
+            for i, own in enumerate(alone):
+                expected = read(gpt, new[i : i + 1, None], None, own)[0]  # (1, V) -> (V)
+                assert (found[i] - expected).abs().max() <= 1e-5 * expected.abs().max()
+                lengths[i] += 1
 
 
 def test_a_large_negative_number_overflows_in_no_activation():

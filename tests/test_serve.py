@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from minillm.measure import inside
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
 from minillm.sampling import Sampling, probabilities
+from minillm.serve import batch as serve_batch
 from minillm.serve.answers import Writer, overlap
 from minillm.serve.batch import Batch, Drawn, Full, Loop, Row
 from minillm.serve.requests import Refused, read_body, read_job
@@ -64,10 +66,17 @@ def alone(gpt, row: Row) -> list[int]:
 # --------------------------------------------------------------------------------------------- the batched loop
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MODELS)
-def test_rows_that_come_and_go_write_what_they_write_alone(make_gpt, name):
-    gpt, rng = make_gpt(MODELS[name], seed=3), random.Random(name)
+def test_rows_that_come_and_go_write_what_they_write_alone(make_gpt, name, seed, monkeypatch):
+    rng = random.Random(f"{name} {seed}")
+    monkeypatch.setattr(serve_batch, "SHORT", rng.choice([1, 3, 99]))  # prompts are read at once, or token by token
+    monkeypatch.setattr(serve_batch, "TOGETHER", rng.choice([1, 30, 1000]))
+    gpt = make_gpt(MODELS[name], seed=3)
+    if seed == 2:  # an adapter: not in NumPy
+        lora.inject(gpt, lora.LoRAConfig(rank=2))
     batch, rows = Batch(gpt, END), some_rows(rng, 30)
+    assert bool(batch.most) == (seed < 2)
     gone = set(rng.sample(range(30), 6))
     to_come = list(enumerate(rows))
     while to_come or batch.rows:
@@ -102,17 +111,19 @@ def test_candidates_are_the_models_own_and_what_was_drawn_from(make_gpt):
         assert drawn.chosen.id == drawn.token
 
 
-def test_the_cache_is_never_larger_than_its_rows_need(make_gpt):
-    gpt, batch = make_gpt(MODELS["rotary"]), Batch(make_gpt(MODELS["rotary"]), END)
-    long = Row([1] * 20, Sampling(max_new_tokens=2), lambda _: None)
-    short = Row([1], Sampling(max_new_tokens=8), lambda _: None)
-    batch.end = -1
-    batch.advance([long, short])
-    while batch.rows:
-        need = max(len(row.prompt) + row.sampling.max_new_tokens for row in batch.rows)
-        assert batch.cache.length <= batch.cache.room <= max(need, 28)
-        batch.advance([])
-    assert batch.cache.keys.numel() == 0 and batch.gpt.config == gpt.config
+def test_seats_grow_with_the_text_and_go_with_the_last_row(make_gpt):
+    gpt = make_gpt(GPTConfig(n_vocab=23, n_ctx=200, n_layer=2, n_head=2, n_embd=16), seed=6)
+    batch, rows, to_come = Batch(gpt, -1), some_rows(random.Random(8), 9), [2, 0, 3, 1, 0, 0, 3]
+    for row in rows:
+        row.sampling = replace(row.sampling, max_new_tokens=random.Random(row.sampling.seed).randint(1, 150))
+    waiting, longest = list(rows), 0
+    while waiting or batch.rows:
+        count = to_come.pop(0) if to_come else 0
+        batch.advance([waiting.pop() for _ in range(count)])
+        longest = max([longest, *(len(row.prompt) + len(row.new) for row in batch.rows)])
+        assert batch.cache.keys.shape[1] <= 9 and (batch.cache.room <= 64 or batch.cache.room <= 2 * longest)
+    assert batch.cache.keys.numel() == 0
+    assert [row.new for row in rows] == [generate(gpt, [row.prompt], row.sampling, -1, 0)[0] for row in rows]
 
 
 def test_a_loop_serves_many_threads_bounds_its_queue_and_survives_a_fault(make_gpt):

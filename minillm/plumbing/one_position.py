@@ -79,9 +79,9 @@ def relu2(x: np.ndarray) -> np.ndarray:
 
 
 class OnePosition:
-    """A GPT for B rows of one position each: `one(ids)`, (B,) -> (B, V), extends the cache as `GPT.forward` does.
+    """A GPT for rows of one position each: `one(ids, cache)`, (B,) -> (B, V), extends the cache as `GPT.forward` does.
 
-    `padding` (B,) says how many columns before each row's first token are never looked at.
+    Its weights are laid out for up to `rows` rows.
     """
 
     @staticmethod
@@ -98,7 +98,7 @@ class OnePosition:
         """Whether a model's products are so small that several threads would only wait for one another."""
         return bool(gpt.config.weights <= SMALL)
 
-    def __init__(self, gpt: Any, cache: Any, rows: int, padding: Tensor | None = None):
+    def __init__(self, gpt: Any, rows: int):
         c = self.config = gpt.config
         self.tokens = array(gpt.tok_emb.weight)  # (V, C)
         if c.position == "learned":
@@ -107,21 +107,20 @@ class OnePosition:
             self.cos, self.sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
         self.blocks = [(self.attention(i, block, rows), self.mlp(block, rows)) for i, block in enumerate(gpt.blocks)]
         self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
-        self.take(cache, rows, padding)
 
-    def take(self, cache: Any, rows: int, padding: Tensor | None = None) -> None:
-        """Go on with another cache, of one row or of several as before; the weights stay laid out."""
-        self.cache, self.rows = cache, rows
-        self.keys, self.values = cache.keys.numpy(), cache.values.numpy()  # (L, B, Hkv, room, D), the same memory
-        self.padding = self.hidden = None
-        if padding is not None:
-            self.padding = padding.numpy()
-            before = np.arange(cache.room) < self.padding[:, None]  # (room) and (B, 1) -> (B, room)
-            self.hidden = np.where(before, np.float32(-np.inf), np.float32(0))[:, None, None]  # (B, 1, 1, room)
-
-    def __call__(self, ids: Tensor) -> Tensor:
+    def __call__(self, ids: Tensor, cache: Any, lengths: Tensor | None = None) -> Tensor:
+        """Scores of what follows. With `lengths` (B,), row i of the cache ends there and not at the cache's length."""
+        b, at = len(ids), cache.length if lengths is None else lengths.numpy()  # one for all rows, or (B,)
+        self.keys, self.values = cache.keys.numpy()[:, :b], cache.values.numpy()[:, :b]  # 2 x (L, B, Hkv, room, D)
+        self.where: tuple[Any, ...] = slice(None), slice(None), at
+        self.end, self.hidden = int(np.max(at)) + 1, None
+        if lengths is None:
+            cache.length += 1
+        else:
+            self.where = np.arange(b), slice(None), at
+            beyond = np.arange(self.end) > at[:, None]  # (S) and (B, 1) -> (B, S)
+            self.hidden = np.where(beyond, np.float32(-np.inf), np.float32(0))[:, None, None]  # (B, 1, 1, S)
         x = self.tokens[ids.numpy()]  # (B,) -> (B, C)
-        at = self.cache.length if self.padding is None else self.cache.length - self.padding  # one for all, or (B,)
         if self.config.position == "learned":
             x = x + self.positions[at]  # (B, C) + (C) or (B, C)
         else:
@@ -130,7 +129,6 @@ class OnePosition:
         for attention, mlp in self.blocks:
             x = x + attention(x)
             x = x + mlp(x)
-        self.cache.length += 1
         return torch.from_numpy(self.head(self.norm(x)))  # (B, C) -> (B, V)
 
     def attention(self, i: int, block: Any, rows: int) -> Map:
@@ -147,7 +145,7 @@ class OnePosition:
         turns = c.position == "rotary" and c.turns(i)
 
         def attend(x: np.ndarray) -> np.ndarray:
-            at, rows, keys, values = self.cache.length, self.rows, self.keys[i], self.values[i]  # (B, Hkv, room, D)
+            rows, keys, values = len(x), self.keys[i], self.values[i]  # 2 x (B, Hkv, room, D)
             y = qkv(norm(x)).reshape(rows, h + 2 * groups, d)  # (B, C) -> (B, (H + 2 Hkv) D) -> (B, H + 2 Hkv, D)
             qk = y[:, : h + groups]  # (B, H + Hkv, D)
             if c.qk_norm:
@@ -156,14 +154,15 @@ class OnePosition:
                 halves = qk.reshape(rows, h + groups, 2, d // 2)  # (B, H + Hkv, D) -> (B, H + Hkv, 2, D/2)
                 cos, sin = self.turn
                 qk = qk * cos + halves[:, :, ::-1].reshape(qk.shape) * sin
-            keys[:, :, at], values[:, :, at] = qk[:, h:], y[:, h + groups :]  # 2 x (B, Hkv, D)
+            keys[self.where], values[self.where] = qk[:, h:], y[:, h + groups :]  # 2 x (B, Hkv, D)
+            keys, values = keys[:, :, : self.end], values[:, :, : self.end]  # 2 x (B, Hkv, S, D)
             q = qk[:, :h].reshape(rows, groups, h // groups, d)  # (B, H, D) -> (B, Hkv, H / Hkv, D)
-            scores = q @ keys[:, :, : at + 1].swapaxes(-1, -2) * scale  # ... @ (B, Hkv, D, S) -> (B, Hkv, H / Hkv, S)
+            scores = q @ keys.swapaxes(-1, -2) * scale  # ... @ (B, Hkv, D, S) -> (B, Hkv, H / Hkv, S)
             if self.hidden is not None:
-                scores += self.hidden[..., : at + 1]  # (B, 1, 1, S)
+                scores += self.hidden  # (B, 1, 1, S)
             weights = np.exp(scores - np.maximum.reduce(scores, -1, keepdims=True))
             weights /= np.add.reduce(weights, -1, keepdims=True)
-            return out((weights @ values[:, :, : at + 1]).reshape(rows, h * d))  # (B, Hkv, H / Hkv, D) -> (B, C)
+            return out((weights @ values).reshape(rows, h * d))  # (B, Hkv, H / Hkv, D) -> (B, C)
 
         return attend
 

@@ -1,8 +1,9 @@
 """Continuous batching: rows of several clients share one loop over the KV cache, join when they come and leave when
 they are done.
 
-Each row draws with its own generator and settings, and padding is never looked at: it gets the tokens that it would
-get alone from `generate`. Source: Yu et al. 2022 (Orca, OSDI 2022, iteration-level scheduling).
+Each row has a seat in the cache, with a length of its own, and draws with its own generator and settings: it gets the
+tokens that it would get alone from `generate`. When it leaves, the last row takes its seat, and nobody else moves.
+Source: Yu et al. 2022 (Orca, OSDI 2022, iteration-level scheduling).
 """
 
 import threading
@@ -13,13 +14,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from minillm.generate import read
+from minillm.generate import lay_out, read
 from minillm.gpt import GPT
 from minillm.kv_cache import KVCache
 from minillm.plumbing.one_position import MOST_ROWS, OnePosition
 from minillm.plumbing.threads import one_thread
 from minillm.sampling import Sampling, occurred, probabilities
+
+SHORT = 8
+"""Longer prompts are read before their rows join, shorter ones token by token, along with the tokens of other rows."""
+TOGETHER = 1024  # tokens of long prompts that are read at once, padding included
 
 
 class Full(Exception):
@@ -62,85 +68,125 @@ class Row:
     cancelled: bool = False
     """Set by whoever no longer wants the row: it leaves before the next step."""
     new: list[int] = field(default_factory=list)
+    read: int = 0
+    """How many of its tokens are in the cache."""
     done: bool = False
     generator: torch.Generator | None = None
 
+    @property
+    def next(self) -> int:
+        """The token that is read next."""
+        return self.prompt[self.read] if self.read < len(self.prompt) else self.new[-1]
+
+
+class Seats(KVCache):
+    """A KV cache whose rows have lengths of their own: each row begins at the first column of its seat."""
+
+    def __init__(self, gpt: GPT):
+        super().__init__(gpt.config, 0, 1, gpt.device, gpt.dtype)
+        self.n_ctx = gpt.config.n_ctx
+        self.lengths = torch.empty(0)  # (B,) where `extend` writes
+
+    def reserve(self, rows: int, columns: int) -> None:
+        """Have at least so many seats and columns; what is in them stays."""
+        if columns > self.room:
+            columns = min(max(columns, 2 * self.room, 64), self.n_ctx)  # twice as many: a text grows token by token
+        more = max(0, rows - self.keys.shape[1]), max(0, columns - self.room)
+        if any(more):
+            # with 0, not empty: what the mask hides counts 0 times, and 0 times NaN would be NaN
+            wider = (0, 0, 0, more[1], 0, 0, 0, more[0])  # (L, B, Hkv, room, D), from the last
+            self.keys, self.values = F.pad(self.keys, wider), F.pad(self.values, wider)
+            self.room += more[1]
+
+    def fill(self, seat: int, source: KVCache, row: int, columns: slice) -> None:
+        """Begin a seat with these columns of a row of another cache."""
+        for own, other in ((self.keys, source.keys), (self.values, source.values)):
+            found = other[:, row, :, columns]  # (L, B, Hkv, room, D) -> (L, Hkv, T, D)
+            own[:, seat, :, : found.shape[2]] = found
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (B, Hkv, 1, D) keys and values where each row ends; return (B, Hkv, S, D) up to the longest row's."""
+        b, every = len(k), torch.arange(len(k), device=k.device)
+        for own, new in ((self.keys, k), (self.values, v)):
+            own[layer][every, :, self.lengths] = new[:, :, 0]
+        return self.keys[layer, :b, :, : self.length + 1], self.values[layer, :b, :, : self.length + 1]
+
 
 class Batch:
-    """The rows that are being written, and their cache: each ends at its last column, with padding before it."""
+    """The rows that are being written; row i has seat i of the cache."""
 
     def __init__(self, gpt: GPT, end: int):
         self.gpt, self.end = gpt.eval(), end
         self.rows: list[Row] = []
-        self.cache = KVCache(gpt.config, 0, 1, gpt.device, gpt.dtype)
-        self.padding: Tensor | None = None
+        self.cache = Seats(gpt)
         # up to so many rows are faster in NumPy
         self.most = next((n for n in (MOST_ROWS, 1) if OnePosition.is_for(gpt, n)), 0)
-        self.laid_out: dict[bool, OnePosition] = {}  # for several rows, or for one
-        self.one: OnePosition | None = None
+        self.one = OnePosition(gpt, self.most) if self.most else None
 
     @torch.inference_mode()
     def advance(self, fresh: Sequence[Row]) -> None:
-        """Let done rows leave, `fresh` ones join with their first token, and give every row one token."""
+        """Let done rows leave and `fresh` ones join; read one token of every row, and draw what follows its last."""
         with one_thread(self.most > 1):
-            kept = [i for i, row in enumerate(self.rows) if not (row.done or row.cancelled)]
-            joined = [(row, self.first_token(row)) for row in fresh]
-            joined = [(row, cache) for row, cache in joined if not row.done]
-            if joined or len(kept) < len(self.rows):
-                self.repack(kept, joined)
+            self.leave()
+            if fresh:
+                self.join(fresh)
             if self.rows:
-                self.next_tokens()
+                self.step()
 
-    def next_tokens(self) -> None:
-        """Give every row one token; those that draw in the same way share the work."""
-        ids = torch.tensor([row.new[-1] for row in self.rows], device=self.gpt.device)  # (B,)
-        # (B,) -> (B, V)
-        logits = self.one(ids) if self.one else read(self.gpt, ids[:, None], self.padding, self.cache)
-        alike: dict[object, list[int]] = {}
-        for i, row in enumerate(self.rows):
-            how = row.sampling
-            alike.setdefault((how.temperature, how.top_k, how.top_p, how.repetition_penalty), []).append(i)
-        for group in alike.values():
-            self.draw([self.rows[i] for i in group], logits[group])  # (B, V) -> (G, V)
-
-    def first_token(self, row: Row) -> KVCache:
-        """Read a row's prompt by itself and draw what follows."""
-        n = len(row.prompt)
-        cache = KVCache(self.gpt.config, 1, n, self.gpt.device, self.gpt.dtype)
-        row.generator = torch.Generator(self.gpt.device).manual_seed(row.sampling.seed)
-        ids = torch.tensor([row.prompt], device=self.gpt.device)  # (1, T)
-        self.draw([row], read(self.gpt, ids, None, cache))
-        return cache
-
-    def repack(self, kept: Sequence[int], joined: Sequence[tuple[Row, KVCache]]) -> None:
-        """A cache of the rows that stay and of those that come, no longer than the longest needs."""
-        self.rows = [self.rows[i] for i in kept] + [row for row, _ in joined]
+    def leave(self) -> None:
+        """Free the seats of rows that are done; the last row takes the place of one that leaves."""
+        for i in reversed(range(len(self.rows))):
+            if self.rows[i].done or self.rows[i].cancelled:
+                last, seat = self.rows.pop(), len(self.rows)
+                if i < seat:
+                    self.rows[i] = last
+                    self.cache.fill(i, self.cache, seat, slice(last.read))
         if not self.rows:
-            self.cache, self.padding = KVCache(self.gpt.config, 0, 1, self.gpt.device, self.gpt.dtype), None
-            return
-        lengths = [len(row.prompt) + len(row.new) - 1 for row in self.rows]  # the newest token is not read yet
-        longest, begin = max(lengths), 0
-        room = longest + max(row.sampling.max_new_tokens - len(row.new) for row in self.rows)
-        cache = KVCache(self.gpt.config, len(self.rows), room, self.gpt.device, self.gpt.dtype)
-        for old, chosen in [(self.cache, list(kept)), *((own, [0]) for _, own in joined)]:
-            end, width = begin + len(chosen), min(old.length, longest)
-            rows = torch.tensor(chosen, dtype=torch.long, device=self.gpt.device)  # (G,)
-            for new, source in ((cache.keys, old.keys), (cache.values, old.values)):
-                new[:, begin:end, :, : longest - width] = 0  # hidden by the mask, but 0 times NaN would still be NaN
-                # (L, B, Hkv, width, D) -> (L, G, Hkv, width, D): all rows end at the last column, before and after
-                moved = source[:, :, :, old.length - width : old.length].index_select(1, rows)
-                new[:, begin:end, :, longest - width : longest] = moved
-            begin = end
-        cache.length = longest
-        padding = [longest - n for n in lengths]
-        self.cache = cache
-        self.padding = torch.tensor(padding, device=self.gpt.device) if any(padding) else None  # (B,)
-        self.one, b = None, len(self.rows)
-        if b <= self.most:
-            if (b > 1) not in self.laid_out:
-                self.laid_out[b > 1] = OnePosition(self.gpt, cache, b)
-            self.one = self.laid_out[b > 1]
-            self.one.take(cache, b, self.padding)
+            self.cache = Seats(self.gpt)
+
+    def join(self, fresh: Sequence[Row]) -> None:
+        """Give each a seat; read long prompts, several of like length at once, up to their last token."""
+        # the more rows there are, the less a token costs that is read along with theirs; a large model gains nothing
+        short = SHORT + len(self.rows) if self.most > 1 else 1
+        long = sorted((row for row in fresh if len(row.prompt) > short), key=lambda row: len(row.prompt))
+        self.rows += fresh
+        for row in fresh:
+            row.generator = torch.Generator(self.gpt.device).manual_seed(row.sampling.seed)
+        self.cache.reserve(len(self.rows), max(len(row.prompt) for row in fresh))
+        while long:
+            count = max(1, TOGETHER // len(long[-1].prompt))
+            long, group = long[:-count], long[-count:]
+            ids, padding = lay_out([row.prompt[:-1] for row in group], [0] * len(group), 0, self.gpt.device)  # (G, T)
+            cache = KVCache(self.gpt.config, len(ids), ids.shape[1], self.gpt.device, self.gpt.dtype)
+            read(self.gpt, ids, padding, cache)
+            for i, row in enumerate(group):
+                row.read = len(row.prompt) - 1
+                self.cache.fill(self.rows.index(row), cache, i, slice(-row.read, None))
+
+    def step(self) -> None:
+        """Read one token of every row; those whose prompt is read get a new one."""
+        logits = self.scores()  # (B, V)
+        alike: dict[object, list[int]] = {}  # rows that draw in the same way share the work
+        for i, row in enumerate(self.rows):
+            row.read += 1
+            if row.read >= len(row.prompt):
+                how = row.sampling
+                alike.setdefault((how.temperature, how.top_k, how.top_p, how.repetition_penalty), []).append(i)
+        for group in alike.values():
+            chosen = logits if len(group) == len(logits) else logits[group]  # (B, V) -> (G, V)
+            self.draw([self.rows[i] for i in group], chosen)
+
+    def scores(self) -> Tensor:
+        """Scores of what follows the next token of each row: (B, V)."""
+        ids = torch.tensor([row.next for row in self.rows], device=self.gpt.device)  # (B,)
+        lengths = torch.tensor([row.read for row in self.rows], device=self.gpt.device)  # (B,)
+        longest = max(row.read for row in self.rows)
+        self.cache.reserve(len(self.rows), longest + 1)
+        if self.one and len(ids) <= self.most:
+            return self.one(ids, self.cache, lengths)
+        self.cache.length, self.cache.lengths = longest, lengths
+        seen = torch.arange(longest + 1, device=self.gpt.device) <= lengths[:, None]  # (S) and (B, 1) -> (B, S)
+        return self.gpt(ids[:, None], seen[:, None, None], lengths[:, None], self.cache)[:, -1]  # (B, 1, V) -> (B, V)
 
     def draw(self, rows: Sequence[Row], logits: Tensor) -> None:
         """Choose the next token of rows that draw in the same way from their scores (G, V), and hand them out."""

@@ -147,7 +147,7 @@ async def one(server: Server, asked: list[Asked]) -> tuple[float, float]:
     client.leave()
     print(f"first token: {statistics.median(firsts):.1f} ms (median of {len(firsts)}, most {max(firsts):.1f})")
     print(f"one client: {tokens / seconds:.0f} tokens/s; the library's loop: {tokens / library:.0f}; "
-          f"ratio {library / seconds:.2f}")  # fmt: skip
+          f"ratio {library / seconds:.2f}; per second of the server's processor time {tokens / used:.0f}")  # fmt: skip
     return tokens / seconds, tokens / used
 
 
@@ -164,7 +164,7 @@ async def many(server: Server, asked: list[Asked], alone: tuple[float, float], c
     await asyncio.gather(*(client(asked[i::clients]) for i in range(clients)))
     tokens, seconds, used = sum(q.tokens for q in asked), time.perf_counter() - begin, server.seconds() - used
     print(f"{clients} clients: {tokens / seconds:.0f} tokens/s, {tokens / seconds / alone[0]:.1f} x one client; "
-          f"of the server's processor time {tokens / used / alone[1]:.1f} x")  # fmt: skip
+          f"per second of the server's processor time {tokens / used:.0f}, {tokens / used / alone[1]:.1f} x")  # fmt: skip
 
 
 async def crowd(server: Server, asked: list[Asked], clients: int = 200, requests: int = 2000) -> None:
