@@ -765,8 +765,8 @@ show_claim("over-optimisation", explained=True)
 show_claim("best-of-n")
 # %% [markdown] tags=["en"]
 # **Reading it.** Below the picture stands what it costs, n answers for each that is used, and how far from the model it goes at most, in nats. The
-# line by the truth is the ceiling: what the model never says no judge can choose. Between it and the learned line is what a better judge could add; between the
-# learned line and the rules below it, if it lies above them, what the pairs were good for.
+# line by the truth is the ceiling: what the model never says no judge can choose. Between it and the learned line is what a better judge could add. Where
+# the learned line lies above a rule that learns nothing, the pairs were good for that much; where it lies below, the rule would have done.
 #
 # ## AlphaGo: imitate first, then play to win
 #
@@ -784,7 +784,7 @@ show_claim("best-of-n")
 # | more practice | plays ever better | needs a leash: KL to the reference |
 # %% [markdown] tags=["zh"]
 # **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
-# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的；学来的那条线如果高出那几条规则，高出的部分就是数据对的用处。
+# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
 #
 # ## AlphaGo：先模仿，再为赢而下
 #
