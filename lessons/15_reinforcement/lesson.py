@@ -767,7 +767,42 @@ show_claim("best-of-n")
 # **Reading it.** Below the picture stands what it costs, n answers for each that is used, and how far from the model it goes at most, in nats. The
 # line by the truth is the ceiling: what the model never says no judge can choose. Between it and the learned line is what a better judge could add. Where
 # the learned line lies above a rule that learns nothing, the pairs were good for that much; where it lies below, the rule would have done.
+# %% [markdown] tags=["zh"]
+# **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
+# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
+# %% [markdown] tags=["en"]
+# ## Knowing what one does not know
 #
+# SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the
+# right form (Schulman 2023, Gekhman et al. 2024). A reward can say what a pair cannot: right +1, “I do not know” 0, wrong -1.
+#
+# The claim, measured: its base has read no fact about half of the places. In a first SFT one answer in ten, drawn by lot, is “I do not know”: what never
+# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no tuning spoke of. Next to
+# it: SFT on true answers alone; the same with facts that were never read; and pairs that say where not to know.
+# Measure it yourself: `python -m minillm claims knows-what-it-knows --quick`.
+#
+# **Before you run it:** an answer is right with probability p. From which p on does answering pay more than “I do not know”? And if an error cost 3?
+# %% [markdown] tags=["zh"]
+# ## 知道自己不知道什么
+#
+# SFT 给每个问题都配上回答，第一阶段从没读过答案的问题也不例外。在那里能学到的，只是照着格式编一个（Schulman 2023，Gekhman 等
+# 2024）。奖励能说出问答对说不出的东西：答对 +1，“我不知道” 0，答错 -1。
+#
+# 这个论断，测一测：基础模型没读过半数地方的任何事实。先做一次 SFT，随机抽出一成回答换成“我不知道”：从不出现的东西，没法奖励。然后
+# GRPO 问另外一些地方，有的读过，有的没读过；考试问的，是哪次微调都没提过的地方。对照有三个：只用真实回答的 SFT；同样的 SFT，再加上没读过的事
+# 实；指明哪些不知道的问答对。
+# 自己测：`python -m minillm claims knows-what-it-knows --quick`。
+#
+# **运行之前先猜：** 一个回答对的概率是 p。p 从多大起，回答比“我不知道”划算？如果答错扣 3 呢？
+# %%
+show_claim("knows-what-it-knows")
+# %% [markdown] tags=["en"]
+# Answering earns p - (1 - p) on average: it pays from p = 1/2 on; if an error costs 3, from 3/4 on. The penalty is a dial between a model that talks too
+# much and one that is silent about what it knows. To discuss: a user rates answers and gives “I do not know” a thumbs down. What does the model learn?
+# %% [markdown] tags=["zh"]
+# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。讨论：用户给回
+# 答打分，看到“我不知道”就给差评，模型会学到什么？
+# %% [markdown] tags=["en"]
 # ## AlphaGo: imitate first, then play to win
 #
 # The course compares the stages with AlphaGo (Silver et al. 2016). Its first network imitated games of strong players, predicting the next move: SFT,
@@ -783,9 +818,6 @@ show_claim("best-of-n")
 # | baseline | a value network | a critic (PPO), the group (GRPO) |
 # | more practice | plays ever better | needs a leash: KL to the reference |
 # %% [markdown] tags=["zh"]
-# **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
-# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
-#
 # ## AlphaGo：先模仿，再为赢而下
 #
 # 课程把这几个阶段比作 AlphaGo（Silver 等 2016）。它的第一个网络模仿高手的棋谱，预测下一手：这就是 SFT，57 % 的局面猜对。然后它和自己的

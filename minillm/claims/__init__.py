@@ -40,6 +40,7 @@ from minillm.claims import (
     figures,
     generalist,
     knowledge_then_format,
+    knows_what_it_knows,
     less_is_more,
     many_turns,
     many_wordings,
@@ -91,6 +92,7 @@ CLAIMS: dict[str, Claim] = {
         reward_model,
         best_of_n,
         over_optimisation,
+        knows_what_it_knows,
     )
 }
 

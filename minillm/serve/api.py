@@ -25,10 +25,9 @@ from starlette.routing import Route
 
 from minillm.assistant import Assistant
 from minillm.serve import views
-from minillm.serve.answers import Form, Piece, Writer, usage
+from minillm.serve.answers import Form, Told, Writer
 from minillm.serve.batch import Drawn, Full, Loop, Row
-from minillm.serve.requests import Job, Refused, pick_model, read_body, read_job
-from minillm.tokenizer import Tokenizer
+from minillm.serve.requests import Refused, pick_model, read_body, read_job
 
 LARGEST_BODY, SECONDS_FOR_BODY, VIEWS_WAITING = 2**20, 20, 16
 PAGE = {  # path -> type of the files that make the page
@@ -40,21 +39,21 @@ PAGE_HEADERS = {  # the page asks nobody but this server, and no other site show
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
+KINDS = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class Answer:
     """The rows of one request in the loop, and what they have written. Raises Refused if the queue is full."""
 
-    def __init__(self, loop: Loop, tokenizer: Tokenizer, job: Job):
+    def __init__(self, loop: Loop, form: Form):
+        self.form, job = form, form.job
         self.fresh: deque[tuple[int, Drawn]] = deque()
         self.here, self.arrived = asyncio.get_running_loop(), asyncio.Event()
         self.eager = job.stream or bool(job.stops)
         wanted = [(prompt, sampling) for prompt in job.prompts for sampling in job.samplings]
-        self.rows = [
-            Row(prompt, sampling, partial(self.hand_over, i), job.top) for i, (prompt, sampling) in enumerate(wanted)
-        ]
-        self.writers = [Writer(tokenizer, job.stops, job.chat) for _ in wanted]
+        self.rows = [Row(*one, partial(self.hand_over, i), job.top) for i, one in enumerate(wanted)]
+        self.writers = [Writer(form.tokenizer, job.stops, job.chat) for _ in wanted]
         try:
             loop.submit(self.rows)
         except Full:
@@ -67,8 +66,8 @@ class Answer:
             with suppress(RuntimeError):  # the server has ended
                 self.here.call_soon_threadsafe(self.arrived.set)
 
-    async def pieces(self) -> AsyncIterator[Piece]:
-        """What each token adds, as it comes, until all rows are done. Raises Refused if the computation fails."""
+    async def pieces(self) -> AsyncIterator[tuple[int, str, Told]]:
+        """What each token adds to a text, as it comes, until all are done. Raises Refused if the computation fails."""
         running = set(range(len(self.rows)))
         while running:
             if not self.fresh:
@@ -81,12 +80,33 @@ class Answer:
             if drawn.finish == "error":
                 raise Refused(500, "the computation failed: the server's terminal says why", code="server_error")
             writer = self.writers[index]
-            text = writer.push(drawn)
-            finish = "stop" if writer.stopped else drawn.finish
-            if finish:
+            known, text = len(writer.told), writer.push(drawn)
+            if writer.finish:
                 running.remove(index)
                 self.rows[index].cancelled = True
-            yield Piece(index, text, None if drawn.finish == "stop" else drawn, finish)
+            yield index, text, writer.told[known:]
+
+    async def events(self) -> AsyncIterator[str]:
+        """The chunks of a stream, then `[DONE]`."""
+        form, job = self.form, self.form.job
+        try:
+            for index in range(len(self.rows)) if job.chat else ():
+                yield event(form.opening(index))
+            async for index, text, told in self.pieces():
+                finish = self.writers[index].finish
+                if text or finish or told:
+                    yield event(form.chunk(index, text, told, finish))
+            if job.usage:
+                yield event(form.answer([]) | {"usage": form.usage(self.writers)})
+        except Refused as refused:
+            yield event(fault(refused))
+        yield "data: [DONE]\n\n"
+
+    async def whole(self) -> dict[str, Any]:
+        """The finished answer."""
+        async for _ in self.pieces():
+            pass
+        return self.form.whole(self.writers)
 
     def cancel(self) -> None:
         """Let the loop drop the rows."""
@@ -97,8 +117,8 @@ class Answer:
 class Events(StreamingResponse):
     """Server-sent events of an answer, which ends with the connection."""
 
-    def __init__(self, answer: Answer, form: Form):
-        super().__init__(events(answer, form), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    def __init__(self, answer: Answer):
+        super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         self.answer = answer
 
     async def __call__(self, *connection: Any) -> None:
@@ -108,30 +128,13 @@ class Events(StreamingResponse):
             self.answer.cancel()
 
 
-async def events(answer: Answer, form: Form) -> AsyncIterator[str]:
-    """The chunks of a stream, then `[DONE]`."""
-    job = form.job
-    try:
-        for index in range(len(answer.rows)) if job.chat else ():
-            yield event(form.opening(index))
-        async for piece in answer.pieces():
-            if piece.text or piece.finish or job.top is not None:
-                yield event(form.chunk(piece))
-        if job.usage:
-            yield event(form.head(True) | {"choices": [], "usage": usage(job, answer.writers)})
-    except Refused as refused:
-        yield event(fault(refused))
-    yield "data: [DONE]\n\n"
-
-
 def event(value: object) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 def fault(refused: Refused) -> dict[str, Any]:
     """An error in OpenAI's form."""
-    kinds = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
-    kind = kinds.get(refused.status, "invalid_request_error")
+    kind = KINDS.get(refused.status, "invalid_request_error")
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}}
 
 
@@ -163,18 +166,12 @@ async def gone(request: Request) -> None:
         pass
 
 
-async def collect(answer: Answer) -> list[Piece]:
-    return [piece async for piece in answer.pieces()]
-
-
-async def whole(answer: Answer, form: Form, request: Request) -> Response:
+async def whole(answer: Answer, request: Request) -> Response:
     """The finished answer; an empty response, which nobody reads, if the client leaves before."""
-    work, leaving = asyncio.ensure_future(collect(answer)), asyncio.ensure_future(gone(request))
+    work, leaving = asyncio.ensure_future(answer.whole()), asyncio.ensure_future(gone(request))
     try:
         await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            return Response(status_code=499)
-        return JSONResponse(form.whole(work.result(), usage(form.job, answer.writers)))
+        return JSONResponse(work.result()) if work.done() else Response(status_code=499)
     finally:
         answer.cancel()
         work.cancel()
@@ -228,9 +225,8 @@ class Site:
 
     async def create(self, request: Request) -> Response:
         job = read_job(read_body(await read(request)), self.models, chat="/chat/" in request.url.path)
-        tokenizer = self.models[job.model].tokenizer
-        answer, form = Answer(self.loops[job.model], tokenizer, job), Form(job, tokenizer)
-        return Events(answer, form) if job.stream else await whole(answer, form, request)
+        answer = Answer(self.loops[job.model], Form(job, self.models[job.model].tokenizer))
+        return Events(answer) if job.stream else await whole(answer, request)
 
     async def list_models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [about(name) for name in self.models]})

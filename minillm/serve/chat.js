@@ -1,5 +1,5 @@
 // The chat: models side by side, the candidates of each token, and going on from another one.
-import { ask, get, make, percent, say, seen } from "./kit.js";
+import { ask, get, make, percent, say, seen, table } from "./kit.js";
 
 const chats = new Map();  // model -> {box, messages, last}: what was said, and the newest answer
 const SETTINGS = ["temperature", "top_k", "top_p", "seed", "max_tokens"];
@@ -63,21 +63,19 @@ export function close() {
 }
 // A table of what could be at one place; `pick`, if there is one, is called with a candidate that is chosen.
 export function candidates(place, found, pick) {
-  const table = make("table", make("div", place, "", "scroll")), head = make("tr", table);
-  for (const name of ["token", "own", "drawn"]) make("th", head, say(name));
+  const body = table(place, "", ["token", "own", "drawn"].map(name => say(name)));
   for (const candidate of found) {
-    const row = make("tr", table), cell = make("td", row), button = pick && make("button", cell, seen(candidate.token));
+    const row = make("tr", body), button = make(pick ? "button" : "span", make("td", row), seen(candidate.token));
     for (const p of [Math.exp(candidate.logprob), candidate.drawn]) make("td", row, percent(p));
-    if (!pick) cell.textContent = seen(candidate.token);
-    else button.disabled = candidate.bytes === null;  // a control token: the answer would end here
-    if (pick) button.onclick = () => pick(candidate);
+    button.disabled = candidate.bytes === null;  // a control token: the answer would end here
+    button.onclick = () => pick?.(candidate);
   }
-  return table;
+  return body;
 }
 function show(model, place, button, messages, tokens, at) {
   close();
   button.classList.add("open");
-  const table = candidates(place, tokens[at].top_logprobs, async candidate => {
+  const body = candidates(place, tokens[at].top_logprobs, async candidate => {
     close();
     for (const old of place.querySelectorAll(".answer")) old.classList.add("former");
     const other = { ...candidate, picked: true, top_logprobs: tokens[at].top_logprobs };
@@ -85,6 +83,6 @@ function show(model, place, button, messages, tokens, at) {
     const chat = chats.get(model);
     if (chat?.last === place) chat.messages.at(-1).content = text;
   });
-  make("button", table.insertRow().insertCell(), say("close")).onclick = () => close()?.focus();
+  make("button", body.insertRow().insertCell(), say("close")).onclick = () => close()?.focus();
 }
 document.addEventListener("keydown", event => { if (event.key === "Escape") close()?.focus(); });

@@ -20,7 +20,25 @@ export function make(kind, parent, text = "", name = "") {  // all text goes in 
 }
 export const percent = p => (100 * p).toFixed(1) + " %";
 export const seen = token => token.replace(/\n/g, "⏎").replace(/^ $/, "␣");  // a token that shows by itself
-
+export const chances = pairs => pairs.map(([token, p]) => `“${seen(token)}” ${percent(p)}`).join(say("comma"));
+export const tint = (element, share) => element.style.setProperty("--tint", share);
+export function table(place, kind, names = []) {  // an empty one, with names above its columns
+  const table = make("table", make("div", place, "", "scroll"), "", kind), head = make("tr", make("thead", table));
+  for (const name of names) make("span", make("th", head), name);
+  return make("tbody", table);
+}
+// A button that shows a token, more or less coloured; chosen, it says in the note what `tell` knows.
+export function cell(place, token, share, note, tell, kind = "token") {
+  const button = make("button", place, seen(token), kind);
+  tint(button, share);
+  button.onclick = button.onfocus = () => note.textContent = tell();
+  return button;
+}
+export function line(place, tokens, tell, share = () => 0) {  // tokens next to each other; returns their buttons
+  const row = make("div", place, "", "tokens"), note = make("p", place, "", "note");
+  note.ariaLive = "polite";
+  return tokens.map((token, i) => cell(row, token, share(i), note, () => tell(i)));
+}
 // The server's reply to a GET, or to a POST of a body. The key is asked for once and is kept in this page only.
 export async function ask(path, body) {
   const used = key, bytes = new TextEncoder().encode(used);
@@ -36,26 +54,9 @@ export async function ask(path, body) {
 }
 function askForKey() {
   const dialog = get("door");
-  get("key").value = "";
+  get("key").value = dialog.returnValue = "";
   dialog.showModal();
   return new Promise((entered, left) => {
-    dialog.querySelector("form").onsubmit = event => {
-      event.preventDefault();
-      key = get("key").value;
-      entered();
-      dialog.close();
-    };
-    dialog.onclose = () => left(new Error(say("nokey")));
-  });
-}
-// Tokens side by side, as buttons; choosing one says below what `tell` knows of it. Returns the buttons.
-export function line(place, tokens, tell, tint = () => 0) {
-  const row = make("div", place, "", "tokens"), note = make("p", place, "", "note");
-  note.ariaLive = "polite";
-  return tokens.map((token, i) => {
-    const button = make("button", row, seen(token), "token");
-    button.style.setProperty("--tint", tint(i));
-    button.onclick = button.onfocus = () => note.textContent = tell(i);
-    return button;
+    dialog.onclose = () => dialog.returnValue ? entered(key = get("key").value) : left(new Error(say("nokey")));
   });
 }

@@ -39,11 +39,8 @@ function render() {
     box.checked = state.models.includes(box.value);
     box.disabled = !box.checked && state.models.length >= 4;
   }
-  for (const id of ["settings", "fresh", "chats"]) get(id).hidden = !chat;
-  get("shown").hidden = chat;
-  get("shown").className = wide ? "wide" : "";
-  get("models").hidden = Boolean(of);
-  get("as_turns").hidden = chat || Boolean(of);
+  document.body.className = chat ? "chat" : wide ? "wide" : "";
+  get("models").hidden = get("as_turns").hidden = Boolean(of);
   get("turns").checked = state.turns;
   get("text").value = state.text;
   get("send").textContent = say(chat ? "send" : "show");

@@ -1,14 +1,13 @@
 """What a client asks for, in OpenAI's form, checked; and the same as rows of token ids.
 
-The form: platform.openai.com/docs/api-reference, chat and completions. Additions are `top_k` and, for a
-chat, `prefix_ids`, with which the answer begins. What would change
-the answer but is not built here is refused, not passed over.
+The form: platform.openai.com/docs/api-reference, chat and completions. Additions are `top_k` and, for a chat,
+`prefix_ids`, with which the answer begins. What would change the answer but is not built here is refused.
 """
 
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minillm.assistant import Assistant
@@ -96,29 +95,27 @@ def pick_model(body: Mapping[str, Any], models: Mapping[str, Assistant]) -> tupl
 def samplings(body: Mapping[str, Any], room: int, chat: bool) -> list[Sampling]:
     """How each choice is drawn; at most `room` tokens of each."""
     key = "max_completion_tokens" if chat and body.get("max_completion_tokens") is not None else "max_tokens"
-    most = number(body, key, room if chat else 16, 1, 10**9, whole=True)
-    seed = number(body, "seed", secrets.randbelow(2**31), -(2**63), 2**63 - 1, whole=True) % 2**63
-    top_k = number(body, "top_k", 0, 0, 10**9, whole=True)
-    top_p = number(body, "top_p", 1, 0, 1)
-    n = number(body, "n", 1, 1, MOST_CHOICES, whole=True)
-    temperature = number(body, "temperature", 1, 0, 2)
-    return [
-        Sampling(int(min(most, room)), temperature if temperature >= 1e-4 else 0.0, int(top_k) or None,
-                 max(top_p, 1e-6) if top_p < 1 else None, seed=int(seed + i) % 2**63)
-        for i in range(int(n))
-    ]  # fmt: skip
+    most, n = whole(body, key, room if chat else 16, 1, 10**9), whole(body, "n", 1, 1, MOST_CHOICES)
+    seed, top_k = whole(body, "seed", secrets.randbelow(2**31), -(2**63)), whole(body, "top_k", 0, 0, 10**9)
+    top_p, temperature = number(body, "top_p", 1, 0, 1), number(body, "temperature", 1, 0, 2)
+    how = Sampling(min(most, room), temperature if temperature >= 1e-4 else 0.0, top_k or None,
+                   max(top_p, 1e-6) if top_p < 1 else None)  # fmt: skip
+    return [replace(how, seed=(seed + i) % 2**63) for i in range(n)]
 
 
-def number(
-    body: Mapping[str, Any], key: str, default: float, low: float, high: float, whole: bool = False
-) -> int | float:
+def number(body: Mapping[str, Any], key: str, default: float, low: float, high: float) -> float:
     """A number of the body, the default where it is unset or null. Raises Refused."""
     value = default if body.get(key) is None else body[key]
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        what = "a whole number" if whole else "a number"
-        raise Refused(400, f"{key} is {shown(value)}: it must be {what} from {low} to {high}", key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise Refused(400, f"{key} is {shown(value)}: it must be a number from {low} to {high}", key)
     return value
+
+
+def whole(body: Mapping[str, Any], key: str, default: int, low: int, high: int = 2**63 - 1) -> int:
+    """The same for a whole number. Raises Refused."""
+    if isinstance(body.get(key), float):
+        raise Refused(400, f"{key} is {shown(body[key])}: it must be a whole number from {low} to {high}", key)
+    return int(number(body, key, default, low, high))
 
 
 def flag(body: Mapping[str, Any], key: str) -> bool:
@@ -132,8 +129,8 @@ def flag(body: Mapping[str, Any], key: str) -> bool:
 def top(body: Mapping[str, Any], chat: bool) -> int | None:
     """How many candidates of each token are asked for."""
     if not chat:
-        return None if body.get("logprobs") is None else int(number(body, "logprobs", 0, 0, MOST_TOP, whole=True))
-    count = int(number(body, "top_logprobs", 0, 0, MOST_TOP, whole=True))
+        return None if body.get("logprobs") is None else whole(body, "logprobs", 0, 0, MOST_TOP)
+    count = whole(body, "top_logprobs", 0, 0, MOST_TOP)
     if count and not flag(body, "logprobs"):
         raise Refused(400, "top_logprobs needs logprobs: true", "top_logprobs")
     return count if flag(body, "logprobs") else None

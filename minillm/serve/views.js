@@ -1,6 +1,6 @@
 // The views: each draws what the server tells of one model and one text into a section of that model.
 import { candidates, tokensOf } from "./chat.js";
-import { ask, line, make, percent, say, seen } from "./kit.js";
+import { cell, chances, line, make, percent, say, seen, table, tint } from "./kit.js";
 
 const EXAMPLE = {
   en: { question: "What is the capital of Norway?", answer: "Oslo", text: "The capital of Norway is", place: "Norway" },
@@ -42,12 +42,11 @@ function attention(box, { tokens, permille }) {
   const tell = i => {
     at = i;
     buttons.forEach((button, j) => {
-      button.style.setProperty("--tint", (weights()[j] ?? 0) / 1000);
+      tint(button, (weights()[j] ?? 0) / 1000);
       button.classList.toggle("open", j === at);
     });
-    const most = weights().map((w, j) => [w, j]).sort((a, b) => b[0] - a[0]).filter(([w]) => w > 0).slice(0, 4);
-    const named = most.map(([w, j]) => `“${seen(tokens[j])}” ${percent(w / 1000)}`);
-    return say("looks", seen(tokens[at]), named.join(say("comma")));
+    const most = weights().map((w, j) => [tokens[j], w / 1000]).sort((a, b) => b[1] - a[1]).filter(([, w]) => w);
+    return say("looks", seen(tokens[at]), chances(most.slice(0, 4)));
   };
   permille.forEach((heads, l) => heads.forEach((rows, h) => {
     const button = make("button", maps, "");
@@ -69,16 +68,11 @@ function heatmap(canvas, permille) {  // (T, T): the more, the bluer
     pen.fillRect(j, i, 1, 1);
   }));
 }
-function table(box, kind, corner, names) {  // an empty table with names above its columns
-  const table = make("table", make("div", box, "", "scroll"), "", kind), head = make("tr", make("thead", table));
-  for (const name of [corner, ...names]) make("span", make("th", head), name);
-  return make("tbody", table);
-}
 function cache(box, { tokens, prompt, keys, values, token_bytes }) {
   const slider = make("input", make("label", box, say("step") + " ")), play = make("button", box, say("play"));
   const note = make("p", box, "", "note"), columns = keys[0].length;
   Object.assign(slider, { type: "range", min: 0, max: columns - prompt, value: 0 });
-  const body = table(box, "cache", "", tokens.slice(0, columns).map(seen));
+  const body = table(box, "cache", ["", ...tokens.slice(0, columns).map(seen)]);
   const rows = keys.flatMap((own, l) => [["K", own], ["V", values[l]]].map(([name, lengths]) => {
     const row = make("tr", body), most = Math.max(...lengths);
     make("th", row, `${say("block", l)} ${name}`);
@@ -86,7 +80,7 @@ function cache(box, { tokens, prompt, keys, values, token_bytes }) {
   }));
   slider.oninput = () => {
     const step = Number(slider.value), full = prompt + step, now = step ? 1 : prompt;
-    for (const row of rows) row.forEach(([cell, tint], i) => cell.style.setProperty("--tint", i < full ? tint : 0));
+    for (const row of rows) row.forEach(([one, share], i) => tint(one, i < full ? share : 0));
     body.parentElement.querySelectorAll("thead th").forEach((name, i) => name.classList.toggle("former", i > full));
     const bytes = (full * token_bytes / 1000).toFixed(1);
     note.textContent = `${say("read", now, full - now, full, token_bytes, bytes, full)} → “${seen(tokens[full])}”`;
@@ -103,15 +97,14 @@ function cache(box, { tokens, prompt, keys, values, token_bytes }) {
 }
 function lens(box, { tokens, guesses, probabilities }) {
   const note = make("p", box, "", "note"), depths = guesses.map((_, l) => l ? say("block", l - 1) : say("embedding"));
-  const body = table(box, "lens", say("token"), depths);
+  const body = table(box, "lens", [say("token"), ...depths]);
   tokens.forEach((token, i) => {
     const row = make("tr", body);
     make("th", row, seen(token));
     guesses.forEach((depth, l) => {
-      const button = make("button", make("td", row), seen(depth[i][0]), "cell");
-      button.style.setProperty("--tint", probabilities[l][i][0]);
-      const best = depth[i].map((name, k) => `“${seen(name)}” ${percent(probabilities[l][i][k])}`).join(say("comma"));
-      button.onclick = button.onfocus = () => note.textContent = `${depths[l]}. ${say("after", seen(token), best)}`;
+      const best = depth[i].map((name, k) => [name, probabilities[l][i][k]]);
+      const tell = () => `${depths[l]}. ${say("after", seen(token), chances(best))}`;
+      cell(make("td", row), ...best[0], note, tell, "cell");
     });
   });
 }
@@ -133,7 +126,7 @@ async function lora(box, { shares }, { model, text }) {
   toggle.onclick = () => turn(toggle.ariaChecked !== "true");
   turn(true);
   make("p", box, say("shares"));
-  const body = make("table", make("div", box, "", "scroll"));
+  const body = table(box, "");
   for (const [name, share] of Object.entries(shares)) {
     const row = make("tr", body);
     make("td", row, name.replace("blocks.", ""));

@@ -72,10 +72,6 @@ def loss(model: Assistant, ids: list[int]) -> dict[str, Any]:
     return {"losses": losses, "expected": names(expected, model)}
 
 
-def mask(model: Assistant, ids: list[int]) -> dict[str, Any]:
-    return {}  # ids and mask are all it shows
-
-
 def attention(model: Assistant, ids: list[int]) -> dict[str, Any]:
     heads = model.gpt.config.n_layer * model.gpt.config.n_head
     if len(ids) > (most := isqrt(MOST_WEIGHTS // heads)):
@@ -95,10 +91,6 @@ def lens(model: Assistant, ids: list[int]) -> dict[str, Any]:
     return {"guesses": guesses, "probabilities": chances.tolist()}
 
 
-def adapters(model: Assistant, ids: list[int]) -> dict[str, Any]:
-    return {"shares": inside.adapter_shares(model.gpt)}
-
-
 def passages(documents: Iterable[str], place: str) -> dict[str, Any]:
     """How many documents of stage 1 name a place, of how many, and the first of them, each around the name."""
     read = found = 0
@@ -113,8 +105,10 @@ def passages(documents: Iterable[str], place: str) -> dict[str, Any]:
 
 Look = Callable[[Assistant, list[int]], dict[str, Any]]
 VIEWS: dict[str, tuple[Callable, Look]] = {  # view -> the code that computes it, and what it shows of a text
-    "loss": (inside.losses, loss), "mask": (encode_dialogue, mask), "attention": (inside.attention_weights, attention),
-    "cache": (inside.cache_filling, cache), "lens": (inside.logit_lens, lens), "lora": (lora.LoRALinear, adapters),
+    "loss": (inside.losses, loss), "attention": (inside.attention_weights, attention),
+    "cache": (inside.cache_filling, cache), "lens": (inside.logit_lens, lens),
+    "mask": (encode_dialogue, lambda *_: {}),  # ids and mask are all it shows
+    "lora": (lora.LoRALinear, lambda model, _: {"shares": inside.adapter_shares(model.gpt)}),
 }  # fmt: skip
 CODE = {name: code for name, (code, _) in VIEWS.items()} | {"chat": probabilities, "text": passages}
 
