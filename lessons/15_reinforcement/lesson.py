@@ -745,6 +745,32 @@ show_claim("over-optimisation", explained=True)
 # 讨论：你会补上什么样的数据对？补上之后，搜索接下来会找到什么？（好的回答会料到：每补上一个缺口，掉头的地方会往后移，但不会消失；所以要早停，
 # 用 KL 留在近处，或者拿搜索找到的回答去收集新的数据对。）
 # %% [markdown] tags=["en"]
+# ## What n answers are worth
+#
+# The same dial once more, up to 32 only, with a judge that has met what it will judge: its pairs are the model's own answers, a true full
+# sentence against an answer that is none. What does each doubling of n buy, and how much of it would the truth itself have bought? Three rules
+# that learn nothing choose among the same answers: a blind one; the first answer with a full stop; a vote among those with a full stop. The
+# questions are about places in no pair. Measure it yourself: `python -m minillm claims best-of-n --quick`.
+#
+# **Before you run it:** n answers cost n times as much as one. At which n would you stop? And does the learned judge beat the vote?
+# %% [markdown] tags=["zh"]
+# ## n 个回答值多少
+#
+# 还是这个旋钮，只转到 32，评委也见过它要评的东西：数据对就是模型自己的回答，真实的完整句子对不是的。n 每翻一倍能换来什么？换成真相本身来挑，又能换来
+# 多少？另有三条什么也不学的规则在同样的回答里挑：盲选；第一个有句号的；在有句号的里面投票。问题问的是没有数据对讲过的地方。
+# 自己测：`python -m minillm claims best-of-n --quick`。
+#
+# **运行之前先猜：** n 个回答的代价是一个的 n 倍。你会停在哪个 n？学来的评委比投票强吗？
+# %%
+show_claim("best-of-n")
+# %% [markdown] tags=["en"]
+# **Reading it.** Below the picture stands what it costs, n answers for each that is used, and how far from the model it goes at most, in nats. The
+# line by the truth is the ceiling: what the model never says no judge can choose. Between it and the learned line is what a better judge could add. Where
+# the learned line lies above a rule that learns nothing, the pairs were good for that much; where it lies below, the rule would have done.
+# %% [markdown] tags=["zh"]
+# **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
+# 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
+# %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
 # SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the

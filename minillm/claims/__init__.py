@@ -34,6 +34,7 @@ from minillm.base_cache import CACHE
 from minillm.claims import (
     across_languages,
     adapters,
+    best_of_n,
     composition,
     false_promise,
     figures,
@@ -48,6 +49,7 @@ from minillm.claims import (
     preference_over_sft,
     quality_over_quantity,
     review,
+    reward_model,
     roles,
     runner,
     small_and_long,
@@ -87,6 +89,8 @@ CLAIMS: dict[str, Claim] = {
         small_and_long,
         many_turns,
         preference_over_sft,
+        reward_model,
+        best_of_n,
         over_optimisation,
         knows_what_it_knows,
     )
