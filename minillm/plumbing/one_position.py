@@ -7,7 +7,7 @@ weights to come from memory. The sums are those of `gpt.py`, line by line. Where
 GPU), or where a batch is so large that calls cost nothing, `is_for` says no.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import Any
 
@@ -108,16 +108,18 @@ class OnePosition:
         self.blocks = [(self.attention(i, block, rows), self.mlp(block, rows)) for i, block in enumerate(gpt.blocks)]
         self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
 
-    def __call__(self, ids: Tensor, cache: Any, lengths: Tensor | None = None) -> Tensor:
+    def __call__(self, ids: Tensor, cache: Any, lengths: Sequence[int] | None = None) -> Tensor:
         """Scores of what follows. With `lengths` (B,), row i of the cache ends there and not at the cache's length."""
-        b, at = len(ids), cache.length if lengths is None else lengths.numpy()  # one for all rows, or (B,)
+        b = len(ids)
         self.keys, self.values = cache.keys.numpy()[:, :b], cache.values.numpy()[:, :b]  # 2 x (L, B, Hkv, room, D)
+        at: Any = cache.length if lengths is None else lengths[0]  # where the new positions go
         self.where: tuple[Any, ...] = slice(None), slice(None), at
-        self.end, self.hidden = int(np.max(at)) + 1, None
+        self.end, self.hidden = at + 1, None
         if lengths is None:
             cache.length += 1
-        else:
-            self.where = np.arange(b), slice(None), at
+        elif any(n != at for n in lengths):
+            at = np.array(lengths)  # (B,)
+            self.where, self.end = (np.arange(b), slice(None), at), max(lengths) + 1
             beyond = np.arange(self.end) > at[:, None]  # (S) and (B, 1) -> (B, S)
             self.hidden = np.where(beyond, np.float32(-np.inf), np.float32(0))[:, None, None]  # (B, 1, 1, S)
         x = self.tokens[ids.numpy()]  # (B,) -> (B, C)

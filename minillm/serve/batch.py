@@ -179,14 +179,15 @@ class Batch:
     def scores(self) -> Tensor:
         """Scores of what follows the next token of each row: (B, V)."""
         ids = torch.tensor([row.next for row in self.rows], device=self.gpt.device)  # (B,)
-        lengths = torch.tensor([row.read for row in self.rows], device=self.gpt.device)  # (B,)
-        longest = max(row.read for row in self.rows)
+        lengths = [row.read for row in self.rows]
+        longest = max(lengths)
         self.cache.reserve(len(self.rows), longest + 1)
         if self.one and len(ids) <= self.most:
             return self.one(ids, self.cache, lengths)
-        self.cache.length, self.cache.lengths = longest, lengths
-        seen = torch.arange(longest + 1, device=self.gpt.device) <= lengths[:, None]  # (S) and (B, 1) -> (B, S)
-        return self.gpt(ids[:, None], seen[:, None, None], lengths[:, None], self.cache)[:, -1]  # (B, 1, V) -> (B, V)
+        self.cache.length, self.cache.lengths = longest, torch.tensor(lengths, device=self.gpt.device)  # (B,)
+        at = self.cache.lengths[:, None]  # (B,) -> (B, 1)
+        seen = torch.arange(longest + 1, device=self.gpt.device) <= at  # (S) and (B, 1) -> (B, S)
+        return self.gpt(ids[:, None], seen[:, None, None], at, self.cache)[:, -1]  # (B, 1, V) -> (B, V)
 
     def draw(self, rows: Sequence[Row], logits: Tensor) -> None:
         """Choose the next token of rows that draw in the same way from their scores (G, V), and hand them out."""
