@@ -85,7 +85,7 @@ class Seats(KVCache):
     def __init__(self, gpt: GPT):
         super().__init__(gpt.config, 0, 1, gpt.device, gpt.dtype)
         self.n_ctx = gpt.config.n_ctx
-        self.lengths = torch.empty(0)  # (B,) where `extend` writes
+        self.lengths: Tensor | None = None  # (B,) where `extend` writes; at `length` in all rows if unset
 
     def reserve(self, rows: int, columns: int) -> None:
         """Have at least so many seats and columns; what is in them stays."""
@@ -106,10 +106,14 @@ class Seats(KVCache):
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write (B, Hkv, 1, D) keys and values where each row ends; return (B, Hkv, S, D) up to the longest row's."""
-        b, every = len(k), torch.arange(len(k), device=k.device)
-        for own, new in ((self.keys, k), (self.values, v)):
-            own[layer][every, :, self.lengths] = new[:, :, 0]
-        return self.keys[layer, :b, :, : self.length + 1], self.values[layer, :b, :, : self.length + 1]
+        b, end = len(k), self.length + 1
+        keys, values = self.keys[layer, :b], self.values[layer, :b]  # (L, seats, Hkv, room, D) -> 2 x (B, Hkv, room, D)
+        if self.lengths is None:
+            keys[:, :, self.length], values[:, :, self.length] = k[:, :, 0], v[:, :, 0]
+        else:
+            every = torch.arange(b, device=k.device)
+            keys[every, :, self.lengths], values[every, :, self.lengths] = k[:, :, 0], v[:, :, 0]
+        return keys[:, :, :end], values[:, :, :end]
 
 
 class Batch:
@@ -125,11 +129,12 @@ class Batch:
 
     @torch.inference_mode()
     def advance(self, fresh: Sequence[Row]) -> None:
-        """Let done rows leave and `fresh` ones join; read one token of every row, and draw what follows its last."""
+        """Let done rows leave and `fresh` ones join; then read one token of every row and draw what follows."""
         with one_thread(self.most > 1):
             self.leave()
             if fresh:
                 self.join(fresh)
+                self.leave()  # some are done with their first token
             if self.rows:
                 self.step()
 
@@ -145,9 +150,9 @@ class Batch:
             self.cache = Seats(self.gpt)
 
     def join(self, fresh: Sequence[Row]) -> None:
-        """Give each a seat; read long prompts, several of like length at once, up to their last token."""
+        """Give each a seat; read long prompts, several of like length at once, and draw what follows them."""
         # the more rows there are, the less a token costs that is read along with theirs; a large model gains nothing
-        short = SHORT + len(self.rows) if self.most > 1 else 1
+        short = SHORT + len(self.rows) if self.most > 1 else 0
         long = sorted((row for row in fresh if len(row.prompt) > short), key=lambda row: len(row.prompt))
         self.rows += fresh
         for row in fresh:
@@ -156,25 +161,21 @@ class Batch:
         while long:
             count = max(1, TOGETHER // len(long[-1].prompt))
             long, group = long[:-count], long[-count:]
-            ids, padding = lay_out([row.prompt[:-1] for row in group], [0] * len(group), 0, self.gpt.device)  # (G, T)
+            ids, padding = lay_out([row.prompt for row in group], [0] * len(group), 0, self.gpt.device)  # (G, T)
             cache = KVCache(self.gpt.config, len(ids), ids.shape[1], self.gpt.device, self.gpt.dtype)
-            read(self.gpt, ids, padding, cache)
+            logits = read(self.gpt, ids, padding, cache)  # (G, T) -> (G, V)
             for i, row in enumerate(group):
-                row.read = len(row.prompt) - 1
+                row.read = len(row.prompt)
                 self.cache.fill(self.rows.index(row), cache, i, slice(-row.read, None))
+            self.draw(group, logits)
 
     def step(self) -> None:
         """Read one token of every row; those whose prompt is read get a new one."""
         logits = self.scores()  # (B, V)
-        alike: dict[object, list[int]] = {}  # rows that draw in the same way share the work
-        for i, row in enumerate(self.rows):
+        for row in self.rows:
             row.read += 1
-            if row.read >= len(row.prompt):
-                how = row.sampling
-                alike.setdefault((how.temperature, how.top_k, how.top_p, how.repetition_penalty), []).append(i)
-        for group in alike.values():
-            chosen = logits if len(group) == len(logits) else logits[group]  # (B, V) -> (G, V)
-            self.draw([self.rows[i] for i in group], chosen)
+        ready = [i for i, row in enumerate(self.rows) if row.read >= len(row.prompt)]
+        self.draw([self.rows[i] for i in ready], logits[ready])  # (B, V) -> (R, V)
 
     def scores(self) -> Tensor:
         """Scores of what follows the next token of each row: (B, V)."""
@@ -184,13 +185,26 @@ class Batch:
         self.cache.reserve(len(self.rows), longest + 1)
         if self.one and len(ids) <= self.most:
             return self.one(ids, self.cache, lengths)
-        self.cache.length, self.cache.lengths = longest, torch.tensor(lengths, device=self.gpt.device)  # (B,)
-        at = self.cache.lengths[:, None]  # (B,) -> (B, 1)
-        seen = torch.arange(longest + 1, device=self.gpt.device) <= at  # (S) and (B, 1) -> (B, S)
-        return self.gpt(ids[:, None], seen[:, None, None], at, self.cache)[:, -1]  # (B, 1, V) -> (B, V)
+        self.cache.length, self.cache.lengths = longest, None
+        seen = at = None
+        if min(lengths) < longest:
+            self.cache.lengths = torch.tensor(lengths, device=self.gpt.device)  # (B,)
+            at = self.cache.lengths[:, None]  # (B,) -> (B, 1)
+            columns = torch.arange(longest + 1, device=self.gpt.device)  # (S)
+            seen = (columns <= at)[:, None, None]  # (S) and (B, 1) -> (B, 1, 1, S)
+        return self.gpt(ids[:, None], seen, at, self.cache)[:, -1]  # (B, 1, V) -> (B, V)
 
     def draw(self, rows: Sequence[Row], logits: Tensor) -> None:
-        """Choose the next token of rows that draw in the same way from their scores (G, V), and hand them out."""
+        """Choose the next token of each row from its scores (R, V); rows that draw in the same way share the work."""
+        alike: dict[object, list[int]] = {}
+        for i, row in enumerate(rows):
+            how = row.sampling
+            alike.setdefault((how.temperature, how.top_k, how.top_p, how.repetition_penalty), []).append(i)
+        for group in alike.values():
+            self.draw_alike([rows[i] for i in group], logits if len(alike) == 1 else logits[group])  # (R, V) -> (G, V)
+
+    def draw_alike(self, rows: Sequence[Row], logits: Tensor) -> None:
+        """The same for rows that draw in the same way (G, V); hand the tokens out."""
         penalised = rows[0].sampling.repetition_penalty != 1
         seen = occurred([row.prompt + row.new for row in rows], self.gpt) if penalised else None  # (G, V)
         filtered = probabilities(logits, rows[0].sampling, seen)  # (G, V)
