@@ -108,24 +108,37 @@ class Answer:
             pass
         return self.form.whole(self.writers)
 
-    def cancel(self) -> None:
-        """Let the loop drop the rows."""
-        for row in self.rows:
-            row.cancelled = True
 
-
-class Events(StreamingResponse):
-    """Server-sent events of an answer, which ends with the connection."""
+class Reply(Response):
+    """An answer, whole or as server-sent events. If the client leaves, the loop drops the rows."""
 
     def __init__(self, answer: Answer):
-        super().__init__(answer.events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         self.answer = answer
 
-    async def __call__(self, *connection: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        work, leaving = asyncio.ensure_future(self.send(scope, receive, send)), asyncio.ensure_future(gone(receive))
         try:
-            await super().__call__(*connection)
+            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()  # or what it raised
         finally:
-            self.answer.cancel()
+            work.cancel()
+            leaving.cancel()
+            for row in self.answer.rows:
+                row.cancelled = True
+
+    async def send(self, *connection: Any) -> None:
+        kind, headers = "text/event-stream", {"Cache-Control": "no-store"}
+        if self.answer.form.job.stream:
+            await StreamingResponse(self.answer.events(), media_type=kind, headers=headers)(*connection)
+        else:
+            await JSONResponse(await self.answer.whole())(*connection)
+
+
+async def gone(receive: Any) -> None:
+    """Returns when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def event(value: object) -> str:
@@ -158,24 +171,6 @@ async def read(request: Request) -> bytes:
     except TimeoutError:
         raise Refused(408, f"the body did not come within {SECONDS_FOR_BODY} seconds") from None
     return raw
-
-
-async def gone(request: Request) -> None:
-    """Returns when the client has closed the connection."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def whole(answer: Answer, request: Request) -> Response:
-    """The finished answer; an empty response, which nobody reads, if the client leaves before."""
-    work, leaving = asyncio.ensure_future(answer.whole()), asyncio.ensure_future(gone(request))
-    try:
-        await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return JSONResponse(work.result()) if work.done() else Response(status_code=499)
-    finally:
-        answer.cancel()
-        work.cancel()
-        leaving.cancel()
 
 
 class Guard:
@@ -225,8 +220,7 @@ class Site:
 
     async def create(self, request: Request) -> Response:
         job = read_job(read_body(await read(request)), self.models, chat="/chat/" in request.url.path)
-        answer = Answer(self.loops[job.model], Form(job, self.models[job.model].tokenizer))
-        return Events(answer) if job.stream else await whole(answer, request)
+        return Reply(Answer(self.loops[job.model], Form(job, self.models[job.model].tokenizer)))
 
     async def list_models(self, _: Request) -> Response:
         return JSONResponse({"object": "list", "data": [about(name) for name in self.models]})

@@ -7,7 +7,7 @@ The form: platform.openai.com/docs/api-reference, chat and completions. Addition
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from minillm.assistant import Assistant
@@ -98,9 +98,11 @@ def samplings(body: Mapping[str, Any], room: int, chat: bool) -> list[Sampling]:
     most, n = whole(body, key, room if chat else 16, 1, 10**9), whole(body, "n", 1, 1, MOST_CHOICES)
     seed, top_k = whole(body, "seed", secrets.randbelow(2**31), -(2**63)), whole(body, "top_k", 0, 0, 10**9)
     top_p, temperature = number(body, "top_p", 1, 0, 1), number(body, "temperature", 1, 0, 2)
-    how = Sampling(min(most, room), temperature if temperature >= 1e-4 else 0.0, top_k or None,
-                   max(top_p, 1e-6) if top_p < 1 else None)  # fmt: skip
-    return [replace(how, seed=(seed + i) % 2**63) for i in range(n)]
+    return [
+        Sampling(min(most, room), temperature if temperature >= 1e-4 else 0.0, top_k or None,
+                 max(top_p, 1e-6) if top_p < 1 else None, seed=(seed + i) % 2**63)
+        for i in range(n)
+    ]  # fmt: skip
 
 
 def number(body: Mapping[str, Any], key: str, default: float, low: float, high: float) -> float:
