@@ -478,18 +478,18 @@ show_claim("composition")
 show_claim("review")
 # %% [markdown] tags=["en"]
 # **Reading them.** Each verdict follows from one difference, its interval and the thresholds fixed beforehand; the
-# other bars are there to explain it. *Not reproduced at this size* needs care here: in FLAN's own paper tuning on many
-# tasks made models of eight billion parameters and fewer *worse* at unseen ones. And the kinds here are much more alike
-# than FLAN's, which helps a small model.
+# other bars are there to explain it. In FLAN's own paper tuning on many tasks made models of eight billion parameters and
+# fewer *worse* at unseen ones. The kinds here are much more alike than FLAN's, which helps a small model; how far it gets
+# all the same shows next to the bar where the kind itself was taught.
 #
 # <!-- go on -->
 #
 # To discuss: which of the four claims would you expect to turn out otherwise in a model a thousand times as large?
 # Which figure on the cards speaks for that, which against it?
 # %% [markdown] tags=["zh"]
-# **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。这里对*在这个规模上没有重现*要格外
-# 小心：FLAN 自己的论文里，八十亿参数和更小的模型用许多任务微调之后，没见过的任务反而*变差*。而这里的各种任务彼此相似
-# 得多，对小模型有利。
+# **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。FLAN 自己的论文里，八十亿参数和更
+# 小的模型用许多任务微调之后，没见过的任务反而*变差*。而这里的各种任务彼此相似得多，对小模型有利；即便如此能走多远，跟
+# “教的就是这一种”那根柱子比一比就知道。
 #
 # <!-- go on -->
 #
