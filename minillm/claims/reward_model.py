@@ -126,11 +126,11 @@ def measure(lab: Lab) -> Observation:
 
 
 SETS = {
-    "few": dict(en=f"{SIZES['few']} pairs, better one longer in 50 %", zh=f"{SIZES['few']} 对，较好的 50 % 较长"),
-    "some": dict(en=f"{SIZES['some']} pairs, better one longer in 50 %", zh=f"{SIZES['some']} 对，较好的 50 % 较长"),
-    "even": dict(en="all pairs, better one longer in 50 %", zh="全部，较好的 50 % 较长"),
-    "longer": dict(en="all pairs, better one longer in 90 %", zh="全部，较好的 90 % 较长"),
-    "shorter": dict(en="all pairs, better one longer in 10 %", zh="全部，较好的 10 % 较长"),
+    "few": dict(en=f"{SIZES['few']} pairs, better one longer in 50 %", zh=f"{SIZES['few']} 对，较好的较长占 50 %"),
+    "some": dict(en=f"{SIZES['some']} pairs, better one longer in 50 %", zh=f"{SIZES['some']} 对，较好的较长占 50 %"),
+    "even": dict(en="all pairs, better one longer in 50 %", zh="全部，较好的较长占 50 %"),
+    "longer": dict(en="all pairs, better one longer in 90 %", zh="全部，较好的较长占 90 %"),
+    "shorter": dict(en="all pairs, better one longer in 10 %", zh="全部，较好的较长占 10 %"),
 }
 SIDES = {
     "right-longer": dict(en="the better answer is the longer one", zh="较好的回答较长"),
