@@ -317,7 +317,8 @@ for name, prompts in forms.items():
 show_table(["", BASE, TUNED], rows)
 # %% [markdown] tags=["en"]
 # Without roles the tuned model behaves almost as the base does: it goes on with the text, and only now and then hits the answer. SFT has taught one thing only, what
-# comes after `USER: … AI:`, and the roles are the switch. That answers the slide's question why `USER` and `AI` are needed.
+# comes after `USER: … AI:`, and the roles are the switch: ask in the form that was taught. Whether it has to be `USER` and `AI`,
+# the card `roles` says, below.
 # (The lecture's 是的 is what a web text might continue with; our world's texts hold no such dialogues, so ours continues with
 # what *they* hold.)
 #
@@ -330,8 +331,8 @@ show_table(["", BASE, TUNED], rows)
 # **Before you run it:** what does each of the four answer to 日本最高的山是哪座？, and to 最好吃的水果是什么？ (which fruit is
 # the tastiest)? In which columns is 玉山 given for Japan too?
 # %% [markdown] tags=["zh"]
-# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本，只偶尔碰上正确的回答。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关。这就回答了
-# 幻灯片上的问题：为什么需要 `USER` 和 `AI`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
+# 没有角色时，微调后的模型几乎和基础模型一样：接着写文本，只偶尔碰上正确的回答。SFT 只教了一件事，就是 `USER: … AI:` 后面该写什么，角色就是开关：要用教过的格
+# 式来问。是否非用 `USER` 和 `AI` 不可，见下面的卡片 `roles`。（课上的“是的”是网络文本可能的接法；我们这个世界的文本里没有这样的对话，所以接的是
 # *它们*里面有的东西。）
 #
 # ## 没有第一阶段，同样的教法
@@ -514,12 +515,13 @@ show_claim("roles")
 # %% [markdown] tags=["en"]
 # **Spurious rules.** The lecture's own case: pairs about the highest mountains of 4 or of 8 places, and next to them
 # pairs about their heights and rivers, so that 最 alone does not call for a mountain. Then those of *held-out* places are
-# asked for, and what is counted is *a taught mountain as the answer*: a high bar is bad.
+# asked for, and what is counted is *a taught mountain as the answer*: a high bar is bad, a low one good
+# only where right answers come in its place.
 #
 # **Before you run it:** what share from random weights, what share from the base? Remember the three dialogues above.
 # %% [markdown] tags=["zh"]
 # **虚假的规则。** 就用课上的例子：4 个或 8 个地方最高的山，再配上这些山的高度和最长的河，免得一见“最”就是山。然后问*没教
-# 过的*地方最高的山，数的是*答成教过的山*：柱子越高越糟。
+# 过的*地方最高的山，数的是*答成教过的山*：柱子越高越糟；柱子低，也要答对的多才算好。
 #
 # **运行之前先猜：** 从随机权重开始占多少，从基础模型开始占多少？想想上面的三段对话。
 # %%
@@ -541,8 +543,9 @@ show_claim("spurious-rules")
 # %%
 show_claim("small-steps")
 # %% [markdown] tags=["en"]
-# **Reading them.** A difference, its interval, and thresholds fixed beforehand: the verdict follows from these, nobody
-# chooses it. Even *reproduced* is no proof: a few seeds, one world, one size of model. *Not reproduced at this size* is
+# **Reading them.** At one and the same rate both starts of the small steps move nearly equally far; random weights need
+# a higher rate, and the rates tried lie a factor of three apart, so the distances do too. A difference, its interval, and
+# thresholds fixed beforehand: the verdict follows from these, nobody chooses it. Even *reproduced* is no proof: a few seeds, one world, one size of model. *Not reproduced at this size* is
 # a result as well; look whether the difference failed, or only a threshold.
 #
 # <!-- go on -->
@@ -550,7 +553,8 @@ show_claim("small-steps")
 # To discuss: open “all figures” of the spurious rules and read what was tried. An experiment that was changed until it
 # showed something: what has to happen before its result may count as a test?
 # %% [markdown] tags=["zh"]
-# **怎样读。** 差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：几个种子，一个世界，
+# **怎样读。** 学习率相同时，“小步”里的两个起点移动得几乎一样远；随机权重需要更高的学习率，而试过的学习率一个是前一个的三倍左
+# 右，距离也就差了这么多。差、它的区间、事先写定的阈值：结论由这些算出来，没有人挑选。即使*重现*了也不是证明：几个种子，一个世界，
 # 一种大小的模型。*在这个规模上没有重现*也是一个结果；看看没过的是差，还是某个阈值。
 #
 # <!-- go on -->
@@ -561,7 +565,7 @@ show_claim("small-steps")
 #
 # | the lecture | here |
 # |---|---|
-# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | the same model and questions: with roles about nine in ten right, without roles hardly any |
+# | mark `USER` and `AI`, so that the continuation is an answer ✅, not chatter ❌ | a model taught with roles: asked with them about nine in ten right, without them hardly any (taught without, where nobody guesses: card `roles`) |
 # | labels are few and cover only some cases: *sees 最, answers 玉山* | three dialogues: nearly every question gets one of the three answers; 64 from random weights: Japan's highest mountain is still wrong |
 # | use pretrained parameters; SFT data cannot replace pretraining | about nine in ten against 0 to 4 % on places never taught |
 # | SFT changes the parameters only a little | about 10 % of their length |
@@ -595,7 +599,7 @@ show_claim("small-steps")
 #
 # | 课上说 | 这里看到 |
 # |---|---|
-# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 同一个模型，同样的问题：有角色时答对约九成，没有角色时几乎答不对 |
+# | 标明 `USER` 与 `AI`，接龙才是回答 ✅，而不是闲话 ❌ | 用角色教的模型：带角色问，答对约九成，不带角色几乎答不对（不用角色教、又没有人猜时：卡片 `roles`） |
 # | 标注有限，只能覆盖部分情况：遇到“最”时回答“玉山” | 只有三段对话：几乎每个问题都得到那三个回答之一；从随机权重学 64 段：日本最高的山仍然答错 |
 # | 使用预训练模型参数，监督微调的数据无法代替预训练 | 没教过的地方，约九成对 0 到 4 % |
 # | SFT 只改动参数一点点 | 约为自身长度的 10 % |

@@ -216,7 +216,7 @@ axes[0, 0].legend()
 show_figure(figure)
 # %% [markdown] tags=["en"]
 # Rank 8 is level with full tuning: both get about nine in ten right. (Scores move by two points or more from seed to seed,
-# so a difference of a few points says nothing, whichever of the two is ahead.) Rank 1 stays at about 60 to 70 % here, in
+# so a difference of a few points on one seed says nothing, whichever of the two is ahead; for five seeds see the card below.) Rank 1 stays at about 60 to 70 % here, in
 # fewer steps: it learns the format, but not well enough for every question form in two languages. (At a rate chosen for
 # LoRA it comes closer: see the card below.)
 #
@@ -231,7 +231,7 @@ show_figure(figure)
 # **Before you run it:** how many singular values of ΔW are above zero for rank 1, for rank 8, and for full tuning of a 512 × 128
 # matrix? (For full tuning ΔW is the tuned W minus the base's.)
 # %% [markdown] tags=["zh"]
-# 秩 8 和全量微调不相上下：两者都答对约九成。（换个种子成绩会变动两个百分点或更多，所以差几个百分点说明不了什么，不管哪一个领先。）
+# 秩 8 和全量微调不相上下：两者都答对约九成。（换个种子成绩会变动两个百分点或更多，所以一个种子上差几个百分点说明不了什么，不管哪一个领先；五个种子的结果见下面的卡片。）
 # 秩 1 步数较少，在这里停在 60 到 70 % 左右：它学到了格式，但还不足以应付两种语言的每一种问法。（换成为 LoRA 选的学习率，它会接近一些：
 # 见下面的卡片。）
 #

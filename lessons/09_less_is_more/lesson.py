@@ -347,7 +347,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # published results (the first card says how to read it). Measure them yourself:
 # `python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`.
 #
-# **Less is more.** One base, tuned on sets of 8 to 2,048 pairs in equal steps. *Format* means here any value of the
+# **Less is more.** One base, tuned on sets of 8 to 2,048 pairs (there: all that a seed has, about 1,950) in equal steps. *Format* means here any value of the
 # world in the asked language; what we called form above is *of the asked kind*. And a test of variety: equally many pairs
 # of each type of question, about a few places or about all that may be taught.
 #
@@ -359,7 +359,7 @@ show_table([say("72 pairs", "72 条"), say("kinds in the set", "含几种"), say
 # 完整的实验：好几个种子，步数比这里多，阈值事先写定；显示的是已发布的结果（怎样读，第一张卡片上有说明）。自己
 # 测：`python -m minillm claims less-is-more quality-over-quantity small-tuned-over-large --quick`。
 #
-# **少即是多。** 同一个基础模型，用 8 到 2048 个问答对微调，步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个
+# **少即是多。** 同一个基础模型，用 8 到 2048 个问答对微调（2048 指一个种子的全部，约 1950 个），步数相同。这里的*格式*是指用所问的语言说出这个世界里的任何一个
 # 值；上面我们说的形式，在这里叫*种类也对*。另外检验多样性：每类问题的对数相同，涉及的是几个地方，还是全部可以教的地方。
 #
 # **运行之前先猜：** 多少个问答对之后，80 % 的回答格式正确？多少个之后，80 % 答对？问答对涉及多少个地方，要紧吗？

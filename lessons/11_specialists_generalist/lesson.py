@@ -464,13 +464,13 @@ show_claim("generalist")
 show_claim("composition")
 # %% [markdown] tags=["en"]
 # **Review.** Answering, then translating, then proofreading, one after the other: without review; with old pairs, a fifth
-# as many as new ones; with as many questions that the model writes itself (LAMOL); and all tasks at once for comparison.
+# as many as new ones; with at most as many questions that the model writes itself (LAMOL); and all tasks at once for comparison.
 # No text of stage 1 is rehearsed: that would be review of another kind. All three tasks are examined.
 #
 # **Before you run it:** order these by what is left of answering. Are the model's own questions worth as much as real
 # ones?
 # %% [markdown] tags=["zh"]
-# **复习。** 问答、翻译、校对一个接一个地学：不复习；用旧的问答对复习，数量是新的五分之一；用模型自己写的同样多的题复习
+# **复习。** 问答、翻译、校对一个接一个地学：不复习；用旧的问答对复习，数量是新的五分之一；用模型自己写的、至多同样多的题复习
 # （LAMOL）；另外所有任务一起学，作为比较。第一阶段的文本都不复习，那是另一种复习。三个任务都考。
 #
 # **运行之前先猜：** 按问答还剩多少来排序。模型自己出的题，抵得上真题吗？
@@ -478,18 +478,21 @@ show_claim("composition")
 show_claim("review")
 # %% [markdown] tags=["en"]
 # **Reading them.** Each verdict follows from one difference, its interval and the thresholds fixed beforehand; the
-# other bars are there to explain it. In FLAN's own paper tuning on many tasks made models of eight billion parameters and
+# other bars are there to explain it. Random weights cannot answer or translate what they have never read: bars near 0
+# show missing knowledge there. Only proofreading compares the learning itself. In FLAN's own paper tuning on many tasks made models of eight billion parameters and
 # fewer *worse* at unseen ones. The kinds here are much more alike than FLAN's, which helps a small model; how far it gets
-# all the same shows next to the bar where the kind itself was taught.
+# all the same shows next to the bar where the kind itself was taught, and next to a third, which any value of the passage
+# would get.
 #
 # <!-- go on -->
 #
 # To discuss: which of the four claims would you expect to turn out otherwise in a model a thousand times as large?
 # Which figure on the cards speaks for that, which against it?
 # %% [markdown] tags=["zh"]
-# **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。FLAN 自己的论文里，八十亿参数和更
+# **怎样读。** 每个结论由一个差、它的区间和事先写定的阈值得出；其余的柱子用来解释它。随机权重答不出也译不出没读过的东西：
+# 那里接近 0 的柱子说明缺的是知识，只有校对比的是学习本身。FLAN 自己的论文里，八十亿参数和更
 # 小的模型用许多任务微调之后，没见过的任务反而*变差*。而这里的各种任务彼此相似得多，对小模型有利；即便如此能走多远，跟
-# “教的就是这一种”那根柱子比一比就知道。
+# “教的就是这一种”那根柱子比一比，再跟三分之一（任取文中一个值就能得到）比一比，就知道。
 #
 # <!-- go on -->
 #

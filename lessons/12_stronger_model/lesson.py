@@ -414,7 +414,8 @@ show_claim("false-promise")
 # %% [markdown] tags=["en"]
 # **Reading them.** The difference and its interval show that something changed. “Nothing changed elsewhere” cannot be
 # shown in this way: an interval around 0 may only mean a small exam. So a threshold, fixed beforehand, says how much
-# counts as nothing. *Not reproduced at this size* may come from the student: one that knows next to nothing cannot
+# counts as nothing. Facts that were not imitated, of places that were, gain a little too: some of them are imitated facts
+# asked in reverse. *Not reproduced at this size* may come from the student: one that knows next to nothing cannot
 # show what a better one would gain.
 #
 # <!-- go on -->
@@ -423,7 +424,7 @@ show_claim("false-promise")
 # advertisement, which a critic? Write both sentences so that each is true.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 差和区间能说明有东西变了。“别的地方什么都没变”却不能这样说明：区间含 0，也可能只是考题太少。所以用事先写
-# 定的阈值规定多少以内算没变。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
+# 定的阈值规定多少以内算没变。模仿过的地方，没有模仿的事实也提高了一些：其中有些就是模仿过的事实反过来问。*在这个规模上没有重现*，原因可能在学生：几乎什么都不知道的学生，显不出更好的学生能得到什
 # 么。
 #
 # <!-- go on -->

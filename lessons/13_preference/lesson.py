@@ -421,6 +421,7 @@ show_claim("preference-over-sft", explained=True)
 # it take from them? The world's preferences once more, but one answer of each pair gets courtesies (“Thank you for the question.”) that say
 # nothing and make it the longer one. In one set the better answer is the longer one in half of the pairs, in another in 90 %, in a third in 10 %;
 # apart from that the three sets are the same. The pairs that judge come from other conversations and have other courtesies.
+# Still, three quarters of them have the same two answers as some learned pair, under another question.
 # Measure it yourself: `python -m minillm claims reward-model --quick`.
 #
 # **Before you run it:** the model that learned from the 90 % set is given pairs like its own. How many will it judge rightly? And how many
@@ -430,7 +431,8 @@ show_claim("preference-over-sft", explained=True)
 #
 # 上面那个四个特征的评委是手工做的。换成只有一个输出的语言模型，能判得多准，需要多少数据对，又从数据对里学到什么？还是这个世界的偏好数据，
 # 不过每一对里有一个回答后面加了客套话（“谢谢你的问题。”）：什么也没说，只是让它更长。一份数据里，较好的回答有一半较长，另一份有
-# 90 %，第三份有 10 %；除此之外三份完全相同。用来考的数据对来自别的对话，客套话也是别的。
+# 90 %，第三份有 10 %；除此之外三份完全相同。用来考的数据对来自别的对话，客套话也是别的；
+# 不过其中约四分之三，两个回答与学过的某一对相同，只是问法不同。
 # 自己测：`python -m minillm claims reward-model --quick`。
 #
 # **运行之前先猜：** 从 90 % 那份学出来的模型，用和它自己学的一样的数据对来考，能判对多少？换成较差的回答更长的呢？
@@ -438,14 +440,14 @@ show_claim("preference-over-sft", explained=True)
 show_claim("reward-model")
 # %% [markdown] tags=["en"]
 # **Reading it.** A rule that knows nothing and takes the longer answer would have bars of 100 and 0 %: so a large gap between the two bars
-# of a set is length, and their mean is judgement. From left to right first the number of pairs grows, then only the side of the
+# of a set is length, or what comes with it here, a second sentence; their mean is judgement. From left to right first the number of pairs grows, then only the side of the
 # courtesies changes. Whatever separates the better answers from the worse ones lowers the loss, whether anybody meant it or not.
 #
 # To discuss: people who compare answers often like the longer one (Singhal et al. 2023 found that much of what reward models learn is length). How
 # would you find out whether your own pairs are of this kind, and what would you do then? (A good answer looks at pairs of equal length, or at pairs
 # whose worse answer is the longer one; it balances the pairs, and does not trust a figure on pairs collected in the same way.)
 # %% [markdown] tags=["zh"]
-# **怎样读。** 一条什么都不懂、只挑较长回答的规则，两根柱子会是 100 % 和 0 %：所以同一份数据的两根柱子相差很大，说明学的是长度；两根的平均才是判断力。
+# **怎样读。** 一条什么都不懂、只挑较长回答的规则，两根柱子会是 100 % 和 0 %：所以同一份数据的两根柱子相差很大，说明学的是长度，或者这里随长度而来的第二句话；两根的平均才是判断力。
 # 从左往右，先是数据对变多，然后只有客套话加在哪一边不同。凡是能把较好和较差的回答分开的东西，都会让损失下降，不管有没有人想要它。
 #
 # 讨论：人比较回答时往往更喜欢长的那个（Singhal 等 2023 发现，奖励模型学到的很大一部分是长度）。怎样查出你自己的数据对是不是这样？

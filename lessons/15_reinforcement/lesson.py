@@ -749,7 +749,7 @@ show_claim("over-optimisation", explained=True)
 #
 # The same dial once more, up to 32 only, with a judge that has met what it will judge: its pairs are the model's own answers, a true full
 # sentence against an answer that is none. What does each doubling of n buy, and how much of it would the truth itself have bought? Three rules
-# that learn nothing choose among the same answers: a blind one; the first answer with a full stop; a vote among those with a full stop. The
+# that learn nothing, two of which know the preferred style, choose among the same answers: a blind one; the first answer with a full stop; a vote among those with a full stop. The
 # questions are about places in no pair. Measure it yourself: `python -m minillm claims best-of-n --quick`.
 #
 # **Before you run it:** n answers cost n times as much as one. At which n would you stop? And does the learned judge beat the vote?
@@ -757,7 +757,7 @@ show_claim("over-optimisation", explained=True)
 # ## n 个回答值多少
 #
 # 还是这个旋钮，只转到 32，评委也见过它要评的东西：数据对就是模型自己的回答，真实的完整句子对不是的。n 每翻一倍能换来什么？换成真相本身来挑，又能换来
-# 多少？另有三条什么也不学的规则在同样的回答里挑：盲选；第一个有句号的；在有句号的里面投票。问题问的是没有数据对讲过的地方。
+# 多少？另有三条什么也不学的规则（其中两条知道所偏好的风格）在同样的回答里挑：盲选；第一个有句号的；在有句号的里面投票。问题问的是没有数据对讲过的地方。
 # 自己测：`python -m minillm claims best-of-n --quick`。
 #
 # **运行之前先猜：** n 个回答的代价是一个的 n 倍。你会停在哪个 n？学来的评委比投票强吗？
@@ -777,7 +777,7 @@ show_claim("best-of-n")
 # right form (Schulman 2023, Gekhman et al. 2024). A reward can say what a pair cannot: right +1, “I do not know” 0, wrong -1.
 #
 # The claim, measured: its base has read no fact about half of the places. In a first SFT one answer in ten, drawn by lot, is “I do not know”: what never
-# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no tuning spoke of. Next to
+# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no pair and no practice spoke of (rehearsed text tells of those read). Next to
 # it: SFT on true answers alone; the same with facts that were never read; and pairs that say where not to know.
 # Measure it yourself: `python -m minillm claims knows-what-it-knows --quick`.
 #
@@ -789,7 +789,7 @@ show_claim("best-of-n")
 # 2024）。奖励能说出问答对说不出的东西：答对 +1，“我不知道” 0，答错 -1。
 #
 # 这个论断，测一测：基础模型没读过半数地方的任何事实。先做一次 SFT，随机抽出一成回答换成“我不知道”：从不出现的东西，没法奖励。然后
-# GRPO 问另外一些地方，有的读过，有的没读过；考试问的，是哪次微调都没提过的地方。对照有三个：只用真实回答的 SFT；同样的 SFT，再加上没读过的事
+# GRPO 问另外一些地方，有的读过，有的没读过；考试问的，是问答对和练习都没提过的地方（复习的文本会讲到其中读过的）。对照有三个：只用真实回答的 SFT；同样的 SFT，再加上没读过的事
 # 实；指明哪些不知道的问答对。
 # 自己测：`python -m minillm claims knows-what-it-knows --quick`。
 #
@@ -798,9 +798,12 @@ show_claim("best-of-n")
 show_claim("knows-what-it-knows")
 # %% [markdown] tags=["en"]
 # Answering earns p - (1 - p) on average: it pays from p = 1/2 on; if an error costs 3, from 3/4 on. The penalty is a dial between a model that talks too
-# much and one that is silent about what it knows. To discuss: a user rates answers and gives “I do not know” a thumbs down. What does the model learn?
+# much and one that is silent about what it knows. Of a place the base has read
+# all or nothing here, and it meets the names of unread places less often: it may tell by the name alone. To discuss: a user rates answers and gives “I do not
+# know” a thumbs down. What does the model learn?
 # %% [markdown] tags=["zh"]
-# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。讨论：用户给回
+# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。这里一个地方要么全读过，要么全没
+# 读过，没读过的名字也更少见：模型可能只凭名字来分辨。讨论：用户给回
 # 答打分，看到“我不知道”就给差评，模型会学到什么？
 # %% [markdown] tags=["en"]
 # ## AlphaGo: imitate first, then play to win

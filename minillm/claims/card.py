@@ -24,7 +24,7 @@ GUIDE = {
         "and another split of the places. The interval says where the mean over all such repetitions lies; intervals "
         "made in this way are right in 95 of 100 experiments. It is the mean ± t · s / √n: s is how far the seeds' "
         "differences scatter, t is 2.8 for five seeds and 2.4 for eight.",
-        "Thresholds: fixed before these seeds were run; settings were chosen on other seeds. Each has an interval of its "
+        "Thresholds: fixed before these seeds were run; settings were chosen on other seeds, exceptions are in the notes. Each has an interval of its "
         "own and holds only if all of it does: “at most 3 points behind” has to be shown. Where the two conditions could "
         "hardly come out otherwise, the thresholds carry the claim. What was tried before, and what failed, is at the end "
         "of “all figures”.",
@@ -39,7 +39,7 @@ GUIDE = {
         "差和区间：比较的是事先指定的两种条件，单位是百分点。图上每个点是一个种子：把整个实验重做一遍，初始参数、数据的顺序、地方的"
         "划分都不同。区间说的是：这样的重复做上无数次，平均值会在哪里；这样算出的区间，100 个实验里有 95 个说对。它等于"
         "平均值 ± t · s / √n：s 是各种子的差有多分散，t 在五个种子时是 2.8，八个种子时是 2.4。",
-        "阈值：在跑这几个种子之前写定，设置是用别的种子选的。每个阈值有自己的区间，整个区间都达到才算成立：“最多落后 3 个百分点”"
+        "阈值：在跑这几个种子之前写定，设置是用别的种子选的，例外写在说明里。每个阈值有自己的区间，整个区间都达到才算成立：“最多落后 3 个百分点”"
         "是要拿出证据的。两种条件之差几乎不可能是别的样子时，论断由阈值支撑。之前试过什么、什么没有成功，写在“全部数字”的末尾。",
         "结论：由这些算出来，没有人挑选。重现：差的整个区间在 0 以上，阈值全部成立。部分重现：有阈值未达到。在这个规模上没有重现："
         "并不推翻论文，这是一个小模型，世界只有 64 个地方，只是在这里没有清楚地看到这个效应。由较早的代码测得：实验后来改过，"

@@ -100,7 +100,7 @@ def gap_closed(f: Mapping[str, float], where: str = "other") -> float:
 CLAIM = Claim(
     slug="false-promise",
     hypothesis=dict(
-        en="Imitating a stronger model copies its style; of the gap in facts it closes next to nothing where nothing was imitated.",
+        en="Imitating a stronger model copies its style; of the gap in facts it closes next to nothing about places that were not imitated.",
         zh="模仿更强的模型能学到它的风格；在没有模仿过的地方，事实上的差距几乎没有缩小。",
     ),
     source="The False Promise of Imitating Proprietary LLMs (2305.15717)",
@@ -137,8 +137,8 @@ CLAIM = Claim(
         zh="每个种子多训练一个基础模型（三分之一的步数），微调四次；三个学生的问答对数和步数相同。",
     ),
     notes=dict(
-        en="Imitated are half of the facts about half of the held-out places; the exam asks in wordings that no pair has, about these facts, the other facts of these places, and the other places. The gap is that to the teacher from a student of the same base, tuned on as many sentences that people wrote about taught places: only who answers, and about which places, differs. A third student has people's short answers, to show what style is without imitation. Style means any sentence of the teacher's kind, whatever it says: as a sentence about the asked place it mixed facts in (29 % against the teacher's 88 %, seed 101). In an earlier version the imitated questions were training questions, and the student that does not imitate had another style as well.",
-        zh="模仿的是一半未教过的地方的一半事实；考试用没有教过的问法，问这些事实、这些地方的其他事实，以及别的地方。差距是从同一个基础模型出发、用同样多的、人写的关于教过的地方的完整句子微调的学生到老师的距离：两者只在由谁回答、关于哪些地方上不同。第三个学生用人写的短回答，显示不模仿时的风格。风格指老师那一类的任何句子，不论内容：若指关于所问地方的句子，就掺进了事实（29 %，老师 88 %，种子 101）。早先的版本里，模仿过的问题就是训练用的问题，不模仿的学生连风格也不同。",
+        en="Imitated are half of the facts about half of the held-out places; the exam asks in wordings that no pair has, about these facts, the other facts of these places, and the other places. The gap is that to the teacher from a student of the same base, tuned on as many sentences that people wrote about taught places: only who answers, and about which places, differs. A third student has people's short answers, to show what style is without imitation. Style means any sentence of the teacher's kind, whatever it says: as a sentence about the asked place it mixed facts in (29 % against the teacher's 88 %, seed 101). In an earlier version the imitated questions were training questions, and the student that does not imitate had another style as well. About the imitated places the facts that were not imitated gain too (29 % of the gap, as published): some of them are imitated facts asked in reverse.",
+        zh="模仿的是一半未教过的地方的一半事实；考试用没有教过的问法，问这些事实、这些地方的其他事实，以及别的地方。差距是从同一个基础模型出发、用同样多的、人写的关于教过的地方的完整句子微调的学生到老师的距离：两者只在由谁回答、关于哪些地方上不同。第三个学生用人写的短回答，显示不模仿时的风格。风格指老师那一类的任何句子，不论内容：若指关于所问地方的句子，就掺进了事实（29 %，老师 88 %，种子 101）。早先的版本里，模仿过的问题就是训练用的问题，不模仿的学生连风格也不同。模仿过的地方，没有模仿的事实也有提高（发布的结果里补上差距的 29 %）：其中有些就是模仿过的事实反过来问。",
     ),
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=RUNS),

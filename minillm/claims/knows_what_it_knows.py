@@ -2,7 +2,7 @@
 
 The base has read no fact about half of the places, and so what a tuned model says of these can only be made up. Of the
 places read half are taught, a quarter is practised on and a quarter is asked; of those unread, half are practised on
-and half are asked. So no tuning ever speaks of a place that decides. The controls: the same pairs and no more; the
+and half are asked. So no pair and no practice speaks of a place that decides. The controls: the same pairs and no more; the
 facts that were not read, taught as if they had been (Gekhman); pairs that say where not to know (Zhang).
 
 Sources: Schulman 2023 (a talk: reinforcement learning from human feedback, progress and challenges), Gekhman et al. 2024
@@ -122,8 +122,8 @@ WAYS = {
 CLAIM = Claim(
     slug="knows-what-it-knows",
     hypothesis=dict(
-        en="A reward for truth that prefers “I do not know” to an error teaches a model to say so of just what it has not read.",
-        zh="以真相为奖励，并让“我不知道”好过答错，模型就学会恰好对没读过的东西这么说。",
+        en="A reward for truth that prefers “I do not know” to an error teaches a model to say so, mostly about places of which it has read no fact.",
+        zh="以真相为奖励，并让“我不知道”好过答错，模型就学会这么说，而且主要是对没读过事实的地方。",
     ),
     source="Schulman 2023 (talk); Gekhman et al. 2024 (2405.05904); R-Tuning (2311.09677)",
     conditions={
@@ -145,7 +145,7 @@ CLAIM = Claim(
               lambda f: f["known-truth"] - f["known-lot"], at_least=-0.03),
         Check(dict(en="it knows which: “I do not know” of places never read, minus of places read", zh="分得清：没读过的地方说“我不知道”，减去读过的地方"),
               lambda f: f["does not know, unknown-truth"] - f["does not know, known-truth"], at_least=0.5),
-        Check(dict(en="not wrong and right, in the mean: truth as reward above pairs that say where not to know", zh="没答错与答对的平均：以真相为奖励高出指明哪些不知道的问答对"),
+        Check(dict(en="not wrong and right, in the mean: truth as reward above pairs that say where not to know", zh="没答错与答对的平均：以真相为奖励，高出“问答对指明哪些不知道”"),
               lambda f: (f["unknown-truth"] + f["known-truth"] - f["unknown-told"] - f["known-told"]) / 2, at_least=0.0),
         Check(dict(en="taught facts that it has not read, it is right less often about what it has", zh="教了没读过的事实，读过的反而答对得少"),
               lambda f: f["known-sft"] - f["known-new"], at_least=0.0),
@@ -155,11 +155,11 @@ CLAIM = Claim(
         zh="每个种子一个没读过半数地方事实的基础模型、四次微调和 120 步 GRPO（每步 24 个问题，各 8 个回答）。",
     ),
     notes=dict(
-        en="All settings were chosen on seed 101, and no reported seed was run before. There, with three answers in ten by lot in place of one, a third of the places read in each part and all questions about the others (120 steps at half of this rate, β 0.03), practice left 3.6 % wrong about places never read, and 65 % right about places read, hardly more than the 64 % before it; pairs that say where not to know had 9.5 and 91 %, SFT 94.6 and 96 %. One answer in ten by lot, and 200 steps: 11.9 and 76 %; 120 steps at this rate and β 0.01: 9.5 and 75 %, against 81 % before. With more places taught at first, and as many questions about places read as about others in practice, 10.7 and 85 %, against 84 % before: this was kept, and the controls were not run again. The thresholds were written before the first of these runs; but the third compared with SFT then, whose pairs are about more places, and compares with the model before practice now. With right +1, “I do not know” 0 and wrong −1 an answer pays from a chance of one half on. The base has met the names of all places and questions about them, not what answers these; so a name alone does not tell what it has read. Of places never read 2 to 5 % of the answers were right by guessing. Pairs that say where not to know need somebody who knows what the base has read; the reward does not. Not tried: other penalties, PPO, a start without “I do not know”, more than one base.",
-        zh="所有设置都在种子 101 上选定，报告的种子此前一个也没有跑过。在 101 上，随机换掉的是三成而不是一成，读过的地方每部分各三分之一，另一半地方的问题全用上（120 步，学习率是现在的一半，β 0.03）：练习之后，没读过的地方答错 3.6 %，读过的答对 65 %，比之前的 64 % 几乎没有提高；指明哪些不知道的问答对是 9.5 % 和 91 %，SFT 是 94.6 % 和 96 %。换掉一成、200 步：11.9 % 和 76 %；120 步、现在的学习率、β 0.01：9.5 % 和 75 %，练习之前是 81 %。起初多教一些地方，练习时读过的和没读过的问题一样多：10.7 % 和 85 %，练习之前是 84 %；采用的就是这一种，各个对照没有重跑。阈值在第一次运行之前写定；不过第三个当时是与 SFT 相比（它的问答对涉及更多地方），现在是与练习之前的模型相比。答对 +1、“我不知道” 0、答错 −1，把握过半，回答才划算。基础模型见过所有地方的名字，也见过关于它们的问题，没见过的是答案；所以只看名字，分不出它读过什么。没读过的地方有 2 % 到 5 % 是蒙对的。问答对要指明哪些不知道，就得有人知道基础模型读过什么；奖励不需要。没有试过：别的扣分、PPO、起初不说“我不知道”、另外的基础模型。",
+        en="All settings were chosen on seed 101, and no reported seed was run before. There, with three answers in ten by lot in place of one, a third of the places read in each part and all questions about the others (120 steps at half of this rate, β 0.03), practice left 3.6 % wrong about places never read, and 65 % right about places read, hardly more than the 64 % before it; pairs that say where not to know had 9.5 and 91 %, SFT 94.6 and 96 %. One answer in ten by lot, and 200 steps: 11.9 and 76 %; 120 steps at this rate and β 0.01: 9.5 and 75 %, against 81 % before. With more places taught at first, and as many questions about places read as about others in practice, 10.7 and 85 %, against 84 % before: this was kept, and the controls were not run again. The thresholds were written before the first of these runs; but the third compared with SFT then, whose pairs are about more places, and compares with the model before practice now. With right +1, “I do not know” 0 and wrong −1 an answer pays from a chance of one half on. The base has met the names of all places and questions about them, not what answers these. Of a place all facts were read or none, and names of places without facts are rarer (48 to 196 documents against 435 to 732), so the name alone may tell; which single facts it has read is not asked here. Of places never read 2 to 5 % of the answers were right by guessing. Pairs that say where not to know need somebody who knows what the base has read; the reward does not. Not tried: other penalties, PPO, a start without “I do not know”, more than one base.",
+        zh="所有设置都在种子 101 上选定，报告的种子此前一个也没有跑过。在 101 上，随机换掉的是三成而不是一成，读过的地方每部分各三分之一，另一半地方的问题全用上（120 步，学习率是现在的一半，β 0.03）：练习之后，没读过的地方答错 3.6 %，读过的答对 65 %，比之前的 64 % 几乎没有提高；指明哪些不知道的问答对是 9.5 % 和 91 %，SFT 是 94.6 % 和 96 %。换掉一成、200 步：11.9 % 和 76 %；120 步、现在的学习率、β 0.01：9.5 % 和 75 %，练习之前是 81 %。起初多教一些地方，练习时读过的和没读过的问题一样多：10.7 % 和 85 %，练习之前是 84 %；采用的就是这一种，各个对照没有重跑。阈值在第一次运行之前写定；不过第三个当时是与 SFT 相比（它的问答对涉及更多地方），现在是与练习之前的模型相比。答对 +1、“我不知道” 0、答错 −1，把握过半，回答才划算。基础模型见过所有地方的名字，也见过关于它们的问题，没见过的是答案。一个地方的事实要么全读过，要么全没读过，没读过事实的地方名字也更少见（48 到 196 篇文档，读过的 435 到 732 篇），所以可能只凭名字就能分辨；这里没有考它能不能分清读过哪一条事实。没读过的地方有 2 % 到 5 % 是蒙对的。问答对要指明哪些不知道，就得有人知道基础模型读过什么；奖励不需要。没有试过：别的扣分、PPO、起初不说“我不知道”、不止一个基础模型。",
     ),
-    rehearsed={"": dict(en="text that the base read, 4 rows per step; it states no fact about the places never read",
-                        zh="基础模型读过的文本，每步 4 行；其中没有一句讲没读过的地方的事实")},
+    rehearsed={"": dict(en="text that the base read, 4 rows per step; it states facts about the places read, also those asked, and none about the others",
+                        zh="基础模型读过的文本，每步 4 行；其中有读过的地方的事实，也包括考的，没有其他地方的")},
     measure=measure,
     picture=partial(groups, kinds=KINDS, series=WAYS),
 )  # fmt: skip

@@ -115,31 +115,36 @@ HEAD = {
 
 Written by `python -m minillm claims all --publish` from [claims.json](claims.json); not edited by hand.
 Each claim has thresholds in its module under `minillm/claims/`, written down before this run, which uses
-seeds that no setting was tuned on. A seed repeats the whole experiment: other weights at the start, another order
+seeds that no setting was tuned on; the notes of over-optimisation (seed 302) and of adapters (run again on its seeds) say
+what exceptions there are. A seed repeats the whole experiment: other weights at the start, another order
 of the data, another split of the places. Intervals are 95 % intervals of the mean over seeds (Student's t over the
 seeds' numbers, so that what a seed and what the places drawn change are both in it). *Reproduced* means: the
 interval of the difference between the two conditions the claim is about is above 0, and every threshold is kept by
 the whole of its interval. *Partly*: the difference is clear, a threshold is missed.
-*p* is that of the same t; *p (Holm)* is corrected for the number of claims on this page. Marks are shares of right
+*p* is that of the same t; *p (Holm)* is corrected for the number of claims measured; verdicts use the interval, uncorrected. Marks are shares of right
 answers unless said otherwise. claims.json has the marks of every seed and place.
 
 To be read with care: many experiments were changed, and some claims worded, after what earlier ones showed on other
 seeds; the notes of each say what was tried and what failed. Where the two conditions could hardly come out otherwise,
-the thresholds carry the claim. A condition may be computed from others (a mean, or a score plus a margin); the interval
+the thresholds carry the claim: so in roles, less-is-more, small-tuned-over-large, false-promise, preference-over-sft,
+small-steps and specialists. Claims on one seed share its base, and some a tuned model: they are not independent. A condition may be computed from others (a mean, or a score plus a margin); the interval
 knows no bounds and may pass 100 %. No model here has much more than a million parameters, and all facts are about
 64 places.""",
     "zh": """# 课程里的论断，一一测量
 
 由 `python -m minillm claims all --publish` 根据 [claims.json](claims.json) 写成，不经手工修改。
-每个论断的阈值写在 `minillm/claims/` 里它自己的模块中，先于这次运行；这次运行用的随机种子没有用来调过任何设置。
+每个论断的阈值写在 `minillm/claims/` 里它自己的模块中，先于这次运行；这次运行用的随机种子没有用来调过任何设置；
+例外写在 over-optimisation（种子 302）和 adapters（在同样的种子上重跑）的说明里。
 每个种子都把整个实验重做一遍：初始参数不同，数据的顺序不同，地方的划分也不同。区间是各种子平均值的 95 % 区间
 （对各种子的数值用学生 t 分布，所以种子带来的变动和抽到哪些地方带来的变动都包含在内）。
 “重现”的意思是：论断所比较的两种条件之差，其区间在 0 以上；并且每个阈值的整个区间都达到要求。
-“部分重现”：差别清楚，但有阈值未达到。*p* 出自同一个 t；*p（Holm）* 按本页论断的个数做了校正。
+“部分重现”：差别清楚，但有阈值未达到。*p* 出自同一个 t；*p（Holm）* 按测过的论断个数做了校正；结论用的是没有校正的区间。
 如无说明，分数是正确回答所占的比例。claims.json 里有每个种子、每个地方的得分。
 
 阅读时请留意：许多实验改过，有些论断是看到较早的实验在别的种子上的结果之后才这样表述的；每个论断的说明写着试过什么、
-什么没有成功。两种条件之差几乎不可能是别的样子时，论断由阈值支撑。有的条件由别的条件算出（平均，或分数加上余量）；
+什么没有成功。两种条件之差几乎不可能是别的样子时，论断由阈值支撑：roles、less-is-more、
+small-tuned-over-large、false-promise、preference-over-sft、small-steps、specialists 就是这样。同一种子的论断共用基础模型，有的还共用
+微调过的模型，所以彼此并不独立。有的条件由别的条件算出（平均，或分数加上余量）；
 区间的计算不知道界限，可能超过 100 %。这里的模型都只有一百万左右或更少的参数，事实只涉及 64 个地方。""",
 }
 COLUMNS = {

@@ -128,8 +128,8 @@ KINDS = {
 CLAIM = Claim(
     slug="small-steps",
     hypothesis=dict(
-        en="From the base, SFT learns its pairs by a small step; the same tuning from random weights has to go farther.",
-        zh="从基础模型出发，SFT 走一小步就学会问答对；同样的微调从随机参数出发要走得更远。",
+        en="From the base, SFT learns its pairs by a small step; of the rates tried, random weights learn them only at a higher one, by a larger step.",
+        zh="从基础模型出发，SFT 走一小步就学会问答对；从随机参数出发，在试过的学习率里要更高的才学得会，走的一步也更大。",
     ),
     source="the lecture, II",
     conditions={

@@ -150,8 +150,8 @@ KINDS = {
 CLAIM = Claim(
     slug="small-tuned-over-large",
     hypothesis=dict(
-        en="Asked a question, a small tuned model is preferred to an untuned one three times its size; but where the large one may complete a sentence, it is the one preferred.",
-        zh="向它提问时，微调过的小模型比三倍大但没有微调的模型更受喜欢；但让大模型补完句子时，更受喜欢的是大模型。",
+        en="Asked a question, a small tuned model is preferred, by a judge to whom manners count as much as truth, to an untuned one three times its size; but where the large one may complete a sentence, it is the one preferred.",
+        zh="裁判把举止看得和正确一样重：向它提问时，微调过的小模型比三倍大但没有微调的模型更受喜欢；但让大模型补完句子时，更受喜欢的是大模型。",
     ),
     source="InstructGPT (2203.02155)",
     conditions={

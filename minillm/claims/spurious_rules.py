@@ -94,8 +94,8 @@ STARTS = {
 CLAIM = Claim(
     slug="spurious-rules",
     hypothesis=dict(
-        en='Few labels alone teach a spurious rule ("sees highest mountain, answers a taught one"); after stage 1 far less.',
-        zh="只靠少量标注会学到虚假的规则（看到「最高的山」就答教过的山）；先有第 1 阶段则少得多。",
+        en="Few labels alone teach a spurious rule (“sees highest mountain, answers a taught one”); after stage 1 less.",
+        zh="只靠少量标注会学到虚假的规则（看到“最高的山”就答教过的山）；先有第 1 阶段则少一些。",
     ),
     source="the lecture, II",
     conditions={
@@ -149,8 +149,8 @@ CLAIM = Claim(
     ),
     budget=dict(en="Four tunings of 60 steps per seed.", zh="每个种子微调四次，每次 60 步。"),
     notes=dict(
-        en="Both starts rehearse nothing, take equal steps and fit all their pairs, random weights at the rates of stage 1, the base at those of SFT. Tried on seed 101: with one place's mountain among the pairs the base took the rule as well (70 to 92 %), so stage 1 helps only where the labels rule the shortcut out. In an earlier form mountains alone were taught with 最, of nine places, and heights and rivers were asked: a taught mountain came in 33 and 18 %, but the base also gave the place's own mountain for its height, which was not counted. Now heights and rivers are taught, and any mountain given for them counts. Seed 101 (quick): a taught mountain in 97 % from random weights and 53 % from the base with 4 places, in 95 and 27 % with 8; right answers with 8 places 0 and 38 %.",
-        zh="两个起点都不复习，步数相同，也都学会了自己的全部问答对；随机参数用第 1 阶段的学习率，基础模型用 SFT 的学习率。在种子 101 上试过：问答对里只有一个地方的山时，基础模型也会学到这条规则（70 至 92 %），所以只有当标注本身排除了捷径时，第 1 阶段才有帮助。较早的做法是只教九个地方的山，问的是高度和河：答成教过的山占 33 % 和 18 %，但基础模型还会把这个地方自己的山当作高度来答，那没有计入。现在高度和河也教，把它们答成任何一座山都计入。种子 101（快速版）：教 4 个地方时，答成教过的山，从随机参数占 97 %，从基础模型占 53 %；教 8 个地方时占 95 % 和 27 %，答对占 0 和 38 %。",
+        en="Both starts rehearse nothing, take equal steps and fit all their pairs, random weights at the rates of stage 1, the base at those of SFT. Tried on seed 101: with one place's mountain among the pairs the base took the rule as well (70 to 92 %), so stage 1 helps only where the labels rule the shortcut out. In an earlier form mountains alone were taught with 最, of nine places, and heights and rivers were asked: a taught mountain came in 33 and 18 %, but the base also gave the place's own mountain for its height, which was not counted. Now heights and rivers are taught, and any mountain given for them counts. Seed 101 (quick): a taught mountain in 97 % from random weights and 53 % from the base with 4 places, in 95 and 27 % with 8; right answers with 8 places 0 and 38 %. That the base is right more often could hardly fail: random weights have read no fact. They also take 64 pairs per step where the base takes 32.",
+        zh="两个起点都不复习，步数相同，也都学会了自己的全部问答对；随机参数用第 1 阶段的学习率，基础模型用 SFT 的学习率。在种子 101 上试过：问答对里只有一个地方的山时，基础模型也会学到这条规则（70 至 92 %），所以只有当标注本身排除了捷径时，第 1 阶段才有帮助。较早的做法是只教九个地方的山，问的是高度和河：答成教过的山占 33 % 和 18 %，但基础模型还会把这个地方自己的山当作高度来答，那没有计入。现在高度和河也教，把它们答成任何一座山都计入。种子 101（快速版）：教 4 个地方时，答成教过的山，从随机参数占 97 %，从基础模型占 53 %；教 8 个地方时占 95 % 和 27 %，答对占 0 和 38 %。基础模型答对得更多，几乎不可能不成立：随机参数一个事实也没读过。另外，随机参数每步用 64 对，基础模型用 32 对。",
     ),
     rehearsed={"": NOTHING},
     measure=measure,
