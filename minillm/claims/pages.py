@@ -121,14 +121,15 @@ of the data, another split of the places. Intervals are 95 % intervals of the me
 seeds' numbers, so that what a seed and what the places drawn change are both in it). *Reproduced* means: the
 interval of the difference between the two conditions the claim is about is above 0, and every threshold is kept by
 the whole of its interval. *Partly*: the difference is clear, a threshold is missed.
-*p* is that of the same t; *p (Holm)* is corrected for the number of claims measured; verdicts use the interval, uncorrected. Marks are shares of right
-answers unless said otherwise. claims.json has the marks of every seed and place.
+*p* is that of the same t; *p (Holm)* is corrected for the number of claims measured; verdicts use the interval,
+uncorrected. Marks are shares of right answers unless said otherwise. claims.json has the marks of every seed and place.
 
 To be read with care: many experiments were changed, and some claims worded, after what earlier ones showed on other
 seeds; the notes of each say what was tried and what failed. Where the two conditions could hardly come out otherwise,
 the thresholds carry the claim: so in roles, less-is-more, small-tuned-over-large, false-promise, preference-over-sft,
-small-steps and specialists. Claims on one seed share its base, and some a tuned model: they are not independent. A condition may be computed from others (a mean, or a score plus a margin); the interval
-knows no bounds and may pass 100 %. No model here has much more than a million parameters, and all facts are about
+small-steps and specialists. Claims on one seed share its base, and some a tuned model: they are not independent. A
+condition may be computed from others (a mean, or a score plus a margin); the interval knows no bounds and may pass
+100 %. No model here has much more than a million parameters, and all facts are about
 64 places.""",
     "zh": """# 课程里的论断，一一测量
 
