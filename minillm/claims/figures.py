@@ -99,8 +99,9 @@ def groups(
             mark_bar(axes, x, condition, ".0f")
     labels = [wrap(text[language], 84 // len(kinds) - 1) for text in kinds.values()]
     axes.set_xticks(range(len(kinds)), labels, fontsize=8)
-    axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 128), yticks=range(0, 101, 20))
-    axes.legend(fontsize=8, loc="upper center", ncols=len(series))
+    rows = 1 if len(series) <= 4 else 2
+    axes.set(ylabel=f"{claim.metric[language]}, %", ylim=(0, 114 + 14 * rows), yticks=range(0, 101, 20))
+    axes.legend(fontsize=8, loc="upper center", ncols=-(-len(series) // rows))
     chance_line(axes, result, language)
 
 

@@ -119,6 +119,16 @@ WAYS = {
     "truth": dict(en="by lot, then truth as reward", zh="先随机说，再以真相为奖励"),
 }
 
+
+def picture(axes: Any, claim: Claim, result: dict, language: str) -> None:
+    """Both kinds of places, with names of the ways that fit into a legend."""
+    short = {
+        "told": dict(en="pairs say where", zh="问答对指明哪些"),
+        "truth": dict(en="by lot, then truth", zh="先随机，再以真相为奖励"),
+    }
+    groups(axes, claim, result, language, KINDS, WAYS | short)
+
+
 CLAIM = Claim(
     slug="knows-what-it-knows",
     hypothesis=dict(
@@ -132,7 +142,7 @@ CLAIM = Claim(
         for way in WAYS
     },
     metric=dict(
-        en="answers that are not wrong (places read: that are right)", zh="没有答错的回答（读过的地方：答对的回答）"
+        en="not wrong (places read: right)", zh="没有答错（读过的地方：答对）"
     ),
     better="unknown-truth",
     worse="unknown-lot",
@@ -161,5 +171,5 @@ CLAIM = Claim(
     rehearsed={"": dict(en="text that the base read, 4 rows per step; it states facts about the places read, also those asked, and none about the others",
                         zh="基础模型读过的文本，每步 4 行；其中有读过的地方的事实，也包括考的，没有其他地方的")},
     measure=measure,
-    picture=partial(groups, kinds=KINDS, series=WAYS),
+    picture=picture,
 )  # fmt: skip
