@@ -20,7 +20,7 @@ from minillm.__main__ import main
 from minillm.claims import pages, runner
 from minillm.claims.card import GUIDE, card
 from minillm.claims.experiment import NOTHING, Check, Claim, Observation, chosen, conclude, mean, verdict
-from minillm.claims.figures import bars, rehearsals
+from minillm.claims.figures import bars, rehearsals, with_interval
 from minillm.claims.intervals import p_value, t_interval
 from minillm.claims.lab import Lab
 from minillm.claims.marks import pack, right, tally, unpack
@@ -623,6 +623,16 @@ def test_every_claim_is_written_down_in_both_languages(slug):
     assert all(
         not any("一" <= c <= "鿿" for c in text["en"]) for text in (claim.hypothesis, *claim.conditions.values())
     )
+
+
+@pytest.mark.parametrize(
+    ("high", "holds", "shown"),
+    [(0.0503, False, "2.04 % [−0.96, 5.03]"), (0.0497, True, "2.0 % [−1.0, 5.0]"), (0.06, False, "2.0 % [−1.0, 6.0]")],
+)
+def test_rounding_does_not_hide_a_miss(high, holds, shown):
+    check = Check(dict(en="lost", zh="失去"), lambda f: 0.0, at_most=0.05)
+    found = {"value": 0.0204, "values": [0.0, 0.0408], "interval": [-0.0096, high], "holds": holds}
+    assert with_interval(check, found) == shown
 
 
 def test_marks_are_of_right_answers_that_stop():

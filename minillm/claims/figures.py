@@ -1,5 +1,6 @@
 """Results as pictures and as text, in English or Chinese."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,19 +184,21 @@ def comparison(claim: Claim, result: Mapping, language: str) -> tuple[str, str, 
     return compared, points(result["difference"]), f"[{low}, {high}]", each
 
 
-def number(check: Check, value: float | None, unit: str = " %") -> str:
+def number(check: Check, value: float | None, unit: str = " %", digits: int = 1) -> str:
     """A check's value as its threshold is written; a dash where there is none."""
     if value is None:
         return "–"
     if check.percent:
-        return f"{100 * value:.1f}{unit}".replace("-", "−")
+        return f"{100 * value:.{digits}f}{unit}".replace("-", "−")
     return (f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}").replace("-", "−")
 
 
 def with_interval(check: Check, found: Mapping) -> str:
-    """A check's value and its interval: `97.9 % [96.0, 99.8]`."""
-    low, high = (number(check, end, "") for end in found["interval"])
-    return number(check, found["value"]) + (f" [{low}, {high}]" if len(found["values"]) > 1 else "")
+    """A check's value and its interval: `97.9 % [96.0, 99.8]`; one digit more where rounding would hide a miss."""
+    ends = [math.nan if end is None else round(end, 3) for end in found["interval"]]
+    digits = 2 if check.percent and not found["holds"] and check.holds((ends[0], ends[1])) else 1
+    low, high = (number(check, end, "", digits) for end in found["interval"])
+    return number(check, found["value"], digits=digits) + (f" [{low}, {high}]" if len(found["values"]) > 1 else "")
 
 
 def describe(claim: Claim, result: Mapping, language: str = "en") -> str:
