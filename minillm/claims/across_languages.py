@@ -181,8 +181,8 @@ def beyond_form(f: Mapping[str, float], other: str, share: float = 0.0) -> float
 CLAIM = Claim(
     slug="across-languages",
     hypothesis=dict(
-        en="To read a passage and answer about it, taught in English, is done better in another language that the base has read.",
-        zh="用英文教会读文章、答问题，基础模型读过的另一种语言也做得更好。",
+        en="To read a passage and answer about it, taught in English, carries over to a copy of English in other letters; to Chinese, which the base has read, hardly.",
+        zh="用英文教会读文章、答问题，换了字母的英文也就会了；基础模型读过的中文，几乎没有跟着会。",
     ),
     source="1909.09587",
     conditions={

@@ -68,7 +68,7 @@ CLAIM = Claim(
         en="Where every chosen answer is ideal already, SFT on it brings the preferred style as far as DPO does.",
         zh="如果被选中的回答已经都是理想的，只在它们上面 SFT，风格就能学得和 DPO 一样好。",
     ),
-    source="the lecture, stage 3; DPO (2305.18290)",
+    source="the lecture, stage 3 (DPO: 2305.18290)",
     conditions={
         f"{mark}-{run}": {one: f"{text[one]}: {RUNS[run][one]}" for one in ("en", "zh")}
         for mark, text in MARKS.items()
@@ -94,8 +94,8 @@ CLAIM = Claim(
         zh="每个种子微调三次；DPO 与在较好的回答上 SFT 步数相同。",
     ),
     notes=dict(
-        en="The question whether comparing helps is not asked here: every chosen answer is ideal and DPO has a likelihood term on it, so it could not win. Both begin with the same assistant and take equal steps, rates and rehearsal. On two seeds (101 and 102, quick) both reach the style alike (92 and 94 % full sentences on 101, no difference on 102) and keep the facts: at this size copying the better answers is enough. Other weights of DPO's terms were not tried.",
-        zh="这里不问比较有没有帮助：被选中的回答都是理想的，DPO 里又有一项就是它们的似然，所以 DPO 不可能胜出。两者从同一个助手开始，步数、学习率、复习都相同。在种子 101 和 102 上（快速版），两者同样学到风格（101 上完整句子 92 % 和 94 %，102 上没有差别），事实都没有丢：在这个规模上，照抄较好的回答就够了。没有试过 DPO 各项的其他权重。",
+        en="The question whether comparing helps is not asked here: every chosen answer is ideal and DPO has a likelihood term on it, so it could not win. Both begin with the same assistant and take equal steps, rates and rehearsal. On two seeds (101 and 102, quick) both reach the style alike (92 and 94 % full sentences on 101, no difference on 102) and keep the facts: at this size copying the better answers is enough. Other weights of DPO's terms were not tried. This is no claim of the DPO paper. The DPO here contains SFT's loss on the chosen answers, so a tie is expected, and it says nothing about plain DPO.",
+        zh="这里不问比较有没有帮助：被选中的回答都是理想的，DPO 里又有一项就是它们的似然，所以 DPO 不可能胜出。两者从同一个助手开始，步数、学习率、复习都相同。在种子 101 和 102 上（快速版），两者同样学到风格（101 上完整句子 92 % 和 94 %，102 上没有差别），事实都没有丢：在这个规模上，照抄较好的回答就够了。没有试过 DPO 各项的其他权重。这不是 DPO 原文的论断。这里的 DPO 包含 SFT 在被选中的回答上的损失，所以打平在意料之中，对单纯的 DPO 什么也没说明。",
     ),
     rehearsed={
         "": dict(

@@ -83,8 +83,8 @@ MARKS = {
 CLAIM = Claim(
     slug="review",
     hypothesis=dict(
-        en="A model that learns tasks one after another forgets the earlier ones; reviewing with its own questions brings a part of them back.",
-        zh="一个接一个学任务的模型会忘掉前面的；用自己出的题复习，能找回其中一部分。",
+        en="A model that learns tasks one after another forgets the first; reviewing with its own questions brings a small part of it back.",
+        zh="一个接一个学任务的模型会忘掉第一个；用自己出的题复习，能找回其中一小部分。",
     ),
     source="LAMOL (1909.03329)",
     conditions={
@@ -120,8 +120,8 @@ CLAIM = Claim(
         zh="每个种子微调八次：三个同样大的任务依次学，三种方式；再加一起学，步数相同。",
     ),
     notes=dict(
-        en="All three tasks have 256 pairs, every tuning after the first adds a fifth of review, as in the source, and no text of stage 1 is rehearsed: that would be review of another kind. The question is learned as well in every fourth dialogue, so that the model can ask itself; it answers its own questions greedily; where it writes too few that are of use, it reviews fewer than with the old pairs. An earlier version had reviewed with three tenths after a fifth had missed its threshold, left the second task out, and rehearsed text of stage 1.",
-        zh="三个任务各 256 对；第一次之后的每次微调都加五分之一的复习，与原文相同；不复习第 1 阶段的文本，那是另一种复习。每四个对话学一个问题，模型才能自己出题；它用贪心方式回答自己的题；写出的可用的题不够时，复习的就比用旧问答对时少。早先的版本在五分之一没有达到阈值之后改用十分之三，没有报告第二个任务，并复习第 1 阶段的文本。",
+        en="All three tasks have 256 pairs, every tuning after the first adds a fifth of review, as in the source, and no text of stage 1 is rehearsed: that would be review of another kind. The question is learned as well in every fourth dialogue, so that the model can ask itself; it answers its own questions greedily; where it writes too few that are of use, it reviews fewer than with the old pairs. An earlier version had reviewed with three tenths after a fifth had missed its threshold, left the second task out, and rehearsed text of stage 1. The second task is not examined before the third is learned, so forgetting is measured for the first task alone; of that its own questions bring back about a seventh (8 of 56 points, as published).",
+        zh="三个任务各 256 对；第一次之后的每次微调都加五分之一的复习，与原文相同；不复习第 1 阶段的文本，那是另一种复习。每四个对话学一个问题，模型才能自己出题；它用贪心方式回答自己的题；写出的可用的题不够时，复习的就比用旧问答对时少。早先的版本在五分之一没有达到阈值之后改用十分之三，没有报告第二个任务，并复习第 1 阶段的文本。第二个任务在学第三个之前没有考，所以遗忘只是就第一个任务测的；其中用自己出的题找回约七分之一（发布的结果：56 个百分点里的 8 个）。",
     ),
     measure=measure,
     picture=partial(groups, kinds=MARKS, series=WAYS),

@@ -81,8 +81,8 @@ def tuned(lab: Lab, pairs: list[list[Message]], base: Base) -> Run:
 CLAIM = Claim(
     slug="stronger-teacher",
     hypothesis=dict(
-        en="A small model learns more from a stronger model's answers than from as many of its own.",
-        zh="小模型用更强的模型的回答来学，比用同样多的自己的回答学到的更多。",
+        en="A student whose base was trained a third as long learns more from its teacher's answers than from as many of its own.",
+        zh="基础模型只训练了三分之一那么久的学生，用老师的回答来学，比用同样多的自己的回答学到的更多。",
     ),
     source="Self-Instruct (2212.10560), Alpaca",
     conditions={
@@ -121,8 +121,8 @@ CLAIM = Claim(
         zh="每个种子多训练一个基础模型（三分之一的步数），微调八次；步数都相同，加了回答的各组问答对数也相同。",
     ),
     notes=dict(
-        en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth. Every arm gets as many added pairs as the smallest, and equal steps: in an earlier version one filtered arm had twice the pairs of the other. Even people's answers bring the weak student only to 7 % (published), about what the best constant answer gets (5 to 9 % of all held-out questions): at this floor neither a gain nor its absence says much, and the threshold against people's answers could not be missed. The weak student's base read a third as long as the teacher's. Self-Instruct lets a strong model that has seen few human pairs write its own: hence the strong student, of the teacher's base.",
-        zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。各组加的问答对都和最少的一组一样多，步数相同：早先的版本里，过滤后的两组问答对数相差一倍。即使用人的回答，弱学生也只有 7 %（发布的结果），与最好的固定答案（全部未教过的问题的 5 % 到 9 %）差不多：分数这么低，有没有提高都说明不了多少，与人的回答相比的那个阈值也不可能达不到。弱学生的基础模型只读了老师三分之一那么久。Self-Instruct 让一个只见过少量人写的问答对的强模型自己写：所以有强学生，用的是老师的基础模型。",
+        en="The teacher answers about one half of the held-out places, the exam is about the other half. The filter asks every question in all wordings and keeps what most wordings get; it knows no truth. Every arm gets as many added pairs as the smallest, and equal steps: in an earlier version one filtered arm had twice the pairs of the other. Even people's answers bring the weak student only to 7 % (published), about what the best constant answer gets (5 to 9 % of all held-out questions): at this floor neither a gain nor its absence says much, and the threshold against people's answers could not be missed. The weak student's base read a third as long as the teacher's. Self-Instruct lets a strong model that has seen few human pairs write its own: hence the strong student, of the teacher's base. The students' bases are as large as the teacher's. At this floor the claim could not be tested: that it is not reproduced is no evidence against it.",
+        zh="老师回答一半未教过的地方，考试问另一半。过滤的方法是用所有问法各问一遍，只留多数问法给出的回答；它并不知道真相。各组加的问答对都和最少的一组一样多，步数相同：早先的版本里，过滤后的两组问答对数相差一倍。即使用人的回答，弱学生也只有 7 %（发布的结果），与最好的固定答案（全部未教过的问题的 5 % 到 9 %）差不多：分数这么低，有没有提高都说明不了多少，与人的回答相比的那个阈值也不可能达不到。弱学生的基础模型只读了老师三分之一那么久。Self-Instruct 让一个只见过少量人写的问答对的强模型自己写：所以有强学生，用的是老师的基础模型。学生的基础模型和老师的一样大。分数这么低，论断其实无从检验：没有重现，并不是反对它的证据。",
     ),
     measure=measure,
     picture=partial(
