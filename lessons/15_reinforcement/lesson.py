@@ -774,11 +774,13 @@ show_claim("best-of-n")
 # ## Knowing what one does not know
 #
 # SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the
-# right form (Schulman 2023, Gekhman et al. 2024). A reward can say what a pair cannot: right +1, “I do not know” 0, wrong -1.
+# right form (Schulman 2023, Gekhman et al. 2024). Pairs can show “I do not know” as well, but whoever writes them has to know what the model has
+# read. A reward need not: right +1, “I do not know” 0, wrong -1.
 #
 # The claim, measured: its base has read no fact about half of the places. In a first SFT one answer in ten, drawn by lot, is “I do not know”: what never
-# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no pair and no practice spoke of (rehearsed text tells of those read). Next to
-# it: SFT on true answers alone; the same with facts that were never read; and pairs that say where not to know.
+# happens cannot be rewarded. Then GRPO asks about other places, some of them read, and the exam about places that no pair and no practice spoke of
+# (rehearsed text tells of those read). Next to it: SFT on true answers alone; the same with facts that were never read; and pairs that say where
+# not to know.
 # Measure it yourself: `python -m minillm claims knows-what-it-knows --quick`.
 #
 # **Before you run it:** an answer is right with probability p. From which p on does answering pay more than “I do not know”? And if an error cost 3?
@@ -786,7 +788,7 @@ show_claim("best-of-n")
 # ## 知道自己不知道什么
 #
 # SFT 给每个问题都配上回答，第一阶段从没读过答案的问题也不例外。在那里能学到的，只是照着格式编一个（Schulman 2023，Gekhman 等
-# 2024）。奖励能说出问答对说不出的东西：答对 +1，“我不知道” 0，答错 -1。
+# 2024）。问答对也可以教“我不知道”，但写的人得知道模型读过什么。奖励不需要：答对 +1，“我不知道” 0，答错 -1。
 #
 # 这个论断，测一测：基础模型没读过半数地方的任何事实。先做一次 SFT，随机抽出一成回答换成“我不知道”：从不出现的东西，没法奖励。然后
 # GRPO 问另外一些地方，有的读过，有的没读过；考试问的，是问答对和练习都没提过的地方（复习的文本会讲到其中读过的）。对照有三个：只用真实回答的 SFT；同样的 SFT，再加上没读过的事
@@ -798,13 +800,15 @@ show_claim("best-of-n")
 show_claim("knows-what-it-knows")
 # %% [markdown] tags=["en"]
 # Answering earns p - (1 - p) on average: it pays from p = 1/2 on; if an error costs 3, from 3/4 on. The penalty is a dial between a model that talks too
-# much and one that is silent about what it knows. Of a place the base has read
-# all or nothing here, and it meets the names of unread places less often: it may tell by the name alone. To discuss: a user rates answers and gives “I do not
-# know” a thumbs down. What does the model learn?
+# much and one that is silent about what it knows. Compare with the pairs on the card: who knows what was read does better with them. Of a place the base
+# has read all or nothing here, and it meets the names of unread places less often: it may tell by the name alone.
+#
+# To discuss: a user rates answers and gives “I do not know” a thumbs down. What does the model learn?
 # %% [markdown] tags=["zh"]
-# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。这里一个地方要么全读过，要么全没
-# 读过，没读过的名字也更少见：模型可能只凭名字来分辨。讨论：用户给回
-# 答打分，看到“我不知道”就给差评，模型会学到什么？
+# 回答平均得 p - (1 - p)：p 到 1/2 起划算；答错扣 3，就要到 3/4。扣多少是一个旋钮：一头是话太多的模型，一头是知道也不说的模型。跟卡片上的问答
+# 对比一比：谁知道模型读过什么，用问答对教得更好。这里一个地方要么全读过，要么全没读过，没读过的名字也更少见：模型可能只凭名字来分辨。
+#
+# 讨论：用户给回答打分，看到“我不知道”就给差评，模型会学到什么？
 # %% [markdown] tags=["en"]
 # ## AlphaGo: imitate first, then play to win
 #

@@ -85,7 +85,7 @@ def measured_divergence(texts: Sequence[str], rewards: Sequence[float], n: int) 
 
 
 def ask(lab: Lab, run: Run, items: Sequence[Question], answers: int) -> list[Answers]:
-    """So many answers to each question, at temperature 1."""
+    """`answers` answers to each question, at temperature 1."""
     sampling = Sampling(32, temperature=1.0)
     return [lab.ask(run, [item] * answers, replace(sampling, seed=1000 * lab.seed + i)) for i, item in enumerate(items)]
 

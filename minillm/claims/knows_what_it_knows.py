@@ -2,8 +2,8 @@
 
 The base has read no fact about half of the places, and so what a tuned model says of these can only be made up. Of the
 places read half are taught, a quarter is practised on and a quarter is asked; of those unread, half are practised on
-and half are asked. So no pair and no practice speaks of a place that decides. The controls: the same pairs and no more; the
-facts that were not read, taught as if they had been (Gekhman); pairs that say where not to know (Zhang).
+and half are asked. So no pair and no practice speaks of a place that decides. The controls: the same pairs and no more;
+the facts that were not read, taught as if they had been (Gekhman); pairs that say where not to know (Zhang).
 
 Sources: Schulman 2023 (a talk: reinforcement learning from human feedback, progress and challenges), Gekhman et al. 2024
 (2405.05904), Zhang et al. 2023 (2311.09677, R-Tuning).
