@@ -1,0 +1,279 @@
+"""Where no answer is ideal: does comparing answers get further than imitating the best of them?
+
+Asked to tell about a place, the assistant was shown one or two facts. An answer is the better, the more true facts it
+tells and the fewer other sentences: that grades every answer, and nobody wrote down the best one. Five ways learn from
+the model's own answers, with the same prompts, as many answers, updates and the same rate. Two take answers drawn once,
+from the assistant as it was: SFT on the best of each eight, and DPO on the best against the worst. Three draw anew for
+each update: rejection-sampling fine-tuning (RFT) on the best of each eight, GRPO and PPO on all. No prompt is about a
+place that decides.
+
+A way that changes more may gain more and lose more of the exam. So all are also compared at equal exam score, along the
+line of weights from the assistant to the tuned model.
+
+Sources: Tajwar et al. 2024 (2404.14367: on-policy data, and a gradient against bad answers), Rafailov et al. 2023
+(2305.18290), Touvron et al. 2023 (2307.09288, RFT), Wortsman et al. 2022 (2109.01903: weights between two models).
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from minillm.chat import Message, Preference, turn
+from minillm.claims.experiment import Check, Claim, Observation, mean
+from minillm.claims.figures import COLOURS
+from minillm.claims.lab import REHEARSE_ROWS, REHEARSED, Lab
+from minillm.claims.marks import right, show, tally
+from minillm.run_folder import Run
+from minillm.sampling import Sampling
+from minillm.stage3_preference import PreferenceConfig, prefer
+from minillm.stage3_preference.grpo import GRPOConfig, grpo
+from minillm.stage3_preference.ppo import PPOConfig, ppo
+from minillm.stage3_preference.rollouts import answer_log_probs, encode_prompts, sample
+from minillm.world.exam import Question
+from minillm.world.pairs import sft_dialogues
+from minillm.world.tables import ATTRIBUTES, LANGUAGES, Place
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TELL = {
+    "en": ("Tell me about {p}.", "What do you know about {p}?", "Describe {p}."),
+    "zh": ("介绍一下{p}。", "你知道{p}的哪些事？", "说说{p}。"),
+}
+SHOWN = (1, 2)  # facts in an answer that SFT is shown, by lot
+UPDATES, PROMPTS, GROUP, LONGEST = 60, 12, 8, 48  # prompts of an update; answers to each; tokens of an answer
+LR, DPO_BETA = 3e-4, 0.1
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the way from the assistant's weights to the tuned ones
+GIVEN_UP = 0.05  # of the exam score, where the ways are compared at equal exam score
+
+
+@dataclass(frozen=True)
+class Story:
+    """A prompt to tell about a place, with all that is true of it."""
+
+    question: Question
+    sentences: Mapping[str, str]
+    """Every wording of every fact in the prompt's language -> which fact."""
+
+    def told(self, answer: str) -> tuple[int, int]:
+        """How many facts the answer tells, and how many of its sentences are anything else: false, of another place,
+        said before, or no sentence."""
+        found, others, rest = set[str](), 0, answer.strip()
+        while rest:
+            known = next((s for s in self.sentences if rest.startswith(s)), "")
+            fact = self.sentences.get(known, "")
+            if known and fact not in found:
+                found.add(fact)
+            else:
+                others += 1
+            ends = [i + 1 for mark in ".。" if (i := rest.find(mark)) >= 0]
+            rest = rest[len(known) or min(ends, default=len(rest)) :].strip()
+        return len(found), others
+
+    def grade(self, answer: str) -> float:
+        """Facts told, less all other sentences."""
+        true, others = self.told(answer)
+        return float(true - others)
+
+
+def stories(lab: Lab, places: Sequence[Place]) -> list[Story]:
+    """Every prompt about these places."""
+    found = []
+    for place in places:
+        for language in LANGUAGES:
+            sentences = {s: a for a in ATTRIBUTES for s in lab.world.write("statement", place, a, language)}
+            for text in TELL[language]:
+                asked = Question(place.names["en"], text.format(p=place.names[language]), (), language)
+                found.append(Story(asked, sentences))
+    return found
+
+
+def first_answers(lab: Lab, told: Sequence[Story]) -> list[list[Message]]:
+    """What SFT is shown: one or two facts, drawn by lot, in a wording drawn by lot."""
+    rng, pairs = lab.random(), []
+    for story in told:
+        facts = sorted(set(story.sentences.values()))
+        some = rng.sample(facts, min(rng.choice(SHOWN), len(facts)))
+        wordings = [[s for s, fact in story.sentences.items() if fact == one] for one in some]
+        space = " " if story.question.language == "en" else ""
+        pairs.append(turn(story.question.text, space.join(map(rng.choice, wordings))))
+    return pairs
+
+
+def own_pairs(
+    lab: Lab, run: Run, practised: Sequence[Story], groups: int, group: int, longest: int
+) -> list[Preference]:
+    """The best and the worst of each `group` answers of the assistant; none where all are as good. As in practice, an
+    answer that was cut counts as 0."""
+    grades = {story.question.text: story.grade for story in practised}
+    pairs = []
+    for begin in range(0, groups, len(practised)):
+        asked = [story.question for story in practised[: groups - begin]]
+        prompts = encode_prompts([q.messages for q in asked], run.tokenizer, run.gpt.config.n_ctx - longest)
+        sampling = Sampling(longest, 1.0, seed=1000 * lab.seed + begin)
+        drawn = sample(run.gpt, run.tokenizer, prompts, lambda q, a: grades[q](a), sampling, group)
+        for i, prompt in enumerate(prompts):
+            rows = slice(i * group, (i + 1) * group)
+            rewards, answers = drawn.rewards[rows], drawn.answers[rows]
+            if rewards.max() > rewards.min():
+                best, worst = answers[int(rewards.argmax())], answers[int(rewards.argmin())]
+                pairs.append(Preference((Message("user", prompt.question),), best, worst))
+    return pairs
+
+
+def between(start: Run, end: Run, share: float) -> Run:
+    """The model whose weights are that share of the way from one to the other."""
+    model = copy.deepcopy(end.gpt)
+    with torch.no_grad():
+        for p, first in zip(model.parameters(), start.gpt.parameters(), strict=True):
+            p.copy_(torch.lerp(first, p, share))
+    return Run(model, end.tokenizer)
+
+
+def at_equal_exam(points: Sequence[tuple[float, float]], least: float) -> float:
+    """The most that is told where the exam score is at least `least`. Points are (told, exam score) along the way from
+    the assistant; between two of them a straight line, and what follows the first fall below is left out."""
+    best = points[0][0]
+    for (told, score), (told_next, score_next) in pairwise(points):
+        if score_next < least:
+            share = (score - least) / (score - score_next)
+            return max(best, told + share * (told_next - told))
+        best = max(best, told_next)
+    return best
+
+
+def divergence(run: Run, start: Run, asked: Sequence[Story], longest: int, seed: int) -> float:
+    """KL(tuned ‖ assistant) of whole answers, in nats: the mean log-ratio of four answers to each prompt."""
+    conversations = [story.question.messages for story in asked]
+    prompts = encode_prompts(conversations, run.tokenizer, run.gpt.config.n_ctx - longest)
+    own = sample(run.gpt, run.tokenizer, prompts, lambda q, a: 0.0, Sampling(longest, 1.0, seed=seed), 4)
+    with torch.no_grad():
+        reference = answer_log_probs(start.gpt, own.batch, 1.0)  # (R, T)
+    return (own.log_probs - reference).sum(-1).mean().item()  # (R, T) -> (R)
+
+
+def measure(lab: Lab) -> Observation:
+    practised, asked = lab.mixed(stories(lab, lab.taught)), stories(lab, lab.held_out)
+    asked = {"full": asked, "quick": asked[::3], "smoke": asked[:12]}[lab.size]
+    start = lab.tune(lab.mixed([*sft_dialogues(lab.world, lab.seed), *first_answers(lab, practised)]))
+    text, conversations = lab.base.documents[:REHEARSED], [story.question.messages for story in practised]
+    small = lab.size == "smoke"
+    steps: dict[str, Any] = dict(steps=lab.steps(lab.pick(UPDATES, 40)), batch_size=2 if small else PROMPTS, lr=LR)
+    tuned: dict[str, Any] = steps | dict(rehearse_rows=REHEARSE_ROWS, rehearse_weight=1.0, seed=lab.seed)
+    drawn: dict[str, Any] = dict(group=2 if small else GROUP, max_new_tokens=4 if small else LONGEST)
+    grades = {story.question.text: story.grade for story in practised}
+
+    def reward(question: str, answer: str) -> float:
+        return grades[question](answer)
+
+    pairs = own_pairs(lab, start, practised, steps["steps"] * steps["batch_size"], *drawn.values())
+    pairs = pairs or [Preference((Message("user", "?"),), "a", "b")]  # a smoke run's answers may all be as good
+    chosen = [[*pair.prompt, Message("assistant", pair.chosen)] for pair in pairs]
+    compared = PreferenceConfig(**tuned, beta=DPO_BETA, likelihood=0.0)
+    practise: dict[str, Any] = dict(rehearsal=text, bar=lab.bar, reward=reward)
+    ways: dict[str, Callable[[], Run]] = {
+        "start": lambda: start,
+        "sft": lambda: lab.tune(chosen, start, **steps),
+        "dpo": lambda: prefer(compared, start, pairs, text, bar=lab.bar),
+        "rft": lambda: grpo(GRPOConfig(**tuned, **drawn, method="rft"), start, conversations, **practise),
+        "grpo": lambda: grpo(GRPOConfig(**tuned, **drawn), start, conversations, **practise),
+        "ppo": lambda: ppo(PPOConfig(**tuned, **drawn), start, conversations, **practise),
+    }
+    marks, figures, examples = {}, {"pairs": float(len(pairs))}, []
+    questions, facts = [story.question for story in asked], lab.items()
+    for way, make in ways.items():
+        run, points = make(), []
+        for share in SHARES if way != "start" else (1.0,):
+            model = run if share == 1 else between(start, run, share)
+            answers = lab.ask(model, questions, Sampling(LONGEST))
+            told = [story.told(a) if ended else (0, 0) for story, (a, ended) in zip(asked, answers, strict=True)]
+            of = [len(set(story.sentences.values())) for story in asked]
+            net = tally(questions, [(true - others) / n for (true, others), n in zip(told, of, strict=True)])
+            exam = tally(facts, right(facts, lab.ask(model, facts)))
+            points.append((mean(net), mean(exam)))
+            figures[f"told {share:g}, {way}"], figures[f"exam {share:g}, {way}"] = points[-1]
+        marks[f"told-{way}"], marks[f"exam-{way}"] = net, exam
+        figures[f"true, {way}"], figures[f"others, {way}"] = (sum(t) / len(told) for t in zip(*told, strict=True))
+        figures[f"KL, {way}"] = divergence(run, start, asked, drawn["max_new_tokens"], lab.seed)
+        first = figures["told 1, start"], figures["exam 1, start"]
+        figures[f"equal, {way}"] = at_equal_exam([first, *points], first[1] - GIVEN_UP)
+        examples += show(f"told-{way}", questions, answers, 3)
+    return Observation(marks, 0.0, figures, examples)
+
+
+def picture(axes: "Axes", claim: Claim, result: dict, language: str) -> None:
+    """What is told against the exam score, from the assistant (a star) along the way to each tuned model."""
+    figures = {name: fmean(values) for name, values in result["figures"].items()}
+    first = figures["exam 1, start"], figures["told 1, start"]
+    for way, colour in zip(list(WAYS)[1:], COLOURS, strict=False):
+        points = [first, *((figures[f"exam {share:g}, {way}"], figures[f"told {share:g}, {way}"]) for share in SHARES)]
+        exam, told = ([100 * value for value in part] for part in zip(*points, strict=True))
+        imitates = way in ("sft", "rft")
+        axes.plot(exam, told, "--o" if imitates else "-o", color=colour, markersize=4, label=WAYS[way][language])
+    axes.plot(100 * first[0], 100 * first[1], "*", color="black", markersize=11, label=WAYS["start"][language])
+    axes.axvline(100 * (first[0] - GIVEN_UP), color="#777777", linewidth=0.8, linestyle=":")
+    axes.set(xlabel=f"{MARKS['exam'][language]}, %", ylabel=f"{MARKS['told'][language]}, %")
+    axes.legend(fontsize=8, loc="best")
+
+
+WAYS = {
+    "start": dict(en="the assistant", zh="原来的助手"),
+    "sft": dict(en="SFT on the best", zh="在最好的上 SFT"),
+    "dpo": dict(en="DPO, best against worst", zh="DPO，最好对最差"),
+    "rft": dict(en="RFT, drawn anew", zh="RFT，重新采样"),
+    "grpo": dict(en="GRPO, drawn anew", zh="GRPO，重新采样"),
+    "ppo": dict(en="PPO, drawn anew", zh="PPO，重新采样"),
+}
+MARKS = {
+    "told": dict(en="facts told less other sentences", zh="说对的事实减去其他句子"),
+    "exam": dict(en="right facts in the exam", zh="考试中答对的事实"),
+}
+
+CLAIM = Claim(
+    slug="on-policy",
+    hypothesis=dict(
+        en="Where no answer is ideal, comparing the model's own answers gets further than imitating the best of them: DPO further than SFT, GRPO and PPO further than RFT, also at equal exam score.",
+        zh="如果没有一个回答是理想的，比较模型自己的回答，就比模仿其中最好的走得更远：DPO 胜过 SFT，GRPO 和 PPO 胜过 RFT，考试分数相等时也是如此。",
+    ),
+    source="Tajwar et al. 2024 (2404.14367); the lecture, stage 3",
+    conditions={
+        f"{mark}-{way}": {one: f"{text[one]}{': ' if one == 'en' else '：'}{WAYS[way][one]}" for one in ("en", "zh")}
+        for mark, text in MARKS.items()
+        for way in WAYS
+    },
+    metric=dict(en="of a place's facts those told less other sentences; facts right in the exam",
+                zh="一个地方的事实里说对的比例，减去其他句子；考试中答对的事实"),
+    better="told-grpo",
+    worse="told-rft",
+    checks=(
+        Check(dict(en="answers drawn anew: GRPO above RFT", zh="重新采样的回答：GRPO 高出 RFT"),
+              lambda f: f["told-grpo"] - f["told-rft"], at_least=0.02),
+        Check(dict(en="answers drawn anew: PPO above RFT", zh="重新采样的回答：PPO 高出 RFT"),
+              lambda f: f["told-ppo"] - f["told-rft"], at_least=0.0),
+        Check(dict(en="answers drawn once: DPO above SFT on the best", zh="只采样一次的回答：DPO 高出在最好的上 SFT"),
+              lambda f: f["told-dpo"] - f["told-sft"], at_least=0.02),
+        Check(dict(en="at equal exam score: GRPO above RFT", zh="考试分数相等时：GRPO 高出 RFT"),
+              lambda f: f["equal, grpo"] - f["equal, rft"], at_least=0.0),
+        Check(dict(en="at equal exam score: DPO above SFT on the best", zh="考试分数相等时：DPO 高出在最好的上 SFT"),
+              lambda f: f["equal, dpo"] - f["equal, sft"], at_least=0.0),
+        Check(dict(en="drawing anew keeps more of the exam: GRPO above DPO", zh="重新采样保住更多的考试分数：GRPO 高出 DPO"),
+              lambda f: f["exam-grpo"] - f["exam-dpo"], at_least=0.1),
+    ),
+    budget=dict(
+        en=f"Six models per seed: an assistant, and five tunings of it, each with {UPDATES} updates at the same rate and {UPDATES * PROMPTS * GROUP:,} answers ({PROMPTS} prompts an update, {GROUP} to each, {LONGEST} tokens at most); SFT and DPO share theirs. Each tuned model is also asked at three points of the way to it.",
+        zh=f"每个种子六个模型：一个助手，以及从它出发的五次微调，每次都用同样的学习率更新 {UPDATES} 次，用 {UPDATES * PROMPTS * GROUP:,} 个回答（每次更新 {PROMPTS} 个提示，各 {GROUP} 个回答，最长 {LONGEST} 个词元）；SFT 和 DPO 用同一批回答。每个微调后的模型，还在通往它的路上取三个点来考。",
+    ),
+    notes=dict(
+        en="NOTES",
+        zh="说明",
+    ),
+    rehearsed={"": dict(en="text that the base read, 4 rows per step, in all ways alike",
+                        zh="基础模型读过的文本，每步 4 行，各种方法都一样")},
+    measure=measure,
+    picture=picture,
+)  # fmt: skip
