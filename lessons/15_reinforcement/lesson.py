@@ -774,7 +774,7 @@ show_claim("best-of-n")
 # ## A reward that anybody can verify
 #
 # Whether a sentence is kind, somebody has to judge. Whether the last number of a calculation is right can be looked up, and the way there need not be
-# shown to anybody: reinforcement learning with verifiable rewards (Lambert et al. 2024; so DeepSeek-R1 learned its long solutions). Our smallest task
+# shown to anybody: reinforcement learning with verifiable rewards (Lambert et al. 2024; this is how DeepSeek-R1 learned its long solutions). Our smallest task
 # with a way: “Oslo is the capital of a place. What is its currency?” takes two steps, each of which stage 1 has read, never one after the other:
 # `Norway: Norwegian krone`. Two dozen pairs show how. Then the model practises on further questions of the kind and is told only whether what comes last is right.
 #
@@ -796,6 +796,18 @@ show_claim("best-of-n")
 # **运行之前先猜：** 给六根柱子排个序。同样的正确值，是照抄学到的多，还是练到自己答出来学到的多？
 # %%
 show_claim("verifiable-reward")
+# %% [markdown] tags=["en"]
+# **Reading it.** Who copies right values learns to answer at once: all that was practised is right then, and other places are no better than before, for nothing
+# in `krone` says that Norway was on the way. Practice rewards whatever ends right; the way with both steps does so more often than a guess, and so the
+# *way* is what grows. It carries over to places that were never practised. Imitating the own right answers (RFT) goes the same way, more slowly: it
+# learns nothing from the wrong ones. Both steps written out for every question are better still, where somebody writes them.
+#
+# To discuss: the answer “Chad: Norwegian krone” earns 1. When would a model come to write steps that have nothing to do with its result?
+# %% [markdown] tags=["zh"]
+# **怎样读。** 照抄正确值，学会的是直接回答：练过的全对，别的地方却不比原来好，因为从“克朗”里看不出中间要经过挪威。练习奖励的是结果正确的回答；走完两步比瞎猜更常答对，
+# 于是长进的是*走法*，它能用到没练过的地方去。模仿自己答对的回答（RFT）走的是同一条路，只是慢一些：它不从答错的里面学东西。给每个问题都写出两步，效果还要好，只要有人肯写。
+#
+# 讨论：“乍得：挪威克朗”这个回答得 1 分。什么情况下，模型会写出与结果毫不相干的步骤？
 # %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
