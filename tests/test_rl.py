@@ -12,7 +12,7 @@ import torch
 from minillm import lora
 from minillm.__main__ import main
 from minillm.chat import Message, turn
-from minillm.commands.reinforce import conversations
+from minillm.commands.reinforce import conversations, own_faults_named
 from minillm.generate import generate
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
@@ -522,3 +522,50 @@ def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(
     (tmp_path / "base" / "report.json").write_text('{"seed": 5}')
     asked = [m[0].content for m in conversations("world", tmp_path / "base", seed=0)]
     assert asked == taught_questions(load_world(), 5) != taught_questions(load_world(), 0)
+
+
+OWN = """
+import torch
+x = 3
+def fails(question, answer):
+    return helper(answer)
+def helper(answer):
+    return {}[answer]
+def short_of(answer): return 1.0
+def deep(question, answer): return torch.ones(2) @ torch.ones(3)
+def ends(question, answer): raise SystemExit(0)
+def lacks(question, answer): import there_is_no_such_package
+def large(question, answer): return 10**400
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("faulty:fails", "faulty.py:7: KeyError"), ("faulty:short_of", "TypeError: short_of() takes 1"),
+     ("faulty:deep", "faulty.py:9: RuntimeError"), ("faulty:ends", "faulty.py:10: SystemExit"),
+     ("faulty:lacks", "faulty.py:11: ModuleNotFoundError"), ("faulty:large", "OverflowError"),
+     ("broken:f", "broken.py:1: SyntaxError"), ("failing:f", "failing.py:2: ZeroDivisionError"),
+     (":f", "as import does"), (".faulty:fails", "as import does"), ("./faulty:fails", "as import does"),
+     ("faulty.py:fails", "as import does")],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["rl", "best-of-n"])
+def test_a_fault_in_a_users_reward_is_one_line_with_its_place(tmp_path, monkeypatch, capsys, command, name, says):
+    (tmp_path / "faulty.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("def f(q, a)\n    return 1.0\n")
+    (tmp_path / "failing.py").write_text("\n1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("faulty", "broken", "failing"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text(json.dumps([{"prompt": "a", "completion": "b"}]))
+    words = [command, "--base" if command == "rl" else "--run", str(tmp_path / "base"), "--prompts", str(tmp_path / "q.json"),
+             "--reward", name, "--max-new-tokens", "6"]  # fmt: skip
+    more = ["--steps", "2", "--group", "64", "--out", str(tmp_path / "out")] if command == "rl" else ["--n", "64"]
+    assert main([*words, *more]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ") and says in line
+
+
+def test_a_fault_of_the_program_is_not_taken_for_one_of_a_users_reward():
+    with pytest.raises(KeyError), own_faults_named():
+        {}["x"]

@@ -1,7 +1,10 @@
 """The commands of reinforcement learning: `reward`, `best-of-n`, `rl`."""
 
+import importlib
 import json
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +28,7 @@ from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
 from minillm.stage3_preference.ppo import OWN, PPOConfig, ppo
 from minillm.stage3_preference.reward_model import RewardConfig, reward_model
-from minillm.stage3_preference.rewards import named_rewards, taught_questions
+from minillm.stage3_preference.rewards import named_rewards, taught_questions, users_own
 from minillm.stage3_preference.rollouts import Rollouts, encode_prompts, sample
 from minillm.world.tables import load_world
 
@@ -84,12 +87,15 @@ class Rl(PPOConfig):
             no_effect(self, "with --method ppo", "mean")
         else:
             no_effect(self, f"with --method {self.method}", *OWN)
+        check_own(self.reward)
         base = run_folder.load_run(self.base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
         config = replace(only(settings, self), device=str(pick_device(self.device)))
         asked = conversations(self.prompts, self.base, self.seed, self.strict, self.encoding)
-        show_report(learn(config, base, asked, rehearsal, self.out, bar=True), self.out)
+        with own_faults_named():
+            run = learn(config, base, asked, rehearsal, self.out, bar=True)
+        show_report(run, self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +137,17 @@ class BestOfN:
     def run(self) -> None:
         if self.out is not None and self.out.exists():
             raise InputError(f"{self.out}: is there already; choose another --out")
+        check_own(self.reward + self.truth)
         model = run_folder.load_run(self.run_folder, pick_device(self.device))
         asked = conversations(self.prompts, self.run_folder, self.seed, self.strict, self.encoding)
         prompts = encode_prompts(asked, model.tokenizer, model.gpt.config.n_ctx - self.max_new_tokens)
         some = [prompts[i] for i in shuffled(len(prompts), min(self.most or len(prompts), len(prompts)), 0, self.seed)]
         sampling = Sampling(self.max_new_tokens, self.temperature, seed=self.seed)
-        rollouts = sample(model.gpt, model.tokenizer, some, named_rewards(self.reward), sampling, self.n)
         questions = [prompt.question for prompt in some]
-        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each\n{self.table(rollouts, questions)}")
+        with own_faults_named():
+            rollouts = sample(model.gpt, model.tokenizer, some, named_rewards(self.reward), sampling, self.n)
+            table = self.table(rollouts, questions)
+        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each\n{table}")
         if self.out is not None:
             self.write(rollouts, questions, self.out)
 
@@ -165,6 +174,46 @@ class BestOfN:
             shown = "  ".join(f"{mean:{len(name)}.3f}" for name, mean in means)
             lines.append(f"{n:6}  {divergence(n):16.2f}  {shown}")
         return "\n".join(lines)
+
+
+def check_own(names: Sequence[str]) -> None:
+    """Raise InputError for a reward of one's own that is not named as module:function."""
+    for name in names:
+        module = name.partition(":")[0]
+        if ":" in name and (module.endswith(".py") or not all(part.isidentifier() for part in module.split("."))):
+            raise InputError(f"--reward {name}: name the module as import does: mine:good for good of mine.py, in the "
+                             "folder where you start")  # fmt: skip
+
+
+@contextmanager
+def own_faults_named() -> Iterator[None]:
+    """What goes wrong inside in a user's reward function, or where its file is imported, is told in one line with its
+    place. Raises InputError; other errors pass."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        if (place := own_place(error)) is None:
+            raise
+        said = error.msg if isinstance(error, SyntaxError) else error
+        what = f"{type(error).__name__}: {said}".split("\n")[0][:200]
+        raise InputError(f"{place}: {what}: --reward calls it as function(question, answer); fix it") from None
+
+
+def own_place(error: BaseException) -> str | None:
+    """The file and line of a user's module where an error came from; None if none was at work."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    of_reward = [i for i, (code, _) in enumerate(frames) if code.co_qualname.startswith(users_own.__name__)]
+    if not of_reward:
+        return None
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    inner = [(code.co_filename, line) for code, line in frames[of_reward[-1] + 1 :]]
+    own = [(file, line) for file, line in inner if "<frozen" not in file and file != importlib.__file__]
+    if not own:  # it could not be called
+        return "--reward"
+    return next(f"{file}:{line}" for file, line in reversed(own) if file == own[0][0])
 
 
 def conversations(
