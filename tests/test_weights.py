@@ -145,6 +145,24 @@ def test_an_export_is_not_overwritten_unasked(folders, tmp_path, format):
     assert [main(words), main(words), main([*words, "--overwrite"])] == [0, 2, 0]
 
 
+@pytest.mark.parametrize("format", ["hf", "gguf", "peft"])
+def test_a_run_is_never_exported_over(folders, tmp_path, capsys, format):
+    shutil.copytree(folders / "run", tmp_path / "other")
+    for out in (tmp_path / "other", folders / "run"):
+        words = ["export", "--run", str(folders / "run"), "--format", format, "--out", str(out), "--overwrite"]
+        assert main(words) == 2 and "is a run of this program" in capsys.readouterr().err
+        load_run(out)
+
+
+def test_an_import_writes_over_nothing_unasked_and_never_over_its_source(folders, tmp_path, capsys):
+    for name in ("hf", "other"):
+        shutil.copytree(folders / "hf", tmp_path / name)
+    words = ["import", "--from", str(tmp_path / "hf"), "--out"]
+    assert main([*words, str(tmp_path / "hf"), "--overwrite"]) == 2 and "is what is imported" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "other")]) == 2 and "model of another program" in capsys.readouterr().err
+    assert (tmp_path / "hf" / "config.json").read_bytes() == (tmp_path / "other" / "config.json").read_bytes()
+
+
 # ---------------------------------------------------------------------------------------------- bad folders
 
 

@@ -16,7 +16,7 @@ from minillm.plumbing.devices import Timer
 from minillm.plumbing.files import InputError, new_folder, read_json
 from minillm.plumbing.lock import locked
 from minillm.plumbing.tensors import all_finite, read_tensors
-from minillm.run_folder import Run, check_base, empty_state, is_finished, load_run, save_run
+from minillm.run_folder import Run, check_base, empty_state, is_finished, is_run, load_run, save_run
 from minillm.templates import TEMPLATES
 from minillm.weights import gguf_model, names
 from minillm.weights.families import FAMILIES, family_of, read_config, written_family
@@ -41,8 +41,11 @@ def import_adapter(place: Path, base: Path, out: Path, overwrite: bool = False) 
 
 def written(read: Callable[[], Run], place: Path, out: Path, overwrite: bool, base: Path | None = None) -> Run:
     """What is read, as a run folder."""
-    if is_finished(out) and not overwrite:
-        raise InputError(f"{out}: holds a finished run: choose another --out, or --overwrite it")
+    if out.resolve() == place.resolve():
+        raise InputError(f"{out}: is what is imported and would be lost: choose another --out")
+    if not overwrite and ((out / "config.json").is_file() or is_run(out)):
+        what = "finished run" if is_finished(out) else "run" if is_run(out) else "model of another program"
+        raise InputError(f"{out}: holds a {what}: choose another --out, or --overwrite it")
     timer = Timer()
     run = read()
     run.report = {"stage": "import", "from": place.name, "parameters": count_parameters(run.gpt),
