@@ -566,6 +566,17 @@ def test_a_fault_in_a_users_reward_is_one_line_with_its_place(tmp_path, monkeypa
     assert line.startswith("error: ") and says in line
 
 
+@pytest.mark.parametrize("command", ["sft", "prefer", "reward", "rl"])
+def test_a_rank_that_no_matrix_has_is_refused_before_it_takes_memory(tmp_path, capsys, command):
+    save_run(tmp_path / "base", make_base(), {})
+    records = [{"prompt": "a", "completion": "b", "chosen": "b", "rejected": "c"}]
+    (tmp_path / "q.json").write_text(json.dumps(records))
+    file = {"sft": "--pairs", "rl": "--prompts"}.get(command, "--preferences")
+    words = [command, "--base", str(tmp_path / "base"), file, str(tmp_path / "q.json"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--lora", "33"]) == 2
+    assert "rank of 32 at most" in capsys.readouterr().err
+
+
 def test_a_fault_of_the_program_is_not_taken_for_one_of_a_users_reward():
     with pytest.raises(KeyError), own_faults_named():
         {}["x"]

@@ -20,14 +20,17 @@ from minillm.gpt import GPT
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.open_tokenizer import load_tokenizer
 from minillm.run_folder import Run, load_run, state_hash
+from minillm.tokenizer import Tokenizer
 from minillm.weights import convert
 from minillm.weights.export import export_run
 from minillm.weights.gguf_file import GGUF, write_gguf
+from minillm.weights.jinja import program_of
 from minillm.weights.names import apart, interleaved
 from minillm.weights.vocabulary import PATTERNS, Parts, make_tokenizer, spelled
 from tests.support.sample import sample
 
 N_VOCAB = 270
+BYTES = Tokenizer.from_ranks({bytes([b]): b for b in range(256)})
 SPECIAL = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
 CHAT = "{{'<|im_start|>system\\nYou are kind<|im_end|>\\n<|im_start|>' + '<|im_end|>'}}"
 
@@ -101,6 +104,17 @@ def test_a_run_from_either_file_is_asked_in_its_own_template(folders, tmp_path, 
     assert main(["complete", "--run", str(tmp_path / "run"), "--prompt", "the", "--max-new-tokens", "3"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("chat", "template", "told"),
+    [("{{ bos_token }}", None, "none of minillm"), (program_of(BYTES), None, ""), (CHAT, "llama3", "has <|end_header_id|>"), (CHAT, "llama2", ""),
+     (CHAT, None, ""), (None, None, "")],
+)  # fmt: skip
+def test_a_template_that_the_model_was_not_taught_is_announced(capsys, chat, template, told):
+    make_tokenizer(parts(chat=chat), N_VOCAB, template)
+    said = capsys.readouterr().err
+    assert told in said and bool(told) == bool(said)
+
+
 def test_a_shorter_context(folders, tmp_path):
     assert convert.read_model(folders / "hf", n_ctx=16).gpt.config.n_ctx == 16
 
@@ -143,6 +157,11 @@ def test_an_export_is_not_overwritten_unasked(folders, tmp_path, format):
     out = tmp_path / "x"
     words = ["export", "--run", str(folders / "run"), "--format", format, "--out", str(out)]
     assert [main(words), main(words), main([*words, "--overwrite"])] == [0, 2, 0]
+
+
+def test_a_gguf_file_is_no_folder(folders, tmp_path, capsys):
+    words = ["export", "--run", str(folders / "run"), "--format", "gguf", "--out", str(tmp_path), "--overwrite"]
+    assert main(words) == 2 and "name a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("format", ["hf", "gguf", "peft"])
@@ -455,6 +474,7 @@ def test_a_bad_file_is_refused_in_one_line(folders, tmp_path, capsys, kind):
      (["import", "--from", "{hf}", "--template", "mine"], "mine"),
      (["import", "--from", "{hf}", "--n-ctx", "65"], "n_ctx 65 is more than the model's own 64"), (["import", "--from", "{hf}", "--n-ctx", "0"], "n_ctx"),
      (["import", "--from", "{hf}/model.safetensors"], "folder"),
+     (["import", "--from", "{hf}", "--base", "{run}"], "leave --base out"),
      (["export", "--run", "{run}", "--format", "peft"], "--lora"), (["export", "--run", "{hf}", "--format", "hf"], "config")],
 )  # fmt: skip
 def test_other_faults_of_a_user(folders, tmp_path, capsys, words, named):

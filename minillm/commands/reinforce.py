@@ -15,7 +15,7 @@ import tyro
 from minillm import run_folder
 from minillm.batching import shuffled
 from minillm.chat import Message
-from minillm.commands.common import no_effect, only
+from minillm.commands.common import check_rank, no_effect, only
 from minillm.commands.stages import announce_idle, show_report
 from minillm.material import records
 from minillm.material.text_files import TextFiles
@@ -53,6 +53,7 @@ class Reward(RewardConfig):
     def run(self) -> None:
         announce_idle(self)
         base = run_folder.load_run(self.base)
+        check_rank(self.lora, base)
         found = records.read_preferences(self.preferences, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
@@ -89,6 +90,7 @@ class Rl(PPOConfig):
             no_effect(self, f"with --method {self.method}", *OWN)
         check_own(self.reward)
         base = run_folder.load_run(self.base)
+        check_rank(self.lora, base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
         config = replace(only(settings, self), device=str(pick_device(self.device)))

@@ -77,7 +77,8 @@ def read_model(place: Path, n_ctx: int | None = None, template: str | None = Non
     if place.is_dir():
         return read_folder(place, n_ctx, template)
     if not place.is_file():
-        raise InputError(f"{place}: no such file or folder: name a Hugging Face folder, a .gguf file, or smollm2")
+        raise InputError(f"{place}: no such file or folder: name a Hugging Face folder, a .gguf file, or "
+                         "smollm2; nothing is fetched from the network")  # fmt: skip
     with place.open("rb") as file:
         begins = file.read(4)
     if begins == MAGIC or place.suffix == ".gguf":
@@ -211,6 +212,8 @@ def check_plain(about: Mapping[str, Any], path: Path) -> None:
 def read_adapter(folder: Path, base: Run) -> Run:
     """A PEFT adapter on its base, which is changed. Raises InputError that names the file."""
     path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: no adapter of PEFT ({path.name}): for a model leave --base out")
     about = read_json(path, dict)
     _, family = written_family(base.gpt.config)
     check_plain(about, path)
