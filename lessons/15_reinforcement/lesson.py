@@ -359,8 +359,8 @@ show_tokens([names[k] for k in shown], ["#c9e7cb" if weight[k] else "#eceff1" fo
 from minillm.stage3_preference.grpo import group_advantages
 
 right = (0, 1, 4, 7, 8)
-table = torch.tensor([[1.0] * k + [0.0] * (8 - k) for k in right])  # (5, 8)
-divided, plain = (group_advantages(table, by_std) for by_std in (True, False))
+eights = torch.tensor([[1.0] * k + [0.0] * (8 - k) for k in right])  # (5, 8)
+divided, plain = (group_advantages(eights, by_std) for by_std in (True, False))
 show_table([say("right of 8", "8 个里对的"), say("advantage of a right one", "对的优势"), say("of a wrong one", "错的优势"),
             say("not divided: right", "不除：对"), say("wrong", "错")],
            [[f"{k}", *(f"{t[n, j]:+.2f}" if used else "" for t in (divided, plain) for j, used in ((0, k > 0), (7, k < 8)))]
@@ -416,9 +416,9 @@ for one, (name, title, unit) in zip(axes[0], (
     one.grid(alpha=0.3)
 show_figure(figure)
 # %%
-i, j = (next(k for k, q in enumerate(questions) if q.language == lang) for lang in ("en", "zh"))
+en, zh = (next(k for k, q in enumerate(questions) if q.language == lang) for lang in ("en", "zh"))
 show_table([say("question", "问题"), *marks],
-           [[questions[k].text, *(texts[k] for texts, _, _ in marks.values())] for k in (i, i + 9, j, j + 9, j + 21)])  # fmt: skip
+           [[questions[k].text, *(texts[k] for texts, _, _ in marks.values())] for k in (en, en + 9, zh, zh + 9, zh + 21)])  # fmt: skip
 # %% [markdown] tags=["en"]
 # Nobody wrote a full sentence for these 30 steps to copy: the model wrote them, was rewarded, and wrote more of them. The reward rises, jumping about: 10 other
 # questions a step. In 30 steps about half of the answers have become sentences. It also
@@ -454,15 +454,15 @@ batch_b = torch.tensor([1.0] * 5 + [0.0] * 3)  # 1 for B
 lucky = batch_b - batch_b.mean()  # advantages of this one batch
 curves = {}
 for name in ("clipped", "free"):
-    theta, curve = torch.zeros((), requires_grad=True), []  # log-odds of B
+    odds, curve = torch.zeros((), requires_grad=True), []  # log-odds of B
     sampled = torch.full((8,), 0.5).log()
     for _ in range(60):
-        prob = torch.where(batch_b > 0, theta.sigmoid(), 1 - theta.sigmoid())
+        prob = torch.where(batch_b > 0, odds.sigmoid(), 1 - odds.sigmoid())
         ratio_loss = -(prob.log() - sampled).exp() * lucky
         loss = (clipped(prob.log(), sampled, lucky) if name == "clipped" else ratio_loss).mean()
-        (slope,) = torch.autograd.grad(loss, theta)
-        theta = (theta - 0.6 * slope).detach().requires_grad_()
-        curve.append(theta.sigmoid().item())
+        (slope,) = torch.autograd.grad(loss, odds)
+        odds = (odds - 0.6 * slope).detach().requires_grad_()
+        curve.append(odds.sigmoid().item())
     curves[name] = curve
 # %% tags=["fold"]
 figure, axes = plots.new_figure(3, size=(4.0, 3.1))
@@ -573,15 +573,15 @@ show_figure(figure)
 hacking = {"reward": ("length",), "steps": 12, "batch_size": 8, "group": 6, "lr": 3e-4, "max_new_tokens": 32}
 free = grpo(GRPOConfig(**hacking, kl="none"), assistant, conversations)
 held = grpo(GRPOConfig(**hacking, beta=1.0), assistant, conversations)
-runs = {say("before", "之前"): assistant, say("length, no KL", "长度，没有 KL"): free,
-        say("length, β = 1", "长度，β = 1"): held}  # fmt: skip
-marks = {name: exam_of(run) for name, run in runs.items()}
-characters = [float(np.mean([len(text) for text in texts])) for texts, _, _ in marks.values()]
+hacked = {say("before", "之前"): assistant, say("length, no KL", "长度，没有 KL"): free,
+          say("length, β = 1", "长度，β = 1"): held}  # fmt: skip
+longer = {name: exam_of(run) for name, run in hacked.items()}
+characters = [float(np.mean([len(text) for text in texts])) for texts, _, _ in longer.values()]
 show_table([say("257 questions", "257 个问题"), say("characters", "字符数"), say("right", "答对")],
-           [[name, f"{n:.0f}", right] for (name, (_, right, _)), n in zip(marks.items(), characters, strict=True)])  # fmt: skip
+           [[name, f"{n:.0f}", right] for (name, (_, right, _)), n in zip(longer.items(), characters, strict=True)])  # fmt: skip
 # %%
-show_table([say("question", "问题"), *marks],
-           [[questions[k].text, *(texts[k][:90] for texts, _, _ in marks.values())] for k in (i, i + 9, j, j + 9, j + 21)])  # fmt: skip
+show_table([say("question", "问题"), *longer],
+           [[questions[k].text, *(texts[k][:90] for texts, _, _ in longer.values())] for k in (en, en + 9, zh, zh + 9, zh + 21)])  # fmt: skip
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.0))
 for run, colour, name in ((free, "#d62728", label("no KL", "没有 KL")), (held, "#2ca02c", "β = 1")):

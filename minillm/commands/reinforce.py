@@ -146,10 +146,11 @@ class BestOfN:
         some = [prompts[i] for i in shuffled(len(prompts), min(self.most or len(prompts), len(prompts)), 0, self.seed)]
         sampling = Sampling(self.max_new_tokens, self.temperature, seed=self.seed)
         questions = [prompt.question for prompt in some]
+        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each", flush=True)  # minutes, if n is large
         with own_faults_named():
             rollouts = sample(model.gpt, model.tokenizer, some, named_rewards(self.reward), sampling, self.n)
             table = self.table(rollouts, questions)
-        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each\n{table}")
+        print(table)
         if self.out is not None:
             self.write(rollouts, questions, self.out)
 
