@@ -234,6 +234,10 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file, so it is no finished run: {what_is_there(folder)}")
     about = read_json(path, dict)
+    if "model_type" in about and "sha256" not in about:
+        raise InputError(
+            f"{folder}: a model of another program: take it in first, with import --from {folder} --out RUN"
+        )
     hashes = about.pop("sha256", None)
     holds = ({"model.safetensors"}, {"adapter.safetensors", "adapter.json"})
     if not isinstance(hashes, dict) or hashes.keys() not in [{"config", "tokenizer"} | names for names in holds]:

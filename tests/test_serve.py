@@ -543,6 +543,7 @@ def test_faults_of_the_command_are_one_line(tmp_path, capsys):
             (["--run", str(tmp_path), "--port", "70000"], "choose another --port"),
             (["--run", str(tmp_path / "none"), "--port", "0"], "none"),
             (["--run", "a", "--run", "a"], "given twice"),
+            (["--run", "a", "--run", "b/../a"], "given twice"),
         ):
             assert main(["serve", *words]) == 2
             error = capsys.readouterr().err

@@ -475,7 +475,7 @@ def test_a_bad_file_is_refused_in_one_line(folders, tmp_path, capsys, kind):
      (["import", "--from", "{hf}", "--n-ctx", "65"], "n_ctx 65 is more than the model's own 64"), (["import", "--from", "{hf}", "--n-ctx", "0"], "n_ctx"),
      (["import", "--from", "{hf}/model.safetensors"], "folder"),
      (["import", "--from", "{hf}", "--base", "{run}"], "leave --base out"),
-     (["export", "--run", "{run}", "--format", "peft"], "--lora"), (["export", "--run", "{hf}", "--format", "hf"], "config")],
+     (["export", "--run", "{run}", "--format", "peft"], "--lora"), (["export", "--run", "{hf}", "--format", "hf"], "with import --from")],
 )  # fmt: skip
 def test_other_faults_of_a_user(folders, tmp_path, capsys, words, named):
     words = [word.format(hf=folders / "hf", run=folders / "run") for word in words]
