@@ -279,7 +279,7 @@ show_figure(figure)
 # log-probability of every token as it was drawn, and a weight that is 1 for the model's own tokens only.
 #
 # The reward is *verified*: 1 if the answer is a full sentence and true, else 0. A program looks it up in the world's table; no human
-# and no reward model is asked. After SFT about one answer in five to ten gets it.
+# and no reward model is asked. After SFT fewer than one answer in ten gets it.
 #
 # **Before you run it:** eight answers to one question: how many of them differ? From which questions will nothing be learned at all?
 # %% [markdown] tags=["zh"]
@@ -292,8 +292,8 @@ show_figure(figure)
 # 现在换成真正的小 GPT：其他几课用的基础模型，再做短短的 SFT（80 步）。模型为了从中学习而写的回答叫 **rollout**。`sample` 给每个问题
 # 写一组，温度为 1，记下每个词元被采样时的对数概率，还有一个权重：只有模型自己写的词元才是 1。
 #
-# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，大约五到十个
-# 回答里有一个得奖。
+# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，十个回答里得奖
+# 的还不到一个。
 #
 # **运行之前先猜：** 同一个问题的八个回答，有几种不同？从哪些问题里什么也学不到？
 # %%
@@ -609,7 +609,7 @@ show_figure(figure)
 # *that* go from the model? For answers that all differ, KL = ln n - (n - 1) / n, and at most that in general: 1.2 nats for 8.
 # So best of n and GRPO can be put into one picture: reward against KL of the whole answer.
 #
-# **Before you run it:** of these answers 8 % are rewarded. What would best of 8 reach if that were the chance for each question, and
+# **Before you run it:** of these answers about 7 % are rewarded. What would best of 8 reach if that were the chance for each question, and
 # what if some questions are easy and some hopeless? Is GRPO's point above or below the curve?
 # %% [markdown] tags=["zh"]
 # 奖励拿到了：回答长了约两倍。先是变成完整句子，然后凡是能让句子更长的都塞进去：另一个国家、第二个数字、更长的词。事实还对的不到
@@ -621,7 +621,7 @@ show_figure(figure)
 # 要更多的奖励，最朴素的办法什么也不训练：写 n 个回答，留最好的（第 13 课用过，评委很糟）。*这样*离模型有多远？如果回答都不相同，
 # KL = ln n - (n - 1) / n，一般情况下不超过它：n = 8 时是 1.2 奈特。于是 n 选一和 GRPO 可以画在一张图上：奖励对整个回答的 KL。
 #
-# **运行之前先猜：** 这些回答里有 8 % 得奖。如果每个问题都是这个概率，8 选一能到多少？如果有的问题容易、有的没希望呢？GRPO 的点在曲线上方还是下方？
+# **运行之前先猜：** 这些回答里约有 7 % 得奖。如果每个问题都是这个概率，8 选一能到多少？如果有的问题容易、有的没希望呢？GRPO 的点在曲线上方还是下方？
 # %%
 from minillm.stage3_preference.best_of_n import divergence
 from minillm.stage3_preference.rollouts import answer_log_probs
@@ -650,7 +650,7 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend(fontsize=8, loc="lower right")
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# With 8 % for each question best of 8 would reach 1 - 0.92⁸ = 49 %; where chances differ it is less. GRPO's star lies near
+# With 7 % for each question best of 8 would reach 1 - 0.93⁸ = 44 %; where chances differ it is less, which 24 questions are too few to show. GRPO's star lies near
 # the curve: one answer of it is worth about the best of four or five before. Best of n leaves the model as it is and costs n times the computing for every answer,
 # for ever; GRPO pays once, in training. Fine-tuning on the kept answers turns the first into the second (rejection-sampling fine-tuning).
 #
@@ -684,7 +684,7 @@ show_figure(figure)
 # **Before you run it:** the learned reward of the chosen answer can only rise with n. Draw what the share of true sentences does. What would four times
 # as many pairs change?
 # %% [markdown] tags=["zh"]
-# 如果每个问题都是 8 %，8 选一会到 1 - 0.92⁸ = 49 %；概率各不相同时更低。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
+# 如果每个问题都是 7 %，8 选一会到 1 - 0.93⁸ = 44 %；概率各不相同时更低，不过 24 个问题太少，看不出来。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
 # 一个。n 选一不改动模型，但每个回答都要 n 倍的计算，永远如此；GRPO 只在训练时付一次。在留下的回答上微调，就把前者变成后者（拒绝采样
 # 微调，rejection-sampling fine-tuning）。
 #

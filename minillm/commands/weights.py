@@ -85,9 +85,9 @@ class Export:
     def run(self) -> None:
         if self.out.exists() and not self.overwrite and not (self.out.is_dir() and not any(self.out.iterdir())):
             raise InputError(f"{self.out}: is there already: choose another --out, or --overwrite it")
-        if self.format == "gguf" and self.out.is_dir():
-            raise InputError(f"{self.out}: is a folder: name a file, such as {self.out / 'model.gguf'}")
         if is_run(self.out):
             raise InputError(f"{self.out}: is a run of this program and would be lost: choose another --out")
+        if self.format == "gguf" and self.out.is_dir():
+            raise InputError(f"{self.out}: is a folder: name a file, such as {self.out / 'model.gguf'}")
         export_run(load_run(self.run_folder), self.format, self.out)
         print(f"written: {self.out}")
