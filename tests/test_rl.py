@@ -524,6 +524,35 @@ def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(
     assert asked == taught_questions(load_world(), 5) != taught_questions(load_world(), 0)
 
 
+def test_prompts_need_no_answers_and_what_is_not_asked_is_told(tmp_path, capsys):
+    path, folder = tmp_path / "asked.json", tmp_path
+    bare = [{"prompt": "a"}, {"question": "b"}, {"messages": [{"role": "user", "content": "c"}]},
+            {"instruction": "d", "input": "e"}, {"prompt": "f", "chosen": "x", "rejected": "y"}]  # fmt: skip
+    path.write_text(json.dumps(bare))
+    asked = conversations(str(path), folder, seed=0)
+    assert [m[-1].content for m in asked] == ["a", "b", "c", "d\ne", "f"] and all(len(m) == 1 for m in asked)
+    assert capsys.readouterr().err == ""
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user", "assistant")]
+    turns[3]["content"] = "last"
+    path.write_text(json.dumps([{"messages": turns}, {"completion": "no question"}, *bare]))
+    asked = conversations(str(path), folder, seed=0)
+    assert [m.content for m in asked[0]] == ["system", "user", "assistant", "last"] and len(asked) == 6
+    told = capsys.readouterr().err
+    assert "1 of 6 prompts have a system message or earlier turns" in told and "asked.json:1" in told
+    path.write_text(json.dumps([{"messages": turns[:1]}]))
+    with pytest.raises(InputError, match="no turn by the user"):
+        conversations(str(path), folder, seed=0)
+
+
+def test_a_truth_that_is_none_is_told_before_anything_is_sampled(tmp_path, capsys, monkeypatch):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text('[{"prompt": "a"}]')
+    monkeypatch.setattr("minillm.commands.reinforce.sample", None)
+    words = ["best-of-n", "--run", str(tmp_path / "base"), "--prompts", str(tmp_path / "q.json"), "--reward", "length"]
+    assert main([*words, "--truth", "nope", "--max-new-tokens", "4"]) == 2
+    assert "--reward nope" in capsys.readouterr().err
+
+
 OWN = """
 import torch
 x = 3

@@ -3,7 +3,7 @@
 import importlib
 import json
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from minillm.plumbing import distributed
 from minillm.plumbing.checks import a_seed, above_0, at_least_1
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, read_json, write_text
+from minillm.plumbing.terminal import note
 from minillm.sampling import Sampling
 from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
@@ -68,7 +69,7 @@ class Rl(PPOConfig):
     base: Path
     """Run folder of the assistant to start from."""
     prompts: str
-    """A file of dialogues, of which the last question is asked, or `world`: all that the built-in world teaches."""
+    """A file of prompts or dialogues, whose last question is asked, or `world`: all that the built-in world teaches."""
     out: Path
     """Run folder to write."""
     rehearse: tuple[Path, ...] = ()
@@ -107,7 +108,7 @@ class BestOfN:
     run_folder: Annotated[Path, tyro.conf.arg(name="run")]
     """Run folder of the model."""
     prompts: str
-    """A file of dialogues, of which the last question is asked, or `world`: all that the built-in world teaches."""
+    """A file of prompts or dialogues, whose last question is asked, or `world`: all that the built-in world teaches."""
     reward: tuple[str, ...] = ("true-sentence",)
     """What the best is chosen by, as for `rl`."""
     truth: tuple[str, ...] = ()
@@ -148,8 +149,9 @@ class BestOfN:
         questions = [prompt.question for prompt in some]
         print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each", flush=True)  # minutes, if n is large
         with own_faults_named():
-            rollouts = sample(model.gpt, model.tokenizer, some, named_rewards(self.reward), sampling, self.n)
-            table = self.table(rollouts, questions)
+            reward, true = named_rewards(self.reward), named_rewards(self.truth) if self.truth else None
+            rollouts = sample(model.gpt, model.tokenizer, some, reward, sampling, self.n)
+            table = self.table(rollouts, questions, true)
         print(table)
         if self.out is not None:
             self.write(rollouts, questions, self.out)
@@ -158,16 +160,16 @@ class BestOfN:
         """The best answer to each question as a pair; none where the best was cut: it would be learned as whole."""
         best = rollouts.rewards.view(-1, self.n).argmax(-1).tolist()  # (R) -> (N, n) -> (N)
         rows = [(question, i * self.n + k) for i, (question, k) in enumerate(zip(questions, best, strict=True))]
-        pairs = [{"prompt": q, "completion": rollouts.answers[row]} for q, row in rows if rollouts.ended[row]]
+        pairs = [{"prompt": q, "completion": rollouts.answers[row]} for q, row in rows
+                 if rollouts.ended[row] and rollouts.answers[row]]  # fmt: skip
         write_text(out, "".join(f"{json.dumps(pair, ensure_ascii=False)}\n" for pair in pairs))
         print(f"the best answers that came to their end, {len(pairs):,}: {out}")
 
-    def table(self, rollouts: Rollouts, questions: Sequence[str]) -> str:
+    def table(self, rollouts: Rollouts, questions: Sequence[str], true: Callable[[str, str], float] | None) -> str:
         """The mean reward of the best of 1, 2, 4 … n, and what it costs in divergence."""
         rewards = rollouts.rewards.view(-1, self.n)  # (R) -> (N, n)
         columns = [(" + ".join(self.reward), rewards)]
-        if self.truth:
-            true = named_rewards(self.truth)
+        if true is not None:
             rows = (questions[i // self.n] for i in range(len(rollouts.answers)))
             marks = [true(q, a) if e else 0.0 for q, a, e in zip(rows, rollouts.answers, rollouts.ended, strict=True)]
             columns.append((" + ".join(self.truth), torch.tensor(marks).view(-1, self.n)))  # (R) -> (N, n)
@@ -222,10 +224,15 @@ def own_place(error: BaseException) -> str | None:
 def conversations(
     prompts: str, folder: Path, seed: int, strict: bool = False, encoding: str | None = None
 ) -> list[list[Message]]:
-    """What is asked: the dialogues of a file, or the half of the world that the run in `folder` was taught. Which half
+    """What is asked: the questions of a file, or the half of the world that the run in `folder` was taught. Which half
     follows from the seed of its own training; from `seed`, where its report names none."""
     if prompts == "world":
         report = folder / "report.json"
         taught = read_json(report, dict).get("seed", seed) if report.is_file() else seed
         return [[Message("user", text)] for text in taught_questions(load_world(), taught)]
-    return records.read_dialogues([prompts], strict, encoding)
+    found = records.read_questions([prompts], strict, encoding)
+    if more := sum(len(messages) > 1 for messages in found):
+        note(
+            f"{more:,} of {len(found):,} prompts have a system message or earlier turns: the last question alone is asked"
+        )
+    return found
