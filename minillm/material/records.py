@@ -105,10 +105,13 @@ def check_length(example: list[Message] | Preference) -> None:
 
 
 def marks_in(example: list[Message] | Preference) -> list[str]:
-    """A word on each end mark of other programs in the texts of an example."""
+    """A word on each end mark, of other programs or of this one, in the texts of an example, and on roles typed there."""
     texts = texts_of(example)
-    return [f"{mark!r} is learned as letters: remove it, answers end by themselves"
-            for mark in END_MARKS if any(mark in text for text in texts)]  # fmt: skip
+    words = [f"{mark!r} is learned as letters: remove it, answers end by themselves"
+             for mark in END_MARKS if any(mark in text for text in texts)]  # fmt: skip
+    if any(text.strip().startswith("USER:") and "AI:" in text for text in texts):
+        words.append("'USER: … AI:' is learned as letters: write the question alone, roles are added")
+    return words
 
 
 # ------------------------------------------------------------------------------ writing what we can read
