@@ -288,6 +288,8 @@ BAD_FOLDERS = {
     "a pickle of that name": (wrote("model.safetensors", pickle.dumps({"a": 1})), "model.safetensors"),
     "a pickle alone": (only_pickle, "pickle"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+    "weights that Git left out": (wrote("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+    "a tokenizer that Git left out": (wrote("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "a shard is missing": (index({NORM: "model-2.safetensors"}), "model-2.safetensors"),
     "an index that leads out": (index({NORM: "../model-1.safetensors"}), "../model-1.safetensors"),
     "an absolute index": (index({NORM: "/etc/passwd"}), "/etc/passwd"),
