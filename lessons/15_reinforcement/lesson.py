@@ -911,6 +911,7 @@ show_claim("knows-what-it-knows")
 # - L. Ouyang et al. 2022, *Training language models to follow instructions with human feedback* (InstructGPT), arXiv 2203.02155.
 # - H. Touvron et al. 2023, *Llama 2: Open Foundation and Fine-Tuned Chat Models*, arXiv 2307.09288 (rejection sampling: section 3.2.3).
 # - Z. Shao et al. 2024, *DeepSeekMath* (GRPO), arXiv 2402.03300; DeepSeek-AI 2025, *DeepSeek-R1*, arXiv 2501.12948.
+# - N. Lambert et al. 2024, *Tulu 3* (verifiable rewards), arXiv 2411.15124; A. Singh et al. 2023, *Beyond Human Data* (ReST-EM), arXiv 2312.06585.
 # - Z. Liu et al. 2025, *Understanding R1-Zero-Like Training: A Critical Perspective* (Dr. GRPO), arXiv 2503.20783.
 # - L. Gao, J. Schulman, J. Hilton 2022, *Scaling Laws for Reward Model Overoptimization*, arXiv 2210.10760 (best of n and its KL).
 # %% [markdown] tags=["zh"]
