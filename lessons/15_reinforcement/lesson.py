@@ -771,6 +771,44 @@ show_claim("best-of-n")
 # **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
 # 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
 # %% [markdown] tags=["en"]
+# ## A reward that anybody can verify
+#
+# Whether a sentence is kind, somebody has to judge. Whether the last number of a calculation is right can be looked up, and the way there need not be
+# shown to anybody: reinforcement learning with verifiable rewards (Lambert et al. 2024; this is how DeepSeek-R1 learned its long solutions). Our smallest task
+# with a way: “Oslo is the capital of a place. What is its currency?” takes two steps, each of which stage 1 has read, never one after the other:
+# `Norway: Norwegian krone`. Two dozen pairs show how. Then the model practises on further questions of the kind and is told only whether what comes last is right.
+#
+# The reward knows the right value of each practised question, and so a fair opponent knows it, too: SFT that is given these values as answers.
+# Whoever writes out both steps for all of these questions has the most expensive data. The exam is about places that neither pairs nor practice spoke of.
+# Measure it yourself: `python -m minillm claims verifiable-reward --quick`.
+#
+# **Before you run it:** order the six bars. Which of the two learns more from the same right values: who copies them, or who practises until they come out?
+# %% [markdown] tags=["zh"]
+# ## 谁都能核对的奖励
+#
+# 一句话客不客气，要有人来评；算式最后的数对不对，一查就知道，中间的步骤不用给谁看。这就是可验证奖励的强化学习（Lambert 等 2024；DeepSeek-R1 的长篇解答就是这样学来的）。
+# 我们最小的、有步骤的任务：“奥斯陆是一个地方的首都。它用什么货币？”要走两步，每一步第一阶段都读过，但从没有连着读到：`挪威：挪威克朗`。
+# 二十来个问答对示范怎么做；然后模型拿更多同类问题来练，只告诉它最后的结果对不对。
+#
+# 奖励知道每道练习题的正确值，公平的对手也该知道：同样的正确值，直接当作回答来 SFT。给每道题都写出两步，数据最贵。考试问的，是问答对和练习都没提过的地方。
+# 自己测：`python -m minillm claims verifiable-reward --quick`。
+#
+# **运行之前先猜：** 给六根柱子排个序。同样的正确值，是照抄学到的多，还是练到自己答出来学到的多？
+# %%
+show_claim("verifiable-reward")
+# %% [markdown] tags=["en"]
+# **Reading it.** Who copies right values learns to answer at once: all that was practised is right then, and other places are no better than before, for nothing
+# in `krone` says that Norway was on the way. Practice rewards whatever ends right; the way with both steps does so more often than a guess, and so the
+# *way* is what grows. It carries over to places that were never practised. Imitating the own right answers (RFT) goes the same way, more slowly: it
+# learns nothing from the wrong ones. Both steps written out for every question are better still, where somebody writes them.
+#
+# To discuss: the answer “Chad: Norwegian krone” earns 1. When would a model come to write steps that have nothing to do with its result?
+# %% [markdown] tags=["zh"]
+# **怎样读。** 照抄正确值，学会的是直接回答：练过的全对，别的地方却不比原来好，因为从“克朗”里看不出中间要经过挪威。练习奖励的是结果正确的回答；走完两步比瞎猜更常答对，
+# 于是长进的是*走法*，它能用到没练过的地方去。模仿自己答对的回答（RFT）走的是同一条路，只是慢一些：它不从答错的里面学东西。给每个问题都写出两步，效果还要好，只要有人肯写。
+#
+# 讨论：“乍得：挪威克朗”这个回答得 1 分。什么情况下，模型会写出与结果毫不相干的步骤？
+# %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
 # SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the
@@ -873,6 +911,7 @@ show_claim("knows-what-it-knows")
 # - L. Ouyang et al. 2022, *Training language models to follow instructions with human feedback* (InstructGPT), arXiv 2203.02155.
 # - H. Touvron et al. 2023, *Llama 2: Open Foundation and Fine-Tuned Chat Models*, arXiv 2307.09288 (rejection sampling: section 3.2.3).
 # - Z. Shao et al. 2024, *DeepSeekMath* (GRPO), arXiv 2402.03300; DeepSeek-AI 2025, *DeepSeek-R1*, arXiv 2501.12948.
+# - N. Lambert et al. 2024, *Tulu 3* (verifiable rewards), arXiv 2411.15124; A. Singh et al. 2023, *Beyond Human Data* (ReST-EM), arXiv 2312.06585.
 # - Z. Liu et al. 2025, *Understanding R1-Zero-Like Training: A Critical Perspective* (Dr. GRPO), arXiv 2503.20783.
 # - L. Gao, J. Schulman, J. Hilton 2022, *Scaling Laws for Reward Model Overoptimization*, arXiv 2210.10760 (best of n and its KL).
 # %% [markdown] tags=["zh"]
