@@ -553,6 +553,15 @@ def test_a_truth_that_is_none_is_told_before_anything_is_sampled(tmp_path, capsy
     assert "--reward nope" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("more", "told"), [("", 1), ("--epochs 2", 0), ("--minibatches 2", 0)])
+def test_a_clip_that_clips_nothing_is_announced(tmp_path, capsys, more, told):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text('[{"prompt": "a"}]')
+    words = f"rl --base {tmp_path}/base --prompts {tmp_path}/q.json --out {tmp_path}/out --steps 1 --group 2 --clip-high 0.3"
+    assert main([*words.split(), *"--batch-size 2 --max-new-tokens 4 --reward length".split(), *more.split()]) == 0
+    assert capsys.readouterr().err.count("--clip-high has no effect") == told
+
+
 OWN = """
 import torch
 x = 3

@@ -83,6 +83,8 @@ class Rl(PPOConfig):
         announce_idle(self)
         if self.kl == "none":
             no_effect(self, "with --kl none", "beta")
+        if self.epochs * self.minibatches == 1:
+            no_effect(self, "with one update for each sample nothing is clipped", "clip_low", "clip_high")
         if self.method != "grpo":
             no_effect(self, f"with --method {self.method}", "divide_by_std")
         if self.method == "ppo":
