@@ -213,13 +213,21 @@ ASK = {"model": "sft", "messages": [{"role": "user", "content": "How are you?"}]
     ({"stop": ["a"] * 5}, 400, "stop"), ({"stop": 3}, 400, "stop"), ({"stream": 1}, 400, "stream"),
     ({"top_logprobs": 2}, 400, "top_logprobs"), ({"logprobs": True, "top_logprobs": 21}, 400, "top_logprobs"),
     ({"prefix_ids": 3}, 400, "prefix_ids"), ({"prefix_ids": [-1]}, 400, "prompt"), ({"tools": [{}]}, 400, "tools"),
-    ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+    ({"response_format": {"type": "json_object"}}, 400, "response_format"), ({"tool_choice": "required"}, 400, "tool_choice"),
+    ({"max_tokenz": 3}, 400, "max_tokenz"), ({"min_p": 0.5}, 400, "min_p"), ({"prompt": "x"}, 400, "prompt"),
+    ({"\ud800": 1}, 400, "\ud800"), ({"stop": 0}, 400, "stop"), ({"stop": {}}, 400, "stop"), ({"prefix_ids": 0}, 400, "prefix_ids"),
+    ({"stream_options": "x"}, 400, "stream_options"), ({"n": "2"}, 400, "n"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_request_is_told(models, change, status, param):
     with pytest.raises(Refused) as caught:
         read_job(ASK | change, models, chat=True)
     assert (caught.value.status, caught.value.param) == (status, param)
     json.dumps(caught.value.message, ensure_ascii=False).encode()
+
+
+def test_what_changes_no_answer_is_taken(models):
+    read_job(ASK | {"user": "me", "store": True, "tool_choice": "auto", "min_p": None, "parallel_tool_calls": True},
+             models, chat=True)  # fmt: skip
 
 
 @pytest.mark.parametrize("prompt", [None, 3, [], [[]], [-1], [10**6], [1.5], [True], ["a", 1], ["a"] * 17, {}])
@@ -535,6 +543,7 @@ def test_faults_of_the_command_are_one_line(tmp_path, capsys):
             (["--run", str(tmp_path), "--port", "70000"], "choose another --port"),
             (["--run", str(tmp_path / "none"), "--port", "0"], "none"),
             (["--run", "a", "--run", "a"], "given twice"),
+            (["--run", "a", "--run", "b/../a"], "given twice"),
         ):
             assert main(["serve", *words]) == 2
             error = capsys.readouterr().err

@@ -11,7 +11,7 @@ from minillm.open_demo import open_demo
 from minillm.plumbing.checks import a_seed, at_least_1
 from minillm.plumbing.files import InputError
 from minillm.plumbing.languages import default_language
-from minillm.run_folder import load_run
+from minillm.run_folder import is_run, load_run
 from minillm.weights.convert import find_smollm2, import_adapter, import_run
 from minillm.weights.export import export_run
 
@@ -85,5 +85,9 @@ class Export:
     def run(self) -> None:
         if self.out.exists() and not self.overwrite and not (self.out.is_dir() and not any(self.out.iterdir())):
             raise InputError(f"{self.out}: is there already: choose another --out, or --overwrite it")
+        if is_run(self.out):
+            raise InputError(f"{self.out}: is a run of this program and would be lost: choose another --out")
+        if self.format == "gguf" and self.out.is_dir():
+            raise InputError(f"{self.out}: is a folder: name a file, such as {self.out / 'model.gguf'}")
         export_run(load_run(self.run_folder), self.format, self.out)
         print(f"written: {self.out}")
