@@ -948,5 +948,6 @@ show_claim("knows-what-it-knows")
 # - L. Ouyang 等 2022，*Training language models to follow instructions with human feedback*（InstructGPT），arXiv 2203.02155。
 # - H. Touvron 等 2023，*Llama 2: Open Foundation and Fine-Tuned Chat Models*，arXiv 2307.09288（拒绝采样：3.2.3 节）。
 # - Z. Shao 等 2024，*DeepSeekMath*（GRPO），arXiv 2402.03300；DeepSeek-AI 2025，*DeepSeek-R1*，arXiv 2501.12948。
+# - N. Lambert 等 2024，*Tulu 3*（可验证的奖励），arXiv 2411.15124；A. Singh 等 2023，*Beyond Human Data*（ReST-EM），arXiv 2312.06585。
 # - Z. Liu 等 2025，*Understanding R1-Zero-Like Training: A Critical Perspective*（Dr. GRPO），arXiv 2503.20783。
 # - L. Gao, J. Schulman, J. Hilton 2022，*Scaling Laws for Reward Model Overoptimization*，arXiv 2210.10760（n 选一和它的 KL）。
