@@ -28,8 +28,9 @@ from minillm.sampling import Sampling, probabilities
 from minillm.serve import batch as serve_batch
 from minillm.serve.answers import Writer, overlap
 from minillm.serve.batch import Batch, Drawn, Full, Loop, Row
-from minillm.serve.requests import Refused, read_body, read_job
+from minillm.serve.requests import NO_EFFECT, NOT_BUILT, OF_CHAT, OF_TEXT, READ, Refused, read_body, read_job
 from minillm.stage1_pretrain import PretrainConfig, pretrain
+from tests.support.sample import sample
 
 MODELS = {
     "rotary": GPTConfig(n_vocab=23, n_ctx=24, n_layer=2, n_head=2, n_embd=16),
@@ -228,6 +229,37 @@ def test_what_is_wrong_with_a_request_is_told(models, change, status, param):
 def test_what_changes_no_answer_is_taken(models):
     read_job(ASK | {"user": "me", "store": True, "tool_choice": "auto", "min_p": None, "parallel_tool_calls": True},
              models, chat=True)  # fmt: skip
+
+
+ODD = (None, True, False, 0, -1, 1, 3, 10**30, 0.5, 1.0, -0.0, 1e308, float("nan"), float("inf"), "", "x", "1", "\ud800", [],
+       [0], [1.5], ["a"], [None], [[]], [[1]], {}, {"type": "text"}, {"include_usage": True}, [{"role": "user"}],
+       [{"role": "user", "content": "hi"}], [{"role": "user", "content": [{"type": "text", "text": "hi"}]}])  # fmt: skip
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_whatever_a_request_holds_it_is_a_job_or_refused(models, chat):
+    """Random values under the names that are read, and others: a job within its bounds, or a status below 500."""
+    rng = random.Random(chat)
+    keys = [*READ - {"model"}, *OF_CHAT, *OF_TEXT, *NO_EFFECT, *NOT_BUILT, "max_tokenz", "min_p"]
+    outcomes = set()
+    for _ in range(sample(2000, 50_000)):
+        body = (ASK if chat else {"model": "sft", "prompt": "hi"}) | {
+            rng.choice(keys): rng.choice(ODD) for _ in range(2)
+        }
+        try:
+            job = read_job(body, models, chat)
+        except Refused as refused:
+            outcomes.add(refused.status)
+            assert 400 <= refused.status < 500 and "\n" not in refused.message
+            continue
+        outcomes.add(200)
+        room = models["sft"].gpt.config.n_ctx
+        for prompt in job.prompts:
+            assert prompt and all(len(prompt) + one.max_new_tokens <= room for one in job.samplings)
+        assert 1 <= len(job.samplings) <= 16 and all(job.stops) and len(job.stops) <= 4
+        unread = set(body) - READ - NO_EFFECT - (OF_CHAT if chat else OF_TEXT)
+        assert all(body[key] is None or any(body[key] == unused for unused in NOT_BUILT[key]) for key in unread)
+    assert outcomes == {200, 400}
 
 
 @pytest.mark.parametrize("prompt", [None, 3, [], [[]], [-1], [10**6], [1.5], [True], ["a", 1], ["a"] * 17, {}])

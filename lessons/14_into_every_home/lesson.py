@@ -123,7 +123,7 @@ show_table([say("their name", "他们的名字"), say("our name", "我们的名�
 # 所有名字都对上了：一个不缺，一个不多。项目里的测试 `tests/interop/test_parity.py` 用 `transformers` 库本身做同样的事：GPT-2、LLaMA
 # 以及结构相同的 LLaMA 3、Qwen2、Qwen3 和 SmolLM2，logits 都相同，贪心生成的 64 个词元也相同。
 #
-# “名字都对上了”的保证很弱。GPT-2 的矩阵方向相反，是 (in, out)。**运行之前先猜：** 我们把一个 GPT-2 形状的模型按它自己的格式写出再读回，
+# “名字都对上了”只是很弱的保证。GPT-2 的矩阵方向相反，是 (in, out)。**运行之前先猜：** 我们把一个 GPT-2 形状的模型按它自己的格式写出再读回，
 # 一次转置*方阵*，一次不转置。PyTorch 会报错吗？
 # %%
 truth = GPT(gpt2_config(n_vocab=97, n_ctx=64, n_layer=2, n_head=4, n_embd=32), seed=1)

@@ -375,8 +375,8 @@ show_table([say("right of 8", "8 个里对的"), say("advantage of a right one",
 # **Before you run it:** full sentences are about 20 % now. How many after 30 steps? And the facts, which are part of the reward: up or down on
 # the places that were not trained?
 # %% [markdown] tags=["zh"]
-# 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差让快有定论的问题
-# 占得更多；Dr. GRPO 不除。）
+# 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差，会让快有定论的问题
+# 分量更重；Dr. GRPO 不除。）
 #
 # 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答；另外再复习四行第一阶段的文本。之后的考试问的是 SFT 和奖励都没讲过的地方。
 #
@@ -435,8 +435,8 @@ show_table([say("question", "问题"), *marks],
 # bad luck with five B that were paid better than the mean, is used for 60 updates. Where does π(B) go, with and without clipping?
 # %% [markdown] tags=["zh"]
 # 这 30 步里没有谁写好完整句子让它抄：模型自己写出来，得了奖励，就写得更多。奖励在上升，也在跳动：每步是另外 10 个问题。30 步之后，约一半的回答成了句子。
-# 代价也有：没问到的地方，事实丢了十个百分点左右（不复习的一次丢了 17），因为每一步让一个回答更可能，就让别的更不可能。每步更多的问题、
-# 更低的学习率、更多的步数，能保住得更好。
+# 代价也有：没问到的地方，事实丢了十个百分点左右（不复习的一次丢了 17），因为每一步让一个回答更可能，就让别的更不可能。每步多问几个问题、
+# 学习率低一些、步数多一些，保住的就更多。
 #
 # ## 一次采样，多次更新：PPO
 #

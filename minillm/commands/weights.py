@@ -9,7 +9,7 @@ import tyro
 from minillm.commands.common import no_effect
 from minillm.open_demo import open_demo
 from minillm.plumbing.checks import a_seed, at_least_1
-from minillm.plumbing.files import InputError
+from minillm.plumbing.files import InputError, read_json
 from minillm.plumbing.languages import default_language
 from minillm.run_folder import is_run, load_run
 from minillm.weights.convert import find_smollm2, import_adapter, import_run
@@ -66,7 +66,25 @@ class OpenDemo:
         a_seed(self, "seed")
         at_least_1(self, "review", "steps")
         place = find_smollm2() if self.source == "smollm2" else Path(self.source).expanduser()
+        self.check_begun(place)
         open_demo(place, self.out, self.language or default_language(), self.seed, self.review, self.steps)
+
+    def check_begun(self, place: Path) -> None:
+        """Raise InputError if the folder holds a demo of another model, seed or number of steps, which would be shown as
+        this one's."""
+        known: list[tuple[str, Path, str | None, object]] = [
+            ("from", self.out / "base" / "report.json", None, place.name)
+        ]
+        for name in ("tuned", "reviewed"):
+            path = self.out / name / "config.json"
+            known += [("seed", path, "training", self.seed), ("steps", path, "training", self.steps)]
+        for option, path, part, now in known:
+            if now is None or not path.is_file():
+                continue
+            about = read_json(path, dict)
+            before = (about.get(part, {}) if part else about).get(option)
+            if before != now:
+                raise InputError(f"{self.out}: holds a demo with --{option} {before}: choose another --out")
 
 
 @dataclass(frozen=True, kw_only=True)
