@@ -118,6 +118,12 @@ def is_finished(folder: Path) -> bool:
     return (folder / "report.json").is_file() and (folder / "config.json").is_file()
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run of ours, finished or begun; models of other programs have a config.json, too."""
+    path = folder / "config.json"
+    return newest(folder) is not None or (path.is_file() and "sha256" in read_json(path, dict))
+
+
 def check_base(base: Path | None, out: Path, adapter: bool) -> None:
     """Raise InputError if `out` is the base run itself, or if an `adapter` has no full model to be next to."""
     if base is not None and base.resolve() == out.resolve():
@@ -225,7 +231,13 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
     saved. Raises InputError that names the file.
     """
     path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, so it is no finished run: {what_is_there(folder)}")
     about = read_json(path, dict)
+    if "model_type" in about and "sha256" not in about:
+        raise InputError(
+            f"{folder}: a model of another program: take it in first, with import --from {folder} --out RUN"
+        )
     hashes = about.pop("sha256", None)
     holds = ({"model.safetensors"}, {"adapter.safetensors", "adapter.json"})
     if not isinstance(hashes, dict) or hashes.keys() not in [{"config", "tokenizer"} | names for names in holds]:
@@ -238,6 +250,15 @@ def read_config(folder: Path) -> tuple[dict, dict[str, str]]:
         if file_hash(folder / name) != hashes[name]:
             raise InputError(f"{folder / name}: {CHANGED}")
     return about, hashes
+
+
+def what_is_there(folder: Path) -> str:
+    """What to do about a folder without a finished run."""
+    if saved := newest(folder):
+        return f"its training is at step {step_of(saved)}; wait until it has ended, or go on with it by --resume"
+    if runs := sorted(path.parent.name for path in folder.glob("*/config.json") if is_run(path.parent)):
+        return f"name one of those in it: {', '.join(runs[:8])}"
+    return "name the folder that a stage, or import, wrote (its --out)"
 
 
 def empty_state(config: GPTConfig) -> dict[str, Tensor]:

@@ -479,6 +479,7 @@ def plan_rows(ratio=2.0, nats=1.5):
         Row("loss", "x.txt", learning.IN_THAT_TIME, "s", **peer, note=f"{nats:.3f} nats per character"),
         *(Row("generate", f"the demo's shape, LLaMA's for the peer, 256 tokens for {n}", models.TRANSFORMERS, "s", **peer)
           for n in ("1 prompt", "16 prompts")),
+        Row("generate", "SmolLM2's shape, 64 tokens for 1 prompt", models.TRANSFORMERS, "s", **peer),
         Row("growth", "generating against new tokens, 64 to 1,024", OURS, "exponent", (0.5, ratio, 9.0)),
         Row("tokenizer", "training on x.txt, 1.12 MB", texts.TOKENIZERS, "s", **peer),
         Row("tokenizer", "encoding x.txt, 1.12 MB", texts.TIKTOKEN, "s", **peer),
@@ -533,7 +534,7 @@ def test_a_peer_that_is_not_installed_is_a_line(no_child, monkeypatch):
     table = [*models.generate_part(quick(), CEILINGS), *texts.tokenizer_part(quick(), CEILINGS)]
     missing = [row for row in table if row.note == "not installed"]
     assert [(row.part, row.who, row.values) for row in missing] == [
-        *[("generate", models.TRANSFORMERS, ())] * 4,
+        *[("generate", models.TRANSFORMERS, ())] * 5,
         ("tokenizer", texts.TOKENIZERS, ()),
     ]
     assert all(len(row.values) == 1 for row in table if row not in missing)

@@ -18,6 +18,7 @@ import torch
 import minillm
 from minillm import checkpoint, run_folder
 from minillm.__main__ import COMMANDS, main
+from minillm.commands.models import announce_seed
 from minillm.lora import adapters
 from minillm.measure.loss import text_loss
 from minillm.run_folder import load_run
@@ -495,6 +496,14 @@ def test_an_option_without_effect_is_announced(home, runs, tmp_path, monkeypatch
     lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith("has no effect")]
     assert len(lines) == len(IDLE[command])
     assert all(says in line for says, line in zip(IDLE[command], lines, strict=True))
+
+
+@pytest.mark.parametrize("report, told", [('{"seed": 5}', True), ('{"seed": 3}', False), ("{}", False), (None, False)])
+def test_an_exam_of_another_seed_is_announced(tmp_path, capsys, report, told):
+    if report is not None:
+        (tmp_path / "report.json").write_text(report)
+    announce_seed(tmp_path, 3)
+    assert ("give --seed 5" in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("words", [1, 20, 21, 63, 64, 65, 200])

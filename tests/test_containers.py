@@ -138,6 +138,12 @@ class FakeParquet:
         return [types.SimpleNamespace(to_pylist=lambda: TWO), types.SimpleNamespace(to_pylist=lambda: TWO[:1])]
 
 
+def test_a_markdown_table_is_read_without_its_rulers_and_spaces(tmp_path):
+    found, told = read(tmp_path, "a.md", "| prompt | completion |\n|:---|---:|\n| q | a b |\n|  |  |\n")
+    assert found == [turn("q", "a b")] and told == []
+    assert read(tmp_path, "b.csv", "prompt,completion\n-,:-\n")[0] == [turn("-", ":-")]
+
+
 def test_parquet_is_read_by_pyarrow(tmp_path, monkeypatch):
     module = types.ModuleType("pyarrow.parquet")
     module.ParquetFile = FakeParquet

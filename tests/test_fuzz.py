@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
-from minillm.material.records import read_dialogues, read_preferences
+from minillm.material.records import read_dialogues, read_preferences, read_questions
 from minillm.material.text_files import TextFiles
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run, load_run, save_run
@@ -77,7 +77,7 @@ def survives(read: Callable, *arguments, lines: bool = False) -> bool:
 
 
 @FUZZ
-@given(content=FILES, read=st.sampled_from([read_dialogues, read_preferences]))
+@given(content=FILES, read=st.sampled_from([read_dialogues, read_preferences, read_questions]))
 def test_records(tmp_path, content, read):
     (tmp_path / "data.json").write_bytes(content)
     survives(read, [tmp_path / "data.json"])
@@ -212,7 +212,9 @@ def test_any_records_in_any_container_and_encoding(tmp_path, part):
         path = tmp_path / f"d{rng.choice(['.json', '.jsonl', '.csv', '.tsv', '.txt', '.parquet', ''])}"
         path.write_bytes(any_file(rng, in_a_container(rng, records)))
         options = {"encoding": rng.choice([None, None, "gb18030", "utf-16", "latin-1"]), "announce": one_line}
-        read = rng.choice([read_dialogues, read_preferences, lambda paths, **more: list(TextFiles(paths, **more))])
+        read = rng.choice(
+            [read_dialogues, read_preferences, read_questions, lambda paths, **more: list(TextFiles(paths, **more))]
+        )
         worked += survives(read_with(read, path, options))
         survives(read_with(read, path, options | {"strict": True}), lines=True)
     assert worked > RANDOM // 3 * 0.08  # the generator also makes what can be read

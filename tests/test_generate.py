@@ -2,6 +2,7 @@
 
 import math
 import random
+import tracemalloc
 from types import SimpleNamespace
 
 import pytest
@@ -579,9 +580,11 @@ def test_a_single_position_looks_at_the_cache_as_the_written_out_attention_does(
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed):
+def test_one_position_in_numpy_scores_as_the_model_does(make_gpt, seed, monkeypatch):
     rng = random.Random(seed)
     gpt, b = make_gpt(random_config(rng), seed=seed), rng.choice([1, 2, 5])
+    if b == 1 and seed % 2:
+        monkeypatch.setattr("minillm.plumbing.one_position.SMALL", 0)  # the products of a large model
     n_ctx = gpt.config.n_ctx
     ids = torch.randint(gpt.config.n_vocab, (b, n_ctx), generator=torch.Generator().manual_seed(seed))
     caches = [KVCache(gpt.config, b) for _ in range(2)]
@@ -650,6 +653,20 @@ def test_what_is_not_a_plain_model_in_float32_is_left_to_the_model(make_gpt):
     assert not any(map(takes, (adapted, hooked, patched)))
     large = type(adapted)(GPTConfig(50_000, n_embd=256), seed=None)
     assert takes(large, rows=1) and not takes(large) and not OnePosition.is_small(large)
+
+
+def test_the_weights_of_a_large_model_are_not_copied(make_gpt):
+    gpt = make_gpt(GPTConfig(20_000, n_ctx=8, n_layer=2, n_head=4, n_kv_head=2, n_embd=256))
+    assert not OnePosition.is_small(gpt)
+    ids, cache = torch.tensor([7]), KVCache(gpt.config, 1)
+    with torch.inference_mode():
+        tracemalloc.start()
+        try:
+            OnePosition(gpt, 1)(ids, cache)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 0.02 * 4 * gpt.config.weights  # bytes; scores, (1, V), are a third of it
 
 
 def test_the_repetition_penalty_counts_what_was_generated():

@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [*((stage, "KILL") for stage in ("pretrain", "sft", "lora", "prefer")),
+    [*((stage, "KILL") for stage in ("pretrain", "sft", "lora", "prefer", "reward", "grpo", "ppo")),
      ("pretrain", "TERM"), ("sft", "HUP"), ("lora", "INT")],
 )  # fmt: skip
 def test_kills_change_nothing(stage, name):

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import symtable
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -195,3 +196,44 @@ def test_chinese_lines_are_joined_without_a_space_and_nothing_else_is(tmp_path):
 def test_bold_words_are_closed_where_markdown_sees_it(source):
     # between a bracket and a Chinese character `**` does not end bold type: write **词**（term）字
     assert not re.findall(r"[）)]\*\*[\u4e00-\u9fff]", "".join(cells(source, "zh", "markdown")))
+
+
+def globals_of(table: symtable.SymbolTable) -> set[str]:
+    """The names that a statement reads from the notebook, those of its functions too."""
+    top = table.get_type() == "module"
+    own = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global())}
+    return own.union(*map(globals_of, table.get_children()))
+
+
+def reads_and_binds(cell: str) -> tuple[set[str], set[str], set[str]]:
+    """The names that a cell takes from cells above it, those to which it gives a value, and all that it makes known,
+    imports too, which mean the same in every cell."""
+    reads, binds, known = set(), set(), set()
+    for statement in ast.parse(cell).body:
+        table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+        bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+        itself = set() if isinstance(statement, ast.Assign | ast.AugAssign) else bound  # a loop has its variable first
+        reads |= globals_of(table) - known - itself
+        known |= bound
+        binds |= set() if isinstance(statement, ast.Import | ast.ImportFrom) else bound
+    return reads, binds, known
+
+
+def test_what_a_cell_reads_and_binds():
+    assert reads_and_binds("x = x + y") == ({"x", "y"}, {"x"}, {"x"})
+    assert reads_and_binds("for i in z:\n    i += 1\nf = lambda a: a + b + i") == ({"z", "b"}, {"i", "f"}, {"i", "f"})
+    assert reads_and_binds("from m import g\ndef h():\n    return g(q)") == ({"q"}, {"h"}, {"g", "h"})
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_a_cell_may_be_run_again_after_those_below_it(source):
+    """Whoever changes a cell and runs it again finds its names as the cells above left them: no cell below gives one of
+    them another value, such as a dict to what was a function. The homework's own functions are meant to."""
+    homework = ast.parse(source.with_name("homework.py").read_text(encoding="utf-8")).body
+    own = {node.name for node in homework if isinstance(node, ast.FunctionDef)}
+    found = [reads_and_binds(cell) for cell in cells(source, "en", "code")]
+    for i, (reads, _, _) in enumerate(found):
+        above = set().union(*(known for _, _, known in found[:i]))
+        later = set().union(*(binds for _, binds, _ in found[i + 1 :]))
+        lost = reads & above & later - own
+        assert not lost, f"code cell {i + 1} reads {', '.join(sorted(lost))}, which a later cell rebinds"

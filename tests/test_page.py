@@ -261,6 +261,49 @@ def test_a_conversation_and_another_token(visit, models):
     assert page.locator("#chats table").count() == 0
 
 
+def say(page, text: str) -> None:
+    """Say something in the chat, and wait until all is answered or refused."""
+    page.locator("#text").fill(text)
+    page.locator("#text").press("Enter")
+    page.wait_for_function("text => [...document.querySelectorAll('.user')].at(-1)?.textContent === text", arg=text)
+    page.wait_for_selector(".user:last-of-type + div :is(.token, .error)")
+    page.wait_for_load_state("networkidle")
+
+
+def test_what_was_refused_was_not_said(browser, address):
+    """Once one question that was too long kept every later one from being answered."""
+    page = browser.new_page()
+    page.goto(address + "/#chat?lang=en&models=base")
+    say(page, " ".join(["How"] * 100))
+    assert "context has 96 tokens" in texts(page, ".error")[0]
+    say(page, "How are you?")
+    assert page.locator(".token").count() > 0 and len(texts(page, ".error")) == 1
+    page.close()
+
+
+def test_the_oldest_turns_are_left_out_and_that_is_told(browser, address):
+    page = browser.new_page()
+    page.goto(address + "/#chat?lang=en&models=base")
+    page.locator("#max_tokens").fill("8")
+    for i in range(8):
+        say(page, f"What is the capital of France {i}?")
+    assert texts(page, ".error") == [] and len(texts(page, "#chats .note")) > 0
+    page.close()
+
+
+def test_a_field_left_empty_is_as_it_was_at_first_and_keeps_no_view_from_showing(visit):
+    page = visit("#chat?lang=en&models=base")
+    for name in ("temperature", "top_k", "top_p", "seed", "max_tokens"):
+        page.locator(f"#{name}").fill("")
+    say(page, "How are you?")
+    assert texts(page, ".error") == []
+    page.locator("#temperature").fill("5")
+    page.locator("#views a").nth(1).click()
+    page.locator("#text").fill("Paris")
+    page.locator("#text").press("Enter")
+    page.wait_for_function("() => location.hash.includes('text=Paris')")
+
+
 def test_views_keep_the_address_and_the_language_can_be_changed(visit):
     page = open_view(visit, "lens", "The capital", models="sft")
     page.locator("#text").fill("Good morning")

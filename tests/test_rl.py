@@ -12,7 +12,7 @@ import torch
 from minillm import lora
 from minillm.__main__ import main
 from minillm.chat import Message, turn
-from minillm.commands.reinforce import conversations
+from minillm.commands.reinforce import conversations, own_faults_named
 from minillm.generate import generate
 from minillm.gpt import GPT
 from minillm.gpt_config import GPTConfig
@@ -522,3 +522,99 @@ def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(
     (tmp_path / "base" / "report.json").write_text('{"seed": 5}')
     asked = [m[0].content for m in conversations("world", tmp_path / "base", seed=0)]
     assert asked == taught_questions(load_world(), 5) != taught_questions(load_world(), 0)
+
+
+def test_prompts_need_no_answers_and_what_is_not_asked_is_told(tmp_path, capsys):
+    path, folder = tmp_path / "asked.json", tmp_path
+    bare = [{"prompt": "a"}, {"question": "b"}, {"messages": [{"role": "user", "content": "c"}]},
+            {"instruction": "d", "input": "e"}, {"prompt": "f", "chosen": "x", "rejected": "y"}]  # fmt: skip
+    path.write_text(json.dumps(bare))
+    asked = conversations(str(path), folder, seed=0)
+    assert [m[-1].content for m in asked] == ["a", "b", "c", "d\ne", "f"] and all(len(m) == 1 for m in asked)
+    assert capsys.readouterr().err == ""
+    turns = [{"role": role, "content": role} for role in ("system", "user", "assistant", "user", "assistant")]
+    turns[3]["content"] = "last"
+    path.write_text(json.dumps([{"messages": turns}, {"completion": "no question"}, *bare]))
+    asked = conversations(str(path), folder, seed=0)
+    assert [m.content for m in asked[0]] == ["system", "user", "assistant", "last"] and len(asked) == 6
+    told = capsys.readouterr().err
+    assert "1 of 6 prompts have a system message or earlier turns" in told and "asked.json:1" in told
+    path.write_text(json.dumps([{"messages": turns[:1]}]))
+    with pytest.raises(InputError, match="no turn by the user"):
+        conversations(str(path), folder, seed=0)
+
+
+def test_a_truth_that_is_none_is_told_before_anything_is_sampled(tmp_path, capsys, monkeypatch):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text('[{"prompt": "a"}]')
+    monkeypatch.setattr("minillm.commands.reinforce.sample", None)
+    words = ["best-of-n", "--run", str(tmp_path / "base"), "--prompts", str(tmp_path / "q.json"), "--reward", "length"]
+    assert main([*words, "--truth", "nope", "--max-new-tokens", "4"]) == 2
+    assert "--reward nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("more", "told"), [("", 1), ("--epochs 2", 0), ("--minibatches 2", 0)])
+def test_a_clip_that_clips_nothing_is_announced(tmp_path, capsys, more, told):
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text('[{"prompt": "a"}]')
+    words = f"rl --base {tmp_path}/base --prompts {tmp_path}/q.json --out {tmp_path}/out --steps 1 --group 2 --clip-high 0.3"
+    assert main([*words.split(), *"--batch-size 2 --max-new-tokens 4 --reward length".split(), *more.split()]) == 0
+    assert capsys.readouterr().err.count("--clip-high has no effect") == told
+
+
+OWN = """
+import torch
+x = 3
+def fails(question, answer):
+    return helper(answer)
+def helper(answer):
+    return {}[answer]
+def short_of(answer): return 1.0
+def deep(question, answer): return torch.ones(2) @ torch.ones(3)
+def ends(question, answer): raise SystemExit(0)
+def lacks(question, answer): import there_is_no_such_package
+def large(question, answer): return 10**400
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("faulty:fails", "faulty.py:7: KeyError"), ("faulty:short_of", "TypeError: short_of() takes 1"),
+     ("faulty:deep", "faulty.py:9: RuntimeError"), ("faulty:ends", "faulty.py:10: SystemExit"),
+     ("faulty:lacks", "faulty.py:11: ModuleNotFoundError"), ("faulty:large", "OverflowError"),
+     ("broken:f", "broken.py:1: SyntaxError"), ("failing:f", "failing.py:2: ZeroDivisionError"),
+     (":f", "as import does"), (".faulty:fails", "as import does"), ("./faulty:fails", "as import does"),
+     ("faulty.py:fails", "as import does")],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["rl", "best-of-n"])
+def test_a_fault_in_a_users_reward_is_one_line_with_its_place(tmp_path, monkeypatch, capsys, command, name, says):
+    (tmp_path / "faulty.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("def f(q, a)\n    return 1.0\n")
+    (tmp_path / "failing.py").write_text("\n1 / 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in ("faulty", "broken", "failing"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    save_run(tmp_path / "base", make_base(), {})
+    (tmp_path / "q.json").write_text(json.dumps([{"prompt": "a", "completion": "b"}]))
+    words = [command, "--base" if command == "rl" else "--run", str(tmp_path / "base"), "--prompts", str(tmp_path / "q.json"),
+             "--reward", name, "--max-new-tokens", "6"]  # fmt: skip
+    more = ["--steps", "2", "--group", "64", "--out", str(tmp_path / "out")] if command == "rl" else ["--n", "64"]
+    assert main([*words, *more]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: ") and says in line
+
+
+@pytest.mark.parametrize("command", ["sft", "prefer", "reward", "rl"])
+def test_a_rank_that_no_matrix_has_is_refused_before_it_takes_memory(tmp_path, capsys, command):
+    save_run(tmp_path / "base", make_base(), {})
+    records = [{"prompt": "a", "completion": "b", "chosen": "b", "rejected": "c"}]
+    (tmp_path / "q.json").write_text(json.dumps(records))
+    file = {"sft": "--pairs", "rl": "--prompts"}.get(command, "--preferences")
+    words = [command, "--base", str(tmp_path / "base"), file, str(tmp_path / "q.json"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--lora", "33"]) == 2
+    assert "rank of 32 at most" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_program_is_not_taken_for_one_of_a_users_reward():
+    with pytest.raises(KeyError), own_faults_named():
+        {}["x"]

@@ -296,6 +296,18 @@ def test_what_is_no_run_folder_is_an_input_error_that_names_it(tmp_path, make):
     assert str(tmp_path / "run") in one_line(error)
 
 
+def test_a_folder_without_a_run_says_what_is_there(base, tmp_path):
+    with pytest.raises(InputError, match="no finished run: name the folder"):
+        load_run(tmp_path)
+    save_run(tmp_path / "sft", base, {})
+    with pytest.raises(InputError, match="name one of those in it: sft"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoints" / "step-000007").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-000007" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match="its training is at step 7; wait until it has ended"):
+        load_run(tmp_path)
+
+
 def test_another_tokenizer_is_noticed(tmp_path):
     saved(tmp_path)
     Tokenizer.train(["aaaa aaaa"], 258).save(tmp_path / "tokenizer")

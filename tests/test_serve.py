@@ -28,8 +28,9 @@ from minillm.sampling import Sampling, probabilities
 from minillm.serve import batch as serve_batch
 from minillm.serve.answers import Writer, overlap
 from minillm.serve.batch import Batch, Drawn, Full, Loop, Row
-from minillm.serve.requests import Refused, read_body, read_job
+from minillm.serve.requests import NO_EFFECT, NOT_BUILT, OF_CHAT, OF_TEXT, READ, Refused, read_body, read_job
 from minillm.stage1_pretrain import PretrainConfig, pretrain
+from tests.support.sample import sample
 
 MODELS = {
     "rotary": GPTConfig(n_vocab=23, n_ctx=24, n_layer=2, n_head=2, n_embd=16),
@@ -213,13 +214,52 @@ ASK = {"model": "sft", "messages": [{"role": "user", "content": "How are you?"}]
     ({"stop": ["a"] * 5}, 400, "stop"), ({"stop": 3}, 400, "stop"), ({"stream": 1}, 400, "stream"),
     ({"top_logprobs": 2}, 400, "top_logprobs"), ({"logprobs": True, "top_logprobs": 21}, 400, "top_logprobs"),
     ({"prefix_ids": 3}, 400, "prefix_ids"), ({"prefix_ids": [-1]}, 400, "prompt"), ({"tools": [{}]}, 400, "tools"),
-    ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+    ({"response_format": {"type": "json_object"}}, 400, "response_format"), ({"tool_choice": "required"}, 400, "tool_choice"),
+    ({"max_tokenz": 3}, 400, "max_tokenz"), ({"min_p": 0.5}, 400, "min_p"), ({"prompt": "x"}, 400, "prompt"),
+    ({"\ud800": 1}, 400, "\ud800"), ({"stop": 0}, 400, "stop"), ({"stop": {}}, 400, "stop"), ({"prefix_ids": 0}, 400, "prefix_ids"),
+    ({"stream_options": "x"}, 400, "stream_options"), ({"n": "2"}, 400, "n"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_request_is_told(models, change, status, param):
     with pytest.raises(Refused) as caught:
         read_job(ASK | change, models, chat=True)
     assert (caught.value.status, caught.value.param) == (status, param)
     json.dumps(caught.value.message, ensure_ascii=False).encode()
+
+
+def test_what_changes_no_answer_is_taken(models):
+    read_job(ASK | {"user": "me", "store": True, "tool_choice": "auto", "min_p": None, "parallel_tool_calls": True},
+             models, chat=True)  # fmt: skip
+
+
+ODD = (None, True, False, 0, -1, 1, 3, 10**30, 0.5, 1.0, -0.0, 1e308, float("nan"), float("inf"), "", "x", "1", "\ud800", [],
+       [0], [1.5], ["a"], [None], [[]], [[1]], {}, {"type": "text"}, {"include_usage": True}, [{"role": "user"}],
+       [{"role": "user", "content": "hi"}], [{"role": "user", "content": [{"type": "text", "text": "hi"}]}])  # fmt: skip
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_whatever_a_request_holds_it_is_a_job_or_refused(models, chat):
+    """Random values under the names that are read, and others: a job within its bounds, or a status below 500."""
+    rng = random.Random(chat)
+    keys = [*READ - {"model"}, *OF_CHAT, *OF_TEXT, *NO_EFFECT, *NOT_BUILT, "max_tokenz", "min_p"]
+    outcomes = set()
+    for _ in range(sample(2000, 50_000)):
+        body = (ASK if chat else {"model": "sft", "prompt": "hi"}) | {
+            rng.choice(keys): rng.choice(ODD) for _ in range(2)
+        }
+        try:
+            job = read_job(body, models, chat)
+        except Refused as refused:
+            outcomes.add(refused.status)
+            assert 400 <= refused.status < 500 and "\n" not in refused.message
+            continue
+        outcomes.add(200)
+        room = models["sft"].gpt.config.n_ctx
+        for prompt in job.prompts:
+            assert prompt and all(len(prompt) + one.max_new_tokens <= room for one in job.samplings)
+        assert 1 <= len(job.samplings) <= 16 and all(job.stops) and len(job.stops) <= 4
+        unread = set(body) - READ - NO_EFFECT - (OF_CHAT if chat else OF_TEXT)
+        assert all(body[key] is None or any(body[key] == unused for unused in NOT_BUILT[key]) for key in unread)
+    assert outcomes == {200, 400}
 
 
 @pytest.mark.parametrize("prompt", [None, 3, [], [[]], [-1], [10**6], [1.5], [True], ["a", 1], ["a"] * 17, {}])
@@ -535,6 +575,7 @@ def test_faults_of_the_command_are_one_line(tmp_path, capsys):
             (["--run", str(tmp_path), "--port", "70000"], "choose another --port"),
             (["--run", str(tmp_path / "none"), "--port", "0"], "none"),
             (["--run", "a", "--run", "a"], "given twice"),
+            (["--run", "a", "--run", "b/../a"], "given twice"),
         ):
             assert main(["serve", *words]) == 2
             error = capsys.readouterr().err

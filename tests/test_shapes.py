@@ -172,6 +172,18 @@ def test_end_marks_of_other_programs_in_an_answer_are_named(read):
     assert len(told) == 1 and "'</s>' is learned as letters" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "completion", "says"),
+    [("q", "a[END]", "'[END]' is learned as letters"), ("USER: q AI:", "a", "'USER: … AI:' is learned as letters"),
+     (" USER: q AI: a USER: r AI:", "b", "'USER: … AI:'")],
+)  # fmt: skip
+def test_what_the_template_writes_is_named_where_it_was_typed(read, prompt, completion, says):
+    _, told = read(read_dialogues, {"prompt": prompt, "completion": completion})
+    assert len(told) == 1 and says in told[0]
+    _, told = read(read_dialogues, {"prompt": "USER: is a word", "completion": "AI: too"})
+    assert told == []
+
+
 WRONG = {
     "two users": ({"messages": [user("a"), user("b"), bot("c")]}, "turn 2"),
     "no turns": ({"conversations": []}, "must be a list"),

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import random
 import shutil
 import struct
 import subprocess
@@ -16,16 +17,20 @@ from minillm import lora
 from minillm.__main__ import main
 from minillm.chat import Message, encode_dialogue
 from minillm.gpt import GPT
-from minillm.gpt_families import llama_config
+from minillm.gpt_families import gpt2_config, llama_config
 from minillm.open_tokenizer import load_tokenizer
 from minillm.run_folder import Run, load_run, state_hash
+from minillm.tokenizer import Tokenizer
 from minillm.weights import convert
 from minillm.weights.export import export_run
 from minillm.weights.gguf_file import GGUF, write_gguf
+from minillm.weights.jinja import program_of
 from minillm.weights.names import apart, interleaved
 from minillm.weights.vocabulary import PATTERNS, Parts, make_tokenizer, spelled
+from tests.support.sample import sample
 
 N_VOCAB = 270
+BYTES = Tokenizer.from_ranks({bytes([b]): b for b in range(256)})
 SPECIAL = {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2}
 CHAT = "{{'<|im_start|>system\\nYou are kind<|im_end|>\\n<|im_start|>' + '<|im_end|>'}}"
 
@@ -99,6 +104,17 @@ def test_a_run_from_either_file_is_asked_in_its_own_template(folders, tmp_path, 
     assert main(["complete", "--run", str(tmp_path / "run"), "--prompt", "the", "--max-new-tokens", "3"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("chat", "template", "told"),
+    [("{{ bos_token }}", None, "none of minillm"), (program_of(BYTES), None, ""), (CHAT, "llama3", "has <|end_header_id|>"), (CHAT, "llama2", ""),
+     (CHAT, None, ""), (None, None, "")],
+)  # fmt: skip
+def test_a_template_that_the_model_was_not_taught_is_announced(capsys, chat, template, told):
+    make_tokenizer(parts(chat=chat), N_VOCAB, template)
+    said = capsys.readouterr().err
+    assert told in said and bool(told) == bool(said)
+
+
 def test_a_shorter_context(folders, tmp_path):
     assert convert.read_model(folders / "hf", n_ctx=16).gpt.config.n_ctx == 16
 
@@ -141,6 +157,29 @@ def test_an_export_is_not_overwritten_unasked(folders, tmp_path, format):
     out = tmp_path / "x"
     words = ["export", "--run", str(folders / "run"), "--format", format, "--out", str(out)]
     assert [main(words), main(words), main([*words, "--overwrite"])] == [0, 2, 0]
+
+
+def test_a_gguf_file_is_no_folder(folders, tmp_path, capsys):
+    words = ["export", "--run", str(folders / "run"), "--format", "gguf", "--out", str(tmp_path), "--overwrite"]
+    assert main(words) == 2 and "name a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["hf", "gguf", "peft"])
+def test_a_run_is_never_exported_over(folders, tmp_path, capsys, format):
+    shutil.copytree(folders / "run", tmp_path / "other")
+    for out in (tmp_path / "other", folders / "run"):
+        words = ["export", "--run", str(folders / "run"), "--format", format, "--out", str(out), "--overwrite"]
+        assert main(words) == 2 and "is a run of this program" in capsys.readouterr().err
+        load_run(out)
+
+
+def test_an_import_writes_over_nothing_unasked_and_never_over_its_source(folders, tmp_path, capsys):
+    for name in ("hf", "other"):
+        shutil.copytree(folders / "hf", tmp_path / name)
+    words = ["import", "--from", str(tmp_path / "hf"), "--out"]
+    assert main([*words, str(tmp_path / "hf"), "--overwrite"]) == 2 and "is what is imported" in capsys.readouterr().err
+    assert main([*words, str(tmp_path / "other")]) == 2 and "model of another program" in capsys.readouterr().err
+    assert (tmp_path / "hf" / "config.json").read_bytes() == (tmp_path / "other" / "config.json").read_bytes()
 
 
 # ---------------------------------------------------------------------------------------------- bad folders
@@ -196,6 +235,25 @@ def truncated(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def small(name: str, **changes):
+    def apply(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return apply
+
+
+def twice_in_gpt2(folder: Path) -> None:
+    """A folder of GPT-2 whose embedding is there with the prefix "transformer." and without."""
+    run = Run(GPT(gpt2_config(N_VOCAB, n_ctx=16, n_layer=1, n_head=2, n_embd=8)), make_tokenizer(parts(), N_VOCAB))
+    export_run(run, "hf", folder)
+    tensors(lambda s: s.update({"wte.weight": s["transformer.wte.weight"] + 1}))(folder)
+
+
+def own_run(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"model": {"n_vocab": 3}, "sha256": {}}))
+
+
 NORM = "model.norm.weight"
 BAD_FOLDERS = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json"),
@@ -230,6 +288,8 @@ BAD_FOLDERS = {
     "a pickle of that name": (wrote("model.safetensors", pickle.dumps({"a": 1})), "model.safetensors"),
     "a pickle alone": (only_pickle, "pickle"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+    "weights that Git left out": (wrote("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+    "a tokenizer that Git left out": (wrote("tokenizer.json", b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "a shard is missing": (index({NORM: "model-2.safetensors"}), "model-2.safetensors"),
     "an index that leads out": (index({NORM: "../model-1.safetensors"}), "../model-1.safetensors"),
     "an absolute index": (index({NORM: "/etc/passwd"}), "/etc/passwd"),
@@ -250,6 +310,13 @@ BAD_FOLDERS = {
     "an odd normalizer": (tokens(lambda t: t.update(normalizer={"type": "Lowercase"})), "normalizer"),
     "an odd split": (tokens(lambda t: t.update(pre_tokenizer={"type": "Metaspace"})), "pre_tokenizer"),
     "a bad pattern": (tokens(lambda t: t["pre_tokenizer"]["pretokenizers"][0].update(pattern={"Regex": "("})), "pattern"),
+    "an end that is no token": (small("tokenizer_config.json", eos_token="<end>"), "eos_token"),
+    "a pad that is a list": (small("tokenizer_config.json", pad_token=["a"]), "pad_token"),
+    "a normalizer in a word": (tokens(lambda t: t.update(normalizer="NFC")), "tokenizer.json"),
+    "whole numbers": (tensors(lambda s: s.update({NORM: torch.ones(32, dtype=torch.int8)})), "int8"),
+    "a head unlike its embedding": (config(tie_word_embeddings=True), "lm_head"),
+    "a tensor under two names": (twice_in_gpt2, "once more"),
+    "a run of this program": (own_run, "a run of this program"),
     "SentencePiece": (lambda f: (f / "tokenizer.json").rename(f / "tokenizer.model"), "fetch the model's tokenizer.json"),
 }  # fmt: skip
 
@@ -269,6 +336,64 @@ def test_a_bad_folder_is_refused_in_one_line(folders, tmp_path, capsys, kind):
     shutil.copytree(folders / "hf", tmp_path / "hf")
     change(tmp_path / "hf")
     assert named in refused(["import", "--from", str(tmp_path / "hf")], capsys, tmp_path)
+
+
+def test_a_tied_head_that_is_there_once_more_is_the_embedding(folders, tmp_path):
+    shutil.copytree(folders / "hf", tmp_path / "hf")
+    config(tie_word_embeddings=True)(tmp_path / "hf")
+    tensors(lambda s: s.update({"lm_head.weight": s["model.embed_tokens.weight"].clone()}))(tmp_path / "hf")
+    assert convert.read_model(tmp_path / "hf").gpt.config.tied
+
+
+ODD = (None, True, False, 0, -1, 3, 10**6, 10**30, 1.5, 1e308, float("nan"), "64", "", "x", "true", [], [1], ["a"], [[]],
+       [None], [{}], {}, {"a": 1}, {"type": "BPE"}, {"content": [1]}, {"Regex": "("}, {"rope_type": 5})  # fmt: skip
+FURTHER = ("sliding_window", "layer_types", "rope_scaling", "rope_parameters", "text_config", "no_rope_layers",
+           "quantization_config", "partial_rotary_factor", "model_type", "attention_bias")  # fmt: skip
+
+
+def places(value: object, at: tuple = ()) -> list[tuple]:
+    """The ways to all values inside a JSON value, of long lists to the first ones."""
+    inner = list(value.items())[:40] if isinstance(value, dict) else []
+    inner = list(enumerate(value[:4])) if isinstance(value, list) else inner
+    return [at, *(way for key, one in inner for way in places(one, (*at, key)))]
+
+
+def changed(value: object, way: tuple, new: object) -> object:
+    """A copy with another value at the end of a way."""
+    if not way:
+        return new
+    parts = value.copy()  # type: ignore[attr-defined]
+    parts[way[0]] = changed(parts[way[0]], way[1:], new)
+    return parts
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "adapter_config.json"])
+def test_whatever_a_files_values_are_it_is_read_or_refused_in_one_line(folders, tmp_path, capsys, name):
+    """Random values at random places: a fault of the file is never one of the program."""
+    rng, hf = random.Random(name), tmp_path / "hf"
+    words = ["import", "--from", str(hf), "--out", str(tmp_path / "out"), "--overwrite"]
+    if name == "adapter_config.json":
+        base = load_run(folders / "run")
+        lora.inject(base.gpt, lora.LoRAConfig(2))
+        export_run(base, "peft", hf)
+        words += ["--base", str(folders / "run")]
+    else:
+        shutil.copytree(folders / "hf", hf)
+    whole = json.loads((hf / name).read_text())
+    outcomes = set()
+    for _ in range(sample(40, 1000)):
+        about = whole
+        for _ in range(rng.choice([1, 1, 2])):
+            new = rng.choice(ODD)
+            if name == "config.json" and isinstance(about, dict) and rng.random() < 0.4:
+                about = about | {rng.choice(FURTHER): new}
+            else:
+                about = changed(about, rng.choice(places(about)), new)
+        (hf / name).write_text(json.dumps(about))
+        outcomes.add(code := main(words))
+        line = capsys.readouterr().err
+        assert code == 0 or (code == 2 and line.startswith("error: ") and line.count("\n") == 1), (about, line)
+    assert outcomes == {0, 2}
 
 
 # -------------------------------------------------------------------------------------------------- bad GGUF
@@ -324,6 +449,13 @@ BAD_FILES = {
     "another head count": (gguf_with(lambda f, s: f.update({"llama.attention.head_count": 8})), "config"),
     "SentencePiece": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.model": "llama"})), "tokenizer.ggml.model"),
     "an unknown split": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.pre": "falcon"})), "falcon"),
+    "no split": (gguf_with(lambda f, s: f.pop("tokenizer.ggml.pre")), "tokenizer.ggml.pre"),
+    "a list for an architecture": (gguf_with(lambda f, s: f.update({"general.architecture": ["llama"]})), "gguf"),
+    "tokens that are numbers": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.tokens": [1, 2]})), "gguf"),
+    "merges that are numbers": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.merges": [1, 2]})), "gguf"),
+    "half of the channels turn": (gguf_with(lambda f, s: f.update({"llama.rope.dimension_count": 4})), "dimension_count"),
+    "an end that is no token": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.eos_token_id": 9})), "eos_token_id"),
+    "one part of three": (gguf_with(lambda f, s: f.update({"split.count": 3})), "one of 3 parts"),
     "no tokens": (gguf_with(lambda f, s: f.pop("tokenizer.ggml.tokens")), "tokens"),
     "merges of one": (gguf_with(lambda f, s: f.update({"tokenizer.ggml.merges": ["a"]})), "merge"),
     "a number that is none": (gguf_with(lambda f, s: s["output_norm.weight"].fill_(float("inf"))), "output_norm"),
@@ -341,9 +473,11 @@ def test_a_bad_file_is_refused_in_one_line(folders, tmp_path, capsys, kind):
 @pytest.mark.parametrize(
     ("words", "named"),
     [(["import", "--from", "nowhere"], "nowhere"), (["import", "--from", "README.md"], "README.md"),
-     (["import", "--from", "{hf}", "--template", "mine"], "mine"), (["import", "--from", "{hf}", "--n-ctx", "0"], "n_ctx"),
+     (["import", "--from", "{hf}", "--template", "mine"], "mine"),
+     (["import", "--from", "{hf}", "--n-ctx", "65"], "n_ctx 65 is more than the model's own 64"), (["import", "--from", "{hf}", "--n-ctx", "0"], "n_ctx"),
      (["import", "--from", "{hf}/model.safetensors"], "folder"),
-     (["export", "--run", "{run}", "--format", "peft"], "--lora"), (["export", "--run", "{hf}", "--format", "hf"], "config")],
+     (["import", "--from", "{hf}", "--base", "{run}"], "leave --base out"),
+     (["export", "--run", "{run}", "--format", "peft"], "--lora"), (["export", "--run", "{hf}", "--format", "hf"], "with import --from")],
 )  # fmt: skip
 def test_other_faults_of_a_user(folders, tmp_path, capsys, words, named):
     words = [word.format(hf=folders / "hf", run=folders / "run") for word in words]

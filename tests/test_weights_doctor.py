@@ -1,9 +1,11 @@
 """The doctor: its figures on answers that are known, and shapes there and back."""
 
+import copy
 import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from minillm.__main__ import main
 from minillm.chat import Message, turn
@@ -58,7 +60,8 @@ GOOD = doctor.Examination((0, 10), (3.0, 0.1), 10, 100, 95, 10, 0, 0)
 @pytest.mark.parametrize(
     ("change", "word"),
     [({}, "nothing"), ({"exact": (0, 2), "loss": (3.0, 2.0)}, "more --steps"), ({"exact": (0, 2)}, "word for word"),
-     ({"knows": 80}, "forgotten"), ({"ended": 3}, "do not end"), ({"repeated": 4}, "repeat"), ({"echoed": 5}, "echo")],
+     ({"knows": 80}, "forgotten what the base knew: --rehearse-own"),
+     ({"knows": 80, "reviewed": True}, "forgotten what the base knew: fewer --steps"), ({"ended": 3}, "do not end"), ({"repeated": 4}, "repeat"), ({"echoed": 5}, "echo")],
 )  # fmt: skip
 def test_each_fault_has_its_advice(change, word):
     (line,) = doctor.advice(replace(GOOD, **change))
@@ -93,3 +96,42 @@ def test_what_does_not_fit_or_is_there_twice_is_told(tmp_path, tokenizer, make_g
     pairs.write_text(json.dumps(long), encoding="utf-8")
     assert main(words) == 2
     assert "none of 101 dialogues fits whole into the context of 64" in capsys.readouterr().err
+
+
+def test_pairs_are_never_written_over(tmp_path, tokenizer, make_gpt, capsys):
+    save_run(tmp_path / "base", Run(make_gpt(n_vocab=tokenizer.n_vocab, n_ctx=64), tokenizer), {})
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(text := json.dumps([{"prompt": "a", "completion": "b"}]), encoding="utf-8")
+    words = ["doctor", "--base", str(tmp_path / "base"), "--pairs", str(pairs)]
+    assert main([*words, "--to", "alpaca", "--out", str(pairs)]) == 2 and pairs.read_text() == text
+    assert main([*words, "--show", "-1"]) == 2
+    assert main([*words, "--to", "alpaca", "--out", str(tmp_path / "x"), "--run", "x", "--show", "1"]) == 0
+    told = capsys.readouterr().err
+    assert "--run has no effect" in told and "--show has no effect" in told
+
+
+def test_questions_with_two_answers_are_told():
+    twice = [
+        turn("Who?", "Lin"),
+        turn("Who?", "Lin."),
+        turn("When?", "Now"),
+        [*turn("When?", "Now"), *turn("Who?", "Wu")],
+    ]
+    assert doctor.with_other_answers(twice) == []
+    unlearned = [Message("user", "Who?"), Message("assistant", "Wu", learn=False)]
+    assert doctor.with_other_answers([*twice, unlearned]) == []
+    assert doctor.with_other_answers([*twice, turn("Who?", "Wu")]) == ["Who?"]
+    assert doctor.with_other_answers([*twice, [*turn("When?", "Now"), *turn("Who?", "Lin")]]) == ["Who?"]
+
+
+def test_a_run_that_was_not_tuned_from_the_base_is_told(tokenizer, make_gpt):
+    gpt = make_gpt(n_vocab=tokenizer.n_vocab, n_ctx=64)
+    base, near, other = (Run(copy.deepcopy(gpt), tokenizer) for _ in range(3))
+    with torch.no_grad():
+        for p, q in zip(near.gpt.parameters(), other.gpt.parameters(), strict=True):
+            p.mul_(1.1)
+            q.mul_(-1)
+    assert doctor.not_from(base, near) is None
+    assert "same model" in doctor.not_from(base, base) and "200%" in doctor.not_from(base, other)
+    wider = Run(make_gpt(n_vocab=tokenizer.n_vocab, n_ctx=65), tokenizer)
+    assert "shapes" in doctor.not_from(base, wider)

@@ -291,6 +291,13 @@ def test_the_demo_of_open_models_shows_three_models(elsewhere, tmp_path, capsys,
         assert len(about["answers"]) == 12 and about["general"] + len(about["forgotten"]) == report["general"]["knew"]
     assert lora.adapters(load_run(tmp_path / "out" / "reviewed").gpt)
     assert main(words) == 0  # finished runs are read again
+    capsys.readouterr()
+    for changed, says in (
+        (["--steps", "3"], "--steps 1"),
+        (["--seed", "3"], "--seed 0"),
+        (["--from", "elsewhere"], "--from hf"),
+    ):
+        assert main([*words, *changed]) == 2 and says in capsys.readouterr().err  # not shown as what was asked for
 
 
 def test_the_demo_of_open_models_says_which_package_is_missing(monkeypatch, capsys):

@@ -445,13 +445,13 @@ def finds_the_mountain(tables: list[dict], start: str, mountain: str) -> bool:
 
 
 mountains = [(p.names["zh"], p.value("mountain", "zh")) for p in world.places if p.value("mountain", "zh")]
-rows = []
+finished = []
 for n in (2, 4, 6, 8, 10):
     right = [sum(finds_the_mountain(large[:n], place + end, mountain) for place, mountain in mountains) / len(mountains)
              for end in ("最高的山是", "最高的山是哪座？")]  # fmt: skip
-    rows.append([n, *right])
+    finished.append([n, *right])
 show_table(say(["n", "sentence: …最高的山是", "question: …最高的山是哪座？"],
-               ["n", "句子接对：……最高的山是", "问题答对：……最高的山是哪座？"]), rows)  # fmt: skip
+               ["n", "句子接对：……最高的山是", "问题答对：……最高的山是哪座？"]), finished)  # fmt: skip
 # %% [markdown] tags=["en"]
 # With a short context the place is out of sight: after “高的山是” every mountain fits. From n = 7 on (the six characters
 # “湾最高的山是”) the place is in sight, and with n = 10 about six of ten sentences are finished correctly: the fact was

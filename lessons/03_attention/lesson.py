@@ -249,10 +249,10 @@ candidates = tokenizer.tokens(best.indices.tolist())
 print(dict(zip(candidates, [round(p, 3) for p in best.values.tolist()], strict=True)))
 # %% tags=["fold"]
 figure, axes = plots.new_figure(gpt.config.n_head, gpt.config.n_layer, size=(2.8, 2.5))
-for layer, weights in enumerate(trace):  # (1, H, T, T)
-    for h in range(weights.shape[1]):
+for layer, heads in enumerate(trace):  # (1, H, T, T)
+    for h in range(heads.shape[1]):
         title = label(f"block {layer}, head {h}", f"block {layer}，头 {h}")
-        draw_matrix(axes[layer, h], weights[0, h], names, names if layer == gpt.config.n_layer - 1 else (), title)
+        draw_matrix(axes[layer, h], heads[0, h], names, names if layer == gpt.config.n_layer - 1 else (), title)
         if h:
             axes[layer, h].set_yticks([])
         else:

@@ -147,13 +147,13 @@ norway = next(sample_steps(gpt, [prompt_of("挪威")], greedy, None, tokenizer.p
 order = norway[0].argsort(descending=True)
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.8, 3.3))
-rows = []
+tails = []
 for temperature, colour in ((0.5, "#1f77b4"), (1.0, "#2ca02c"), (2.0, "#d62728")):
     p = probabilities(norway, Sampling(temperature=temperature))[0][order]
     name = label(f"temperature {temperature}", f"温度 {temperature}")
     axes[0, 0].plot(range(1, 13), p[:12], marker="o", color=colour, label=name)
     axes[0, 1].plot(range(1, len(p) + 1), p.cumsum(0), color=colour, label=name)
-    rows.append([temperature, p[0].item(), 1 - p[:20].sum().item()])
+    tails.append([temperature, p[0].item(), 1 - p[:20].sum().item()])
 axes[0, 0].set(xlabel=label("rank", "名次"), ylabel=label("probability", "概率"))
 axes[0, 1].set(xlabel=label("rank (logarithmic)", "名次（对数）"), xscale="log",
                ylabel=label("sum of the best so far", "前几名的概率之和"))  # fmt: skip
@@ -167,7 +167,7 @@ print(say("at temperature 1:", "温度为 1 时："), best)
 show_figure(figure)
 # %%
 show_table(
-    [say("temperature", "温度"), say("the first token", "第一名"), say("outside the best 20", "前 20 名以外")], rows
+    [say("temperature", "温度"), say("the first token", "第一名"), say("outside the best 20", "前 20 名以外")], tails
 )
 # %% [markdown] tags=["en"]
 # At temperature 2 a large part of the probability lies in the **tail**: some two thousand tokens, each of which is

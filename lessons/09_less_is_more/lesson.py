@@ -96,12 +96,12 @@ show_table(
 rng = np.random.default_rng(0)
 # %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(6.4, 3.2))
-rows = []
+spread = []
 for n, colour in ((25, plots.COLOURS["base"]), (500, plots.COLOURS["sft"])):
     marks = np.arange(n) < round(0.72 * n)  # 72 % right
     draws = rng.integers(n, size=(1000, n))  # each row: the questions of one resample
     shares = marks[draws].mean(axis=1)  # (1000, n) -> (1000,)
-    rows.append([n, marks.mean(), shares.min(), shares.max(), shares.std(), (0.72 * 0.28 / n) ** 0.5])
+    spread.append([n, marks.mean(), shares.min(), shares.max(), shares.std(), (0.72 * 0.28 / n) ** 0.5])
     axes[0, 0].hist(
         100 * shares, bins=np.arange(30, 103, 4), alpha=0.7, color=colour, label=label(f"{n} questions", f"{n} 题")
     )
@@ -110,7 +110,7 @@ axes[0, 0].legend()
 show_figure(figure)
 # %%
 show_table([say("questions", "题数"), say("score", "分数"), say("lowest", "最低"), say("highest", "最高"),
-            say("deviation", "标准差"), "√(p(1−p)/n)"], rows)  # fmt: skip
+            say("deviation", "标准差"), "√(p(1−p)/n)"], spread)  # fmt: skip
 # %% [markdown] tags=["en"]
 # The deviation of the resamples is that of the textbook, √(p(1−p)/n): about 9 points with 25 questions, 2 with 500.
 # About 95 % of the resamples lie within two deviations: 72 % of 25 questions means “between 54 and 90 %”. You will

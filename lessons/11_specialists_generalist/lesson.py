@@ -293,15 +293,15 @@ show_table([say("head on", "分类头装在"), say("places taught", "教过的�
 # %%
 first, second = "answer", "proofread"
 before = say("before", "之前")
-rows = {before: score(specialists[first])}
+reviews = {before: score(specialists[first])}
 for kept in (0, 16, 64):
     reviewed = [train[first][i % kept] for i in range(len(train[second]) // 4)] if kept else []
     name = say(f"then {tasks[second]}, {kept} old pairs reviewed", f"再学{tasks[second]}，复习 {kept} 个旧的")
     run = tune(specialists[first], train[second] + reviewed)
-    rows[name] = score(run)
+    reviews[name] = score(run)
     if not kept:
         forgetful = run
-show_table(["", *tasks.values()], [[name, *shares] for name, shares in rows.items()])
+show_table(["", *tasks.values()], [[name, *shares] for name, shares in reviews.items()])
 # %%
 three = test[first][:3]
 given = answers(forgetful, [question.content for question, _ in three])
@@ -322,7 +322,7 @@ for (i, j), value in np.ndenumerate(shown):
     axes[0, 0].text(
         j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black"
     )
-values = np.array(list(rows.values()))
+values = np.array(list(reviews.values()))
 for task, colour in ((2, "sft"), (1, "tuned")):
     name = label("proofreading (new)", "校对（新）") if task == 1 else label("answering (old)", "问答（旧）")
     axes[0, 1].plot(range(4), 100 * values[:, task], "o-", color=plots.COLOURS[colour], label=name)

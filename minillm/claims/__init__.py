@@ -59,6 +59,7 @@ from minillm.claims import (
     spurious_rules,
     stronger_teacher,
     varied_over_rigid,
+    verifiable_reward,
 )
 from minillm.claims.experiment import FIRST_SEED, Claim
 from minillm.plumbing.files import InputError
@@ -92,6 +93,7 @@ CLAIMS: dict[str, Claim] = {
         reward_model,
         best_of_n,
         over_optimisation,
+        verifiable_reward,
         knows_what_it_knows,
     )
 }

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from minillm.open_tokenizer import load_tokenizer
+from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
+from minillm.run_folder import Run
 from minillm.tokenizer import Tokenizer
 
 
@@ -32,6 +34,13 @@ def no_effect(values: object, because: str, *names: str) -> None:
     for name in names:
         if getattr(values, name) != getattr(type(values), name):  # a dataclass keeps a default as class attribute
             note(f"{because}: --{name.replace('_', '-')} has no effect")
+
+
+def check_rank(rank: int, base: Run) -> None:
+    """Raise InputError for adapters of a rank that no matrix of the base has: they would take memory for nothing."""
+    config = base.gpt.config
+    if rank > (most := max(config.n_embd, config.hidden)):
+        raise InputError(f"--lora {rank}: the matrices of this base have a rank of {most} at most; 8 is a usual one")
 
 
 def read_tokenizer(name: str | None) -> Tokenizer | None:

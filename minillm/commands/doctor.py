@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 import tyro
 
 from minillm.chat import Message, encode_dialogue
+from minillm.commands.common import no_effect
 from minillm.material import records
 from minillm.material.convert import SHAPES
 from minillm.measure import doctor
 from minillm.own_pairs import recipe_for
+from minillm.plumbing.checks import at_least_0
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError
 from minillm.plumbing.terminal import note
@@ -47,16 +49,32 @@ class Doctor:
     def run(self) -> None:
         if (self.to is None) != (self.out is None):
             raise InputError("--to says the shape and --out the file: give both or neither")
+        if self.out is not None and self.out.exists():
+            raise InputError(f"{self.out}: is there already; choose another --out")
+        at_least_0(self, "show")
         dialogues = records.read_dialogues(self.pairs, encoding=self.encoding, announce=print)
         if self.to is not None and self.out is not None:
+            no_effect(self, "with --to", "show", "device")
+            if self.tuned is not None:
+                note("with --to: --run has no effect")
             write_shape(dialogues, self.to, self.out)
             return
         base = load_run(self.base, pick_device(self.device))
-        again = len(dialogues) - len(set(map(tuple, dialogues)))
-        print(f"dialogues that can be used: {len(dialogues)}" + (f", {again} of them as one before" if again else ""))
+        tuned = load_run(self.tuned, pick_device(self.device)) if self.tuned is not None else None
+        about_pairs(dialogues)
         before_tuning(base, dialogues, self.show)
-        if self.tuned is not None:
-            after_tuning(base, load_run(self.tuned, pick_device(self.device)), dialogues)
+        if tuned is not None:
+            after_tuning(base, tuned, dialogues)
+
+
+def about_pairs(dialogues: Sequence[list[Message]]) -> None:
+    """How many there are, how many are there twice, and how many ask the same and answer otherwise."""
+    again = len(dialogues) - len(set(map(tuple, dialogues)))
+    print(f"dialogues that can be used: {len(dialogues)}" + (f", {again} of them as one before" if again else ""))
+    if torn := doctor.with_other_answers(dialogues):
+        print(
+            f"asked more than once, with other answers: {len(torn)}, such as {short(torn[0])!r}: keep one answer each"
+        )
 
 
 def write_shape(dialogues: Sequence[list[Message]], shape: str, out: Path) -> None:
@@ -110,6 +128,8 @@ def shown(run: Run, messages: list[Message]) -> str:
 
 def after_tuning(base: Run, tuned: Run, dialogues: Sequence[list[Message]]) -> None:
     """What tuning did, with what it means."""
+    if strange := doctor.not_from(base, tuned):
+        print(f"\n{strange}: what follows compares two models, not one before and after tuning")
     found = doctor.examine(base, tuned, dialogues)
     n = found.asked
     print(f"\nanswers as taught: {found.exact[0]} -> {found.exact[1]} of {n}")

@@ -18,7 +18,7 @@ from minillm.measure import evaluate
 from minillm.measure.loss import answer_loss, text_loss
 from minillm.plumbing.checks import a_seed
 from minillm.plumbing.devices import pick_device
-from minillm.plumbing.files import InputError
+from minillm.plumbing.files import InputError, read_json
 from minillm.plumbing.terminal import note
 from minillm.sampling import Sampling, window_start
 from minillm.stage2_sft import prepare
@@ -109,6 +109,7 @@ class Evaluate:
                 f"{counts['cut']} cut, {counts['dropped']} dropped)"
             )
         if not self.text and not self.pairs:
+            announce_seed(self.run_folder, self.seed)
             questions = exam.make_exam(tables.load_world(self.world), self.seed)
             paper = evaluate.sit(run, questions)
             score, figures = evaluate.exact_match(paper), evaluate.preference_figures(paper)
@@ -119,6 +120,15 @@ class Evaluate:
                 )
             for name, (share, n) in figures.items():
                 print(f"{name}: {share:.1%} (n = {n})")
+
+
+def announce_seed(folder: Path, seed: int) -> None:
+    """Say when a run was made with another seed than the exam: its world may have held out other places."""
+    report = folder / "report.json"
+    own = read_json(report, dict).get("seed", seed) if report.is_file() else seed
+    if own != seed:
+        note(f"the exam is of seed {seed}, the run of seed {own}: if the world that it learned was of that seed, too, give "
+             f"--seed {own}, or places that count as held out were taught")  # fmt: skip
 
 
 def ask(prompt: str) -> str:

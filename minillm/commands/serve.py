@@ -65,7 +65,7 @@ def model_names(folders: Sequence[Path]) -> dict[str, Path]:
         raise InputError("--run is missing: name the run folder of a model")
     last = [folder.resolve().name for folder in folders]
     names = [name if last.count(name) == 1 else folder.as_posix() for name, folder in zip(last, folders, strict=True)]
-    if len(set(names)) < len(names):
+    if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError("--run: the same folder is given twice: name each once")
     return dict(zip(names, folders, strict=True))
 

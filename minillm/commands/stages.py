@@ -7,7 +7,7 @@ from typing import Literal
 from minillm import demo as demonstration
 from minillm import run_folder
 from minillm.checkpoint import GO_ON
-from minillm.commands.common import fitted, no_effect, only, read_tokenizer
+from minillm.commands.common import check_rank, fitted, no_effect, only, read_tokenizer
 from minillm.finetune import TuneConfig
 from minillm.homework import pipeline
 from minillm.lora import LoRAConfig, Target
@@ -143,6 +143,7 @@ class Sft(SFTConfig):
     def run(self) -> None:
         announce_idle(self)
         base = run_folder.load_run(self.base)
+        check_rank(self.lora, base)
         dialogues = records.read_dialogues(self.pairs, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
@@ -171,6 +172,7 @@ class Prefer(PreferenceConfig):
     def run(self) -> None:
         announce_idle(self)
         base = run_folder.load_run(self.base)
+        check_rank(self.lora, base)
         found = records.read_preferences(self.preferences, self.strict, self.encoding)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:

@@ -9,9 +9,9 @@ import tyro
 from minillm.commands.common import no_effect
 from minillm.open_demo import open_demo
 from minillm.plumbing.checks import a_seed, at_least_1
-from minillm.plumbing.files import InputError
+from minillm.plumbing.files import InputError, read_json
 from minillm.plumbing.languages import default_language
-from minillm.run_folder import load_run
+from minillm.run_folder import is_run, load_run
 from minillm.weights.convert import find_smollm2, import_adapter, import_run
 from minillm.weights.export import export_run
 
@@ -66,7 +66,25 @@ class OpenDemo:
         a_seed(self, "seed")
         at_least_1(self, "review", "steps")
         place = find_smollm2() if self.source == "smollm2" else Path(self.source).expanduser()
+        self.check_begun(place)
         open_demo(place, self.out, self.language or default_language(), self.seed, self.review, self.steps)
+
+    def check_begun(self, place: Path) -> None:
+        """Raise InputError if the folder holds a demo of another model, seed or number of steps, which would be shown as
+        this one's."""
+        known: list[tuple[str, Path, str | None, object]] = [
+            ("from", self.out / "base" / "report.json", None, place.name)
+        ]
+        for name in ("tuned", "reviewed"):
+            path = self.out / name / "config.json"
+            known += [("seed", path, "training", self.seed), ("steps", path, "training", self.steps)]
+        for option, path, part, now in known:
+            if now is None or not path.is_file():
+                continue
+            about = read_json(path, dict)
+            before = (about.get(part, {}) if part else about).get(option)
+            if before != now:
+                raise InputError(f"{self.out}: holds a demo with --{option} {before}: choose another --out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,5 +103,9 @@ class Export:
     def run(self) -> None:
         if self.out.exists() and not self.overwrite and not (self.out.is_dir() and not any(self.out.iterdir())):
             raise InputError(f"{self.out}: is there already: choose another --out, or --overwrite it")
+        if is_run(self.out):
+            raise InputError(f"{self.out}: is a run of this program and would be lost: choose another --out")
+        if self.format == "gguf" and self.out.is_dir():
+            raise InputError(f"{self.out}: is a folder: name a file, such as {self.out / 'model.gguf'}")
         export_run(load_run(self.run_folder), self.format, self.out)
         print(f"written: {self.out}")

@@ -91,7 +91,9 @@ def table_rows(name: str, lines: Iterable[str], delimiter: str, findings: Findin
             fault = open_quote if "end of data" in str(error) else f"not a row of a table ({error})"
             findings.leave_out(f"{name}:{line}: {fault}: fix the quotes")
             continue
-        if not any(cell.strip() for cell in row):
+        if delimiter == "|":  # a Markdown table: spaces around each cell, and a line of dashes below the names
+            row = [cell.strip() for cell in row]
+        if not any(cell.strip(" :-" if delimiter == "|" else None) for cell in row):
             continue
         if not header:
             header = [cell.strip().lower() for cell in row]

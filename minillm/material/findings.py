@@ -11,7 +11,8 @@ from minillm.plumbing.terminal import Progress, note
 
 SHOWN = 5  # faults shown before they are only counted
 END_MARKS = ("<|endoftext|>", "</s>", "<eos>", "<EOS>", "[EOS]", "<|end_of_text|>", "<|eot_id|>", "<|im_end|>",
-             "<|im_start|>", "<|end|>", "<end_of_turn>", "<|endofprompt|>", "<bos>", "<|begin_of_text|>")  # fmt: skip
+             "<|im_start|>", "<|end|>", "<end_of_turn>", "<|endofprompt|>", "<bos>", "<|begin_of_text|>",
+             "[END]", "[DOC]", "[PAD]")  # fmt: skip
 
 
 def first_process() -> bool:

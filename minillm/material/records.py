@@ -13,7 +13,7 @@ from minillm.chat import Message, Preference
 from minillm.material.containers import RECORD_SUFFIXES, read_records
 from minillm.material.fields import NotMeant, Say, Unusable
 from minillm.material.findings import END_MARKS, Findings, reading_bar
-from minillm.material.shapes import to_dialogue, to_preference
+from minillm.material.shapes import to_dialogue, to_preference, to_question
 from minillm.material.sources import Source, find_files
 from minillm.plumbing.files import write_text
 from minillm.plumbing.terminal import note
@@ -35,6 +35,16 @@ def read_dialogues(
     any record cannot: then it lists all of them.
     """
     return read_all(paths, to_dialogue, strict, encoding, announce)
+
+
+def read_questions(
+    paths: Sequence[str | Path],
+    strict: bool = False,
+    encoding: str | None = None,
+    announce: Callable[[str], object] = note,
+) -> list[list[Message]]:
+    """Conversations up to the last question, for a model to answer; arguments and errors as `read_dialogues`."""
+    return read_all(paths, to_question, strict, encoding, announce)
 
 
 def read_preferences(
@@ -95,10 +105,13 @@ def check_length(example: list[Message] | Preference) -> None:
 
 
 def marks_in(example: list[Message] | Preference) -> list[str]:
-    """A word on each end mark of other programs in the texts of an example."""
+    """A word on each end mark, of other programs or of this one, in the texts of an example, and on roles typed there."""
     texts = texts_of(example)
-    return [f"{mark!r} is learned as letters: remove it, answers end by themselves"
-            for mark in END_MARKS if any(mark in text for text in texts)]  # fmt: skip
+    words = [f"{mark!r} is learned as letters: remove it, answers end by themselves"
+             for mark in END_MARKS if any(mark in text for text in texts)]  # fmt: skip
+    if any(text.strip().startswith("USER:") and "AI:" in text for text in texts):
+        words.append("'USER: … AI:' is learned as letters: write the question alone, roles are added")
+    return words
 
 
 # ------------------------------------------------------------------------------ writing what we can read

@@ -119,6 +119,23 @@ def to_dialogue(record: Any, say: Say) -> list[Message]:
     return messages
 
 
+def to_question(record: Any, say: Say) -> list[Message]:
+    """The conversation in a record up to its last question; answers need not be there. Raises Unusable."""
+    if isinstance(record, list) and record:
+        record = {"messages": record}
+    if not isinstance(record, dict):
+        raise Unusable(f"{kind_of(record)} is no record: write {{…}} with a field prompt, or messages")
+    fields = Fields(record)
+    messages = asked(fields, say)
+    if messages is None:
+        if fields.first(BETTER):
+            return list(to_preference(record, say).prompt)
+        raise unknown(record)
+    messages = with_earlier(fields, messages, say)
+    last = max((i for i, m in enumerate(messages) if m.role == "user"), default=-1)
+    return in_order(messages[: last + 1])
+
+
 def answered(fields: Fields, name: str | None, say: Say) -> list[Message]:
     """The answer in a field, a text or messages. Raises Unusable."""
     if name is None:

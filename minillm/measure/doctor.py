@@ -13,9 +13,10 @@ from statistics import median
 
 from minillm.assistant import Assistant
 from minillm.chat import Message, encode_dialogue
+from minillm.measure.drift import parameter_drift
 from minillm.measure.loss import answer_loss
 from minillm.plumbing.devices import autocast
-from minillm.plumbing.files import InputError
+from minillm.plumbing.files import InputError, read_json
 from minillm.run_folder import Run
 from minillm.sampling import Sampling
 
@@ -59,6 +60,29 @@ def first_turns(dialogues: Sequence[Sequence[Message]]) -> list[tuple[list[Messa
         at = next(i for i, m in enumerate(messages) if m.role == "assistant")
         found.append((list(messages[:at]), messages[at].content))
     return found
+
+
+def with_other_answers(dialogues: Iterable[Sequence[Message]]) -> list[str]:
+    """Questions that are asked again, after the same messages, and get another answer there."""
+    found: dict[tuple[Message, ...], set[str]] = {}
+    for messages in dialogues:
+        for at, message in enumerate(messages):
+            if message.role == "assistant" and message.learn:
+                found.setdefault(tuple(messages[:at]), set()).add(plain(message.content))
+    return [before[-1].content for before, given in found.items() if len(given) > 1]
+
+
+def not_from(base: Run, tuned: Run) -> str | None:
+    """Why a run cannot have been tuned from a base, or does not look like it; None if it does."""
+    where = f"{tuned.folder} and {base.folder}"
+    if tuned.gpt.config != base.gpt.config:
+        return f"{where} are models of different shapes"
+    if tuned.tokenizer.sha256() != base.tokenizer.sha256():
+        return f"{where} have different tokenizers"
+    drift = parameter_drift(base.gpt, tuned.gpt)
+    if not drift:
+        return f"{where} are the same model"
+    return f"{where} differ by {drift:.0%} of the weights, far more than tuning moves them" if drift > 0.5 else None
 
 
 def answers(run: Run, prompts: Sequence[list[Message]], most: int = 64) -> Answers:
@@ -111,6 +135,8 @@ class Examination:
     repeated: int
     echoed: int
     """Answers that begin with the question."""
+    reviewed: bool = False
+    """Whether tuning reviewed the base's own answers already."""
 
 
 def examine(base: Run, tuned: Run, dialogues: Sequence[Sequence[Message]]) -> Examination:
@@ -121,13 +147,14 @@ def examine(base: Run, tuned: Run, dialogues: Sequence[Sequence[Message]]) -> Ex
         sum(plain(text) == plain(a) for (text, _), (_, a) in zip(given, turns, strict=True))
         for given in (before, after)
     ]
+    reviewed = tuned.folder is not None and read_json(tuned.folder / "report.json", dict).get("reviewed", 0) > 0
     general = general_questions()
     kept = [q for q, right in zip(general, known(base, general), strict=True) if right]
     asked = [plain(prompt[-1].content) for prompt, _ in turns]
     return Examination(
         (exact[0], exact[1]), (loss_of(base, dialogues), loss_of(tuned, dialogues)), len(turns), len(kept),
         sum(known(tuned, kept)) if kept else 0, sum(ended for _, ended in after), sum(repeats(text) for text, _ in after),
-        sum(plain(text).startswith(q) for (text, _), q in zip(after, asked, strict=True)),
+        sum(plain(text).startswith(q) for (text, _), q in zip(after, asked, strict=True)), reviewed,
     )  # fmt: skip
 
 
@@ -141,7 +168,8 @@ def advice(found: Examination) -> list[str]:
             "the loss fell but few answers are as taught word for word: read some; if they say the same, all is well"
         )
     if found.knew and found.knows < 0.9 * found.knew:
-        lines.append("it has forgotten what the base knew: --rehearse-own 48, fewer --steps, or a lower --lr")
+        fix = "" if found.reviewed else "--rehearse-own 48, "
+        lines.append(f"it has forgotten what the base knew: {fix}fewer --steps, or a lower --lr")
     if found.ended < 0.9 * found.asked:
         lines.append(
             "answers do not end: the pairs' answers may be cut, longer than the context, or hold end marks as text"

@@ -56,12 +56,19 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
+def check_no_pointer(path: Path, begins: bytes) -> None:
+    """Raise InputError for what Git leaves where a large file was not fetched."""
+    if begins.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path}: a pointer of Git LFS, not the file itself: run git lfs pull in its folder")
+
+
 def read_text(path: Path) -> str:
     """Read UTF-8 text, without a byte-order mark and with plain line ends. Raises InputError."""
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: check the path") from None
+    check_no_pointer(path, raw)
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -2,12 +2,13 @@
 
 On a single position of a small model `GPT.forward` works for a fifth of its time; the rest goes into some 60 calls of
 PyTorch a block. NumPy's calls cost a third of that, and fewer are needed: queries, keys and values are one product,
-queries and keys are normed and turned as one. A single row of a large model gains less, a quarter: it waits for its
-weights to come from memory. The sums are those of `gpt.py`, line by line. Where they would not be (an adapter, bf16, a
-GPU), or where a batch is so large that calls cost nothing, `is_for` says no.
+queries and keys are normed and turned as one. A single row of a large model waits for its weights to come from memory:
+they are not copied, and read one row after the other (`dots`). The sums are those of `gpt.py`, line by line. Where they
+would not be (an adapter, bf16, a GPU), or where a batch is so large that calls cost nothing, `is_for` says no.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import sqrt
 from typing import Any
 
@@ -25,18 +26,32 @@ KNOWN = {*((f"minillm.{module}", name) for module, names in (
 Map = Callable[[np.ndarray], np.ndarray]
 
 
-def product(weight: np.ndarray, bias: np.ndarray | None, rows: int) -> Map:
-    """x -> x Wᵀ + b, (B, in) -> (B, out)."""
-    turned = weight.T if rows == 1 else np.ascontiguousarray(weight.T)  # twice as fast for several rows
-    return (lambda x: x @ turned) if bias is None else lambda x: x @ turned + bias
-
-
-def linear(*layers: nn.Linear, rows: int) -> Map:
-    """One or more linear layers that read the same, as one product."""
+def linear(*layers: nn.Linear, rows: int, small: bool) -> Map:
+    """One or more linear layers that read the same: x -> x Wᵀ + b, (B, in) -> (B, out)."""
     weights, biases = ([array(p) for p in (getattr(layer, name) for layer in layers) if p is not None]
                        for name in ("weight", "bias"))  # fmt: skip
-    weight = weights[0] if len(weights) == 1 else np.concatenate(weights)
-    return product(weight, np.concatenate(biases) if biases else None, rows)
+    multiply = product(joined(weights), rows) if small else dots(weights)
+    bias = joined(biases) if biases else None
+    return multiply if bias is None else lambda x: multiply(x) + bias
+
+
+def joined(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def product(weight: np.ndarray, rows: int) -> Map:
+    """x -> x Wᵀ."""
+    turned = weight.T if rows == 1 else np.ascontiguousarray(weight.T)  # twice as fast for several rows
+    return lambda x: x @ turned
+
+
+def dots(weights: list[np.ndarray]) -> Map:
+    """The same for one x, (1, in) -> (1, out): its dot product with each row of W.
+
+    Of weights that are not in the processor's cache BLAS's matrix times vector takes 1.3 times as long: it reads
+    several rows at a time, and so from several places in memory.
+    """
+    return lambda x: joined([np.vecdot(weight, x) for weight in weights])[None]
 
 
 def array(parameter: Tensor) -> np.ndarray:
@@ -100,13 +115,14 @@ class OnePosition:
 
     def __init__(self, gpt: Any, rows: int):
         c = self.config = gpt.config
+        self.linear = partial(linear, rows=rows, small=self.is_small(gpt))
         self.tokens = array(gpt.tok_emb.weight)  # (V, C)
         if c.position == "learned":
             self.positions = array(gpt.pos_emb.weight)  # (n_ctx, C)
         else:
             self.cos, self.sin = array(gpt.cos), array(gpt.sin)  # 2 x (n_ctx, D/2)
-        self.blocks = [(self.attention(i, block, rows), self.mlp(block, rows)) for i, block in enumerate(gpt.blocks)]
-        self.norm, self.head = norm_of(gpt.norm, c.n_embd), linear(gpt.lm_head, rows=rows)
+        self.blocks = [(self.attention(i, block), self.mlp(block)) for i, block in enumerate(gpt.blocks)]
+        self.norm, self.head = norm_of(gpt.norm, c.n_embd), self.linear(gpt.lm_head)
 
     def __call__(self, ids: Tensor, cache: Any, lengths: Sequence[int] | None = None) -> Tensor:
         """Scores of what follows. With `lengths` (B,), row i of the cache ends there and not at the cache's length."""
@@ -133,12 +149,12 @@ class OnePosition:
             x = x + mlp(x)
         return torch.from_numpy(self.head(self.norm(x)))  # (B, C) -> (B, V)
 
-    def attention(self, i: int, block: Any, rows: int) -> Map:
+    def attention(self, i: int, block: Any) -> Map:
         """The norm and the attention of block i, (B, C) -> (B, C)."""
         c, attn = self.config, block.attn
         h, groups, d = c.n_head, c.kv_heads, c.head_dim
-        norm, out = norm_of(block.norm1, c.n_embd), linear(attn.out, rows=rows)
-        qkv = linear(attn.query, attn.key, attn.value, rows=rows)
+        norm, out = norm_of(block.norm1, c.n_embd), self.linear(attn.out)
+        qkv = self.linear(attn.query, attn.key, attn.value)
         gain: np.ndarray | float = 1.0
         if c.qk_gain:  # 2 x (D) -> (H + Hkv, D)
             gain = np.repeat([array(attn.q_norm.weight), array(attn.k_norm.weight)], (h, groups), axis=0)
@@ -168,12 +184,12 @@ class OnePosition:
 
         return attend
 
-    def mlp(self, block: Any, rows: int) -> Map:
+    def mlp(self, block: Any) -> Map:
         """The norm and the MLP of a block, (B, C) -> (B, C)."""
         norm, mlp = norm_of(block.norm2, self.config.n_embd), block.mlp
-        up, down = (linear(layer, rows=rows) for layer in (mlp.up, mlp.down))
+        up, down = (self.linear(layer) for layer in (mlp.up, mlp.down))
         if self.config.activation == "swiglu":
-            gate = linear(mlp.gate, rows=rows)
+            gate = self.linear(mlp.gate)
 
             def gated(x: np.ndarray) -> np.ndarray:
                 y = norm(x)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from minillm.plumbing.distributed import spread_like
-from minillm.plumbing.files import InputError, replace_file
+from minillm.plumbing.files import InputError, check_no_pointer, replace_file
 
 KINDS = {torch.float64: "F64", torch.int64: "I64", torch.float32: "F32", torch.int32: "I32", torch.bfloat16: "BF16",
          torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}  # fmt: skip
@@ -47,6 +47,7 @@ def opened(path: Path) -> Iterator[safe_open]:
         raise InputError(f"{path}: no such file: name a folder that a finished run wrote")
     try:
         with path.open("rb") as raw:
+            check_no_pointer(path, raw.read(64))
             # a name that is not UTF-8, from a zip made on Chinese Windows, is none for safetensors
             name = path if is_utf8(path) else f"/dev/fd/{raw.fileno()}"
             with safe_open(name, framework="pt") as file:

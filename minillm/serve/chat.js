@@ -15,9 +15,12 @@ export function choose(models) {
 export async function send(content) {
   await Promise.all([...chats].map(async ([model, chat]) => {
     make("p", chat.box, content, "user");
-    const messages = [...chat.messages, { role: "user", content }], place = chat.last = make("div", chat.box);
+    const before = chat.messages, messages = [...before, { role: "user", content }];
+    const place = chat.last = make("div", chat.box);
     const mine = chat.messages = [...messages, { role: "assistant", content: "" }];
-    mine.at(-1).content = await answer(model, place, messages, []);
+    const text = await answer(model, place, messages, []);
+    if (text !== null) mine.at(-1).content = text;
+    else if (chat.messages === mine) chat.messages = before;  // what was refused was not said
   }));
 }
 export function fresh() {
@@ -40,7 +43,8 @@ export async function* tokensOf(model, messages, given, settings) {
     }
   }
 }
-// One answer: the tokens that are given (a "what if"), then what the model goes on with.
+// One answer: the tokens that are given (a "what if"), then what the model goes on with; its text, or null if it was
+// refused. The oldest turns of a conversation that is too long are left out, as `chat` does in a terminal.
 async function answer(model, place, messages, given) {
   const line = make("div", place, "", "answer"), tokens = [];
   const add = token => {
@@ -49,10 +53,17 @@ async function answer(model, place, messages, given) {
     button.onclick = () => show(model, place, button, messages, tokens, at);
   };
   given.forEach(add);
-  const settings = Object.fromEntries(SETTINGS.map(name => [name, Number(get(name).value)]));
-  try {
-    for await (const token of tokensOf(model, messages, given.map(t => t.id), settings)) add(token);
-  } catch (error) { make("p", line, error.message, "error"); }
+  const settings = Object.fromEntries(SETTINGS.map(name => [name, Number(get(name).value || get(name).defaultValue)]));
+  for (let kept = messages; kept.length; kept = kept.slice(2)) try {
+    if (kept.length === messages.length - 2) make("p", line, say("cut"), "note");
+    for await (const token of tokensOf(model, kept, given.map(t => t.id), settings)) add(token);
+    break;
+  } catch (error) {
+    if (error.code === "context_length_exceeded" && kept.length > 2) continue;
+    make("p", line, error.message, "error");
+    if (tokens.length === given.length) return null;
+    break;
+  }
   return new TextDecoder().decode(new Uint8Array(tokens.flatMap(t => t.bytes ?? []))).trim();  // whole characters
 }
 export function close() {
@@ -81,7 +92,7 @@ function show(model, place, button, messages, tokens, at) {
     const other = { ...candidate, picked: true, top_logprobs: tokens[at].top_logprobs };
     const text = await answer(model, place, messages, [...tokens.slice(0, at), other]);
     const chat = chats.get(model);
-    if (chat?.last === place) chat.messages.at(-1).content = text;
+    if (text !== null && chat?.last === place) chat.messages.at(-1).content = text;
   });
   make("button", body.insertRow().insertCell(), say("close")).onclick = () => close()?.focus();
 }

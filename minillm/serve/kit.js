@@ -49,7 +49,10 @@ export async function ask(path, body) {
     if (used === key) await (door ??= askForKey().finally(() => door = null));
     return ask(path, body);
   }
-  if (!reply.ok) throw new Error((await reply.json()).error.message);
+  if (!reply.ok) {
+    const { message, code } = (await reply.json()).error;
+    throw Object.assign(new Error(message), { code });
+  }
   return reply;
 }
 function askForKey() {

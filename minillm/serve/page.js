@@ -40,6 +40,7 @@ function render() {
     box.disabled = !box.checked && state.models.length >= 4;
   }
   document.body.className = chat ? "chat" : wide ? "wide" : "";
+  get("settings").disabled = !chat;  // or what is wrong in a field that is not seen would keep a view from showing
   get("models").hidden = get("as_turns").hidden = Boolean(of);
   get("turns").checked = state.turns;
   get("text").value = state.text;

@@ -1,7 +1,8 @@
 """What a client asks for, in OpenAI's form, checked; and the same as rows of token ids.
 
 The form: platform.openai.com/docs/api-reference, chat and completions. Additions are `top_k` and, for a chat,
-`prefix_ids`, with which the answer begins. What would change the answer but is not built here is refused.
+`prefix_ids`, with which the answer begins. What would change the answer but is not built here is refused, and so is what
+is not known here: a misspelled `max_tokens` would otherwise be ignored.
 """
 
 import json
@@ -19,8 +20,32 @@ MOST_CHOICES, MOST_STOPS, MOST_TOP, MOST_PROMPTS = 16, 4, 20, 16
 NOT_BUILT: dict[str, tuple[object, ...]] = {  # and what means that it is not used
     "tools": ([],), "functions": ([],), "response_format": ({"type": "text"},), "logit_bias": ({},), "audio": (),
     "presence_penalty": (0,), "frequency_penalty": (0,), "suffix": ("",), "echo": (False,), "best_of": (1,),
-    "modalities": (["text"],),
+    "modalities": (["text"],), "tool_choice": ("none", "auto"), "function_call": ("none", "auto"),
 }  # fmt: skip
+READ = {
+    "model",
+    "n",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "stop",
+    "stream",
+    "stream_options",
+    "logprobs",
+}
+OF_CHAT, OF_TEXT = {"messages", "max_completion_tokens", "top_logprobs", "prefix_ids"}, {"prompt"}
+NO_EFFECT = {
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "parallel_tool_calls",
+}
+"""They say who asks and what is kept of it; the answer is the same."""
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -67,6 +92,10 @@ def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: boo
     for key, unused in NOT_BUILT.items():
         if body.get(key) is not None and body[key] not in unused:
             raise Refused(400, f"{key} is not supported here: leave it out", key, "unsupported_parameter")
+    used = READ | (OF_CHAT if chat else OF_TEXT)
+    for key in body.keys() - used - NO_EFFECT - NOT_BUILT.keys():
+        if body[key] is not None:
+            raise Refused(400, f"{shown(key)} is unknown: use {', '.join(sorted(used))}", key, "unknown_parameter")
     prompts = [chat_ids(body, model)] if chat else prompt_ids(body.get("prompt"), model)
     n_ctx = model.gpt.config.n_ctx
     room = n_ctx - max(map(len, prompts))
@@ -76,11 +105,13 @@ def read_job(body: Mapping[str, Any], models: Mapping[str, Assistant], chat: boo
             "messages" if chat else "prompt", "context_length_exceeded",
         )  # fmt: skip
     choices, extra = samplings(body, room, chat), body.get("stream_options")
+    if not isinstance(extra, dict | None):
+        raise Refused(400, f"stream_options is {shown(extra)}: it must be an object", "stream_options")
     if len(prompts) * len(choices) > MOST_CHOICES:
         raise Refused(400, f"{len(prompts)} prompts x n {len(choices)}: at most {MOST_CHOICES} answers at once", "n")
     return Job(
         name, prompts, choices, stops(body.get("stop")), top(body, chat), chat,
-        flag(body, "stream"), isinstance(extra, dict) and flag(extra, "include_usage"),
+        flag(body, "stream"), flag(extra or {}, "include_usage"),
     )  # fmt: skip
 
 
@@ -115,7 +146,7 @@ def number(body: Mapping[str, Any], key: str, default: float, low: float, high: 
 
 def whole(body: Mapping[str, Any], key: str, default: int, low: int, high: int = 2**63 - 1) -> int:
     """The same for a whole number. Raises Refused."""
-    if isinstance(body.get(key), float):
+    if body.get(key) is not None and type(body[key]) is not int:
         raise Refused(400, f"{key} is {shown(body[key])}: it must be a whole number from {low} to {high}", key)
     return int(number(body, key, default, low, high))
 
@@ -140,7 +171,7 @@ def top(body: Mapping[str, Any], chat: bool) -> int | None:
 
 def stops(value: object) -> tuple[str, ...]:
     """The texts that end an answer. Raises Refused."""
-    given = [value] if isinstance(value, str) else value or []
+    given = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(given, list) or len(given) > MOST_STOPS or not all(isinstance(s, str) and s for s in given):
         raise Refused(400, f"stop must be a text or a list of up to {MOST_STOPS} texts, none empty", "stop")
     return tuple(given)
@@ -158,11 +189,10 @@ def chat_ids(body: Mapping[str, Any], model: Assistant) -> list[int]:
         ids = encode_dialogue(messages, model.tokenizer).ids
     except ValueError as error:
         raise Refused(400, str(error), "messages") from None
-    if not (begun := body.get("prefix_ids")):
-        return ids
+    begun = [] if body.get("prefix_ids") is None else body["prefix_ids"]
     if not isinstance(begun, list):
         raise Refused(400, "prefix_ids must be a list of token ids", "prefix_ids")
-    return ids + ids_of(begun, model)
+    return ids + (ids_of(begun, model) if begun else [])
 
 
 def message(value: object, i: int) -> Message:

@@ -5,6 +5,7 @@ export const WORDS = {
     fresh: "New conversation", turns: "as a dialogue: a line is a turn", token: "token", own: "model",
     drawn: "filtered", close: "Close", lesson: "Lesson % explains it", code: "the code that computes it",
     key: "The server's API key", enter: "Enter", nokey: "Nothing is shown without the key.",
+    cut: "The oldest turns no longer fit and are left out.",
     ask: "Ask in English or Chinese; Enter sends", write: "A text; Enter shows it", comma: ", ",
     view_chat: "Chat", view_loss: "Loss", view_mask: "Ids and mask", view_attention: "Attention",
     view_cache: "KV cache", view_lens: "Logit lens", view_lora: "LoRA on and off", view_text: "What stage 1 read",
@@ -36,7 +37,7 @@ export const WORDS = {
     other: "English", temperature: "温度", seed: "随机种子", most: "最多词元数", send: "发送", show: "显示", fresh: "新对话",
     turns: "当作对话：一行是一轮", token: "词元", own: "模型", drawn: "筛选后", close: "关闭", lesson: "讲解见第 % 课",
     code: "算出它的代码", key: "服务器的 API 密钥", enter: "确定", nokey: "没有密钥就什么也看不到。",
-    ask: "用中文或英文提问，按回车键发送", write: "一段文字，按回车键显示", comma: "，",
+    cut: "最早的几轮装不下，已经略去。", ask: "用中文或英文提问，按回车键发送", write: "一段文字，按回车键显示", comma: "，",
     view_chat: "对话", view_loss: "损失", view_mask: "编号与掩码", view_attention: "注意力", view_cache: "KV 缓存",
     view_lens: "逐层透视", view_lora: "开关 LoRA", view_text: "第一阶段读过什么",
     hint_chat: "最多四个模型并排回答。点击回答中的一个词元，就能看到这个位置上还可能是什么：模型自己给出的概率，以及经过温度、" +

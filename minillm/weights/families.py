@@ -97,7 +97,9 @@ STRETCH = {"factor": "rope_factor", "original_max_position_embeddings": "rope_or
 def family_of(about: Mapping[str, Any], place: Path | str) -> Family:
     """The family that a config.json names. Raises InputError."""
     kind = about.get("model_type")
-    if kind not in FAMILIES:
+    if "sha256" in about and kind is None:
+        raise InputError(f"{place}: a run of this program, no model of another: give its folder as --run or --base")
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise InputError(f"{place}: model_type {kind!r} is not known: take a model of {', '.join(FAMILIES)}")
     return FAMILIES[kind]
 
@@ -118,7 +120,11 @@ def read_config(about: Mapping[str, Any], place: Path | str, n_ctx: int | None =
             raise InputError(f"{place}: {theirs} is missing: restore the file")
     values |= stretch(given, place)
     if n_ctx is not None and isinstance(values["n_ctx"], int):
-        values["n_ctx"] = min(n_ctx, values["n_ctx"])
+        if n_ctx > values["n_ctx"]:
+            raise InputError(
+                f"{place}: n_ctx {n_ctx} is more than the model's own {values['n_ctx']}: leave --n-ctx out"
+            )
+        values["n_ctx"] = n_ctx
     if family.choices["rope_skip"]:
         values["rope_skip"] = skipped(given, values["n_layer"], place)
     check_window(given, values["n_ctx"], place)
@@ -157,7 +163,7 @@ def skipped(given: Mapping[str, Any], n_layer: object, place: Path | str) -> int
     turning = given.get("no_rope_layers")
     if turning is None or not isinstance(n_layer, int):
         return every
-    if all(turning):
+    if len(turning) == n_layer and all(turning):
         return None
     regular = isinstance(every, int) and every > 0 and [int((i + 1) % every > 0) for i in range(n_layer)] == turning
     if not regular:

@@ -57,6 +57,8 @@ def config_of(file: GGUF, n_ctx: int | None = None) -> GPTConfig:
     """The GPTConfig. Raises InputError by the field's name."""
     name = architecture_of(file)
     table = CONFIG_GPT2 if name == "gpt2" else CONFIG
+    if isinstance(parts := file.fields.get("split.count"), int) and parts > 1:
+        raise InputError(f"{file.path}: one of {parts} parts: join them first (llama-gguf-split --merge)")
     about = {ours: file.fields[f"{name}.{field}"] for field, ours in table.items() if f"{name}.{field}" in file.fields}
     for needed in ("context_length", "block_count", "embedding_length", "feed_forward_length"):
         if table[needed] not in about:
@@ -70,7 +72,12 @@ def config_of(file: GGUF, n_ctx: int | None = None) -> GPTConfig:
     about["vocab_size"] = file.shape("token_embd.weight")[0]
     about["tie_word_embeddings"] = OUTPUT not in file.entries
     about |= {"sliding_window": None} | read_slowdown(file, about)
-    return read_config({k: round_(v) for k, v in about.items()}, file.path, n_ctx)
+    config = read_config({k: round_(v) for k, v in about.items()}, file.path, n_ctx)
+    turned = file.fields.get(f"{name}.rope.dimension_count", config.head_dim)
+    if config.position == "rotary" and turned != config.head_dim:
+        raise InputError(f"{file.path}: {name}.rope.dimension_count is {turned!r}, not the {config.head_dim} channels of a "
+                         "head: our GPT has no option for that")  # fmt: skip
+    return config
 
 
 def round_(value: Any) -> Any:
@@ -101,7 +108,7 @@ def parts_of(file: GGUF) -> Parts:
     if fields.get("model") != "gpt2":
         raise InputError(f"{file.path}: tokenizer.ggml.model is {fields.get('model')!r}: only byte-level BPE (gpt2) is "
                          "read: take another model")  # fmt: skip
-    pre = fields.get("pre", "gpt-2")
+    pre = fields.get("pre", "gpt-2" if file.fields.get("general.architecture") == "gpt2" else None)
     if pre not in PATTERNS:
         raise InputError(
             f"{file.path}: tokenizer.ggml.pre is {pre!r}: known are {', '.join(PATTERNS)}: take another model"
@@ -122,10 +129,12 @@ def parts_of(file: GGUF) -> Parts:
         i = fields.get(f"{role}_token_id")
         return tokens[i] if isinstance(i, int) and 0 <= i < len(tokens) else None
 
-    bos = name_of("bos")
+    bos, eos = name_of("bos"), name_of("eos")
+    if "eos_token_id" in fields and eos not in added:
+        raise InputError(f"{file.path}: tokenizer.ggml.eos_token_id is no control token: fetch the file again")
     return Parts(
         str(file.path), vocabulary, [(left, right) for left, right in pairs], PATTERNS[pre], added, visible,
-        form="NFC" if pre == "qwen2" else "", whole=pre == "llama-bpe", bos=bos, eos=name_of("eos"),
+        form="NFC" if pre == "qwen2" else "", whole=pre == "llama-bpe", bos=bos, eos=eos,
         pad=name_of("padding"), opens=fields.get("add_bos_token", pre == "llama-bpe") is True and bos in added,
         chat=file.fields.get("tokenizer.chat_template"),
     )  # fmt: skip

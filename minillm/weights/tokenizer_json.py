@@ -44,6 +44,13 @@ def special_names(folder: Path) -> dict[str, Any]:
 
 
 def with_names(parts: Parts, names: Mapping[str, Any]) -> Parts:
+    for role in ("bos_token", "eos_token", "pad_token"):
+        if not isinstance(names.get(role), str | None):
+            raise InputError(f"{parts.place}: {role} is {short(names[role])}, no token: fetch the small files again")
+    if names.get("eos_token") and names["eos_token"] not in parts.added:
+        raise InputError(
+            f"{parts.place}: has no token {short(names['eos_token'])}, the eos_token: fetch the files again"
+        )
     parts.bos, parts.eos, parts.pad = (names.get(f"{role}_token") for role in ("bos", "eos", "pad"))
     parts.opens = parts.opens or names.get("add_bos_token") is True
     chat = names.get("chat_template")
@@ -102,7 +109,7 @@ def checked_merges(path: Path, found: object) -> list[tuple[str, str]]:
 
 def normal_form(path: Path, normalizer: Any) -> Any:
     """The Unicode normal form that a text is brought into."""
-    steps = normalizer.get("normalizers", [normalizer]) if isinstance(normalizer, dict) else []
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
     if [step.get("type") for step in steps] in ([], *([form] for form in ("NFC", "NFD", "NFKC", "NFKD"))):
         return steps[0]["type"] if steps else ""
     kinds = ", ".join(str(step.get("type")) for step in steps)
@@ -111,7 +118,7 @@ def normal_form(path: Path, normalizer: Any) -> Any:
 
 def split_pattern(path: Path, found: Any) -> str:
     """The one pattern that cuts a text as the steps of a pre_tokenizer do."""
-    steps = found.get("pretokenizers", [found]) if isinstance(found, dict) else []
+    steps = [] if found is None else found.get("pretokenizers", [found])
     *before, last = steps or [{}]
     if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
         raise InputError(f"{path}: pre_tokenizer ends with {short(last)}: only ByteLevel is read: take another model")

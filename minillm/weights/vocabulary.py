@@ -4,6 +4,7 @@ All of them are byte-level BPE as GPT-2's: a vocabulary in which every byte is s
 of merges, a pattern that cuts a text into pieces, and control tokens.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,7 +12,8 @@ from typing import Literal
 
 from minillm.open_tokenizer import OpenTokenizer, Scheme
 from minillm.plumbing.files import InputError
-from minillm.templates import recognised
+from minillm.plumbing.terminal import note
+from minillm.templates import TEMPLATES, recognised
 from minillm.tokenizer import Tokenizer
 
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -73,8 +75,14 @@ class Parts:
 
 def make_tokenizer(parts: Parts, n_vocab: int, template: str | None = None) -> OpenTokenizer:
     """The tokenizer. Raises InputError that names the file and what does not fit together in it."""
-    template = template or recognised(parts.chat) or "minillm"
-    special = parts.added
+    known, special = template or recognised(parts.chat), parts.added
+    if known is None and parts.chat and " AI:" not in parts.chat:  # that is ours
+        note(
+            f"its chat template is none of {', '.join(TEMPLATES)}: dialogues are written as minillm; --template chooses another"
+        )
+    template = known or "minillm"
+    if unknown := sorted(control_tokens(template) - special.keys()):
+        note(f"the template {template} has {unknown[0]}, which is no token of this model: it is written in letters")
     if (largest := max([*parts.vocabulary.values(), *special.values()], default=-1)) >= n_vocab:
         raise InputError(f"{parts.place}: id {largest} is none of the model's {n_vocab}: take the files of one model")
     merged, unmerged = in_order(parts)
@@ -89,6 +97,11 @@ def make_tokenizer(parts: Parts, n_vocab: int, template: str | None = None) -> O
         return OpenTokenizer(merged, scheme, unmerged)
     except InputError as error:
         raise InputError(f"{parts.place}: {error}: fetch the file again") from None
+
+
+def control_tokens(template: str) -> set[str]:
+    """The control tokens that a template writes."""
+    return set(re.findall(r"<\|\w+\|>", f"{TEMPLATES[template]}"))
 
 
 def in_order(parts: Parts) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, int]]]:

@@ -24,12 +24,18 @@ from minillm.plumbing.terminal import Progress
 
 SHAPE = "--n-ctx 32 --n-layer 1 --n-head 2 --n-embd 16 --vocab-size 256 --batch-size 2"
 TRAIN = "--steps 60 --checkpoint-every 5 --warmup 5 --device cpu"
+RL = "rl --base {home}/base --prompts {home}/pairs.jsonl --reward length --batch-size 3 --max-new-tokens 4"
 SHORT = "--steps 6 --checkpoint-every 2 --warmup 2 --device cpu"
 STAGES = {
     "pretrain": f"pretrain --text {{home}}/text.txt {SHAPE} {TRAIN}",
     "sft": f"sft --base {{home}}/base --pairs {{home}}/pairs.jsonl --batch-size 3 {TRAIN}",
     "lora": f"sft --base {{home}}/base --pairs {{home}}/pairs.jsonl --batch-size 3 --lora 2 --lora-dropout 0.3 {TRAIN}",
     "prefer": f"prefer --base {{home}}/base --preferences {{home}}/preferences.jsonl --batch-size 3 {TRAIN}",
+    "reward": f"reward --base {{home}}/base --preferences {{home}}/preferences.jsonl --batch-size 3 {TRAIN}",
+    "grpo": f"{RL} --group 3 --epochs 2 --minibatches 2 {TRAIN}",
+    "grpo-lora": f"{RL} --group 3 --epochs 2 --lora 2 {TRAIN}",
+    "rft": f"{RL} --method rft --group 3 --rehearse {{home}}/text.txt --rehearse-rows 1 {TRAIN}",
+    "ppo": f"{RL} --method ppo --group 1 --epochs 2 --minibatches 2 --kl k1 {TRAIN}",
 }
 
 

@@ -2,7 +2,7 @@
 was never interrupted.
 
     python -m tests.support.kill_runs STAGE KILLS [SEED] [SIGNAL]
-                                                  STAGE: pretrain, sft, lora or prefer; SIGNAL: KILL, TERM, HUP, INT
+                                                  STAGE: one of STAGES; SIGNAL: KILL, TERM, HUP, INT
 
 The real command gets a real signal. One that it can answer (all but KILL) ends it with exit code 128 + its
 number, and what was learned by then is saved. Prints the number of kills survived; exit code 1 at the first

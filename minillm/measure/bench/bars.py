@@ -96,6 +96,12 @@ BARS = (
         dict(en="With 16 prompts the products and the attention over the cache weigh more than the fixed cost of an "
                 "operation, and in fp32 both sides call the same products.",
              zh="16 个提示时，乘法和对缓存的注意力比运算的固定开销更重，而在 fp32 下双方调用的是同样的乘法。")),
+    Bar(dict(en="64 tokens for 1 prompt, SmolLM2's shape: speed against `transformers`",
+             zh="为 1 个提示生成 64 个词元，SmolLM2 的形状：速度与 `transformers` 之比"),
+        "generate", r"^SmolLM2's shape", TRANSFORMERS, 1.5,
+        dict(en="Every token reads half a gigabyte of weights from memory on both sides; ours reads them in order and has "
+                "fewer operations around them, but cannot be faster than the memory.",
+             zh="双方生成每个词元都要从内存读半个 GB 的权重；我们按顺序读，乘法之外的运算也更少，但不可能比内存更快。")),
     Bar(dict(en="generating: exponent of the time against the number of new tokens",
              zh="生成：时间随新词元数增长的指数"),
         "growth", "^generating", OURS, 2.0,

@@ -113,25 +113,26 @@ def two_steps(who: str, shape: Shape) -> None:
 def generate_part(plan: Plan, ceilings: Ceilings) -> Iterator[Row]:
     """Greedy text of a given length with a KV cache, for one prompt and for several of the same length.
 
-    In GPT-2's shape both write the same text. Of the demo's own shape `transformers` has no model: its LLaMA of that
-    size is the nearest (SwiGLU for squared ReLU, no QK-norm), with weights of its own."""
+    In the shapes of GPT-2 and SmolLM2 both write the same text. Of the demo's own shape `transformers` has no model: its
+    LLaMA of that size is the nearest (SwiGLU for squared ReLU, no QK-norm), with weights of its own."""
     sizes = plan.generating.sizes
-    for name, config in (
-        ("GPT-2's shape", gpt2_config(**sizes)),
-        ("the demo's shape, LLaMA's for the peer", GPTConfig(**sizes)),
+    for name, config, batches, new_tokens in (
+        ("GPT-2's shape", gpt2_config(**sizes), plan.batches, plan.new_tokens),
+        ("the demo's shape, LLaMA's for the peer", GPTConfig(**sizes), plan.batches, plan.new_tokens),
+        ("SmolLM2's shape", plan.large, (1,), plan.large_tokens),
     ):
         ours = rough_gpt(config)
         theirs = transformers_like(ours)
-        for batch in plan.batches:
-            case = f"{name}, {plan.new_tokens} tokens for {batch} prompt{'s' if batch > 1 else ''}"
+        for batch in batches:
+            case = f"{name}, {new_tokens} tokens for {batch} prompt{'s' if batch > 1 else ''}"
             prompts = random_batch(replace(plan.generating, rows=batch, n_ctx=8)).ids  # (B, 8)
-            turns = {OURS: partial(seconds_to_generate, ours, prompts, plan.new_tokens)}
+            turns = {OURS: partial(seconds_to_generate, ours, prompts, new_tokens)}
             if theirs is not None:
-                if config.norm == "layer":
-                    check_same_text(ours, theirs, prompts, plan.new_tokens)
-                turns[TRANSFORMERS] = partial(their_seconds, theirs, prompts, plan.new_tokens)
+                if not config.qk_norm:
+                    check_same_text(ours, theirs, prompts, new_tokens)
+                turns[TRANSFORMERS] = partial(their_seconds, theirs, prompts, new_tokens)
             values = take_turns(turns, plan.repeat)
-            work = generating_work(config, batch, plan.new_tokens)
+            work = generating_work(config, batch, new_tokens)
             reached = {OURS: ceilings.share(work, median(values[OURS]))}
             yield from compare("generate", case, "s", values, reached)
             if theirs is None:
@@ -170,15 +171,20 @@ def their_seconds(model: nn.Module, prompts: Tensor, new_tokens: int) -> float:
 
 
 def transformers_like(ours: GPT) -> nn.Module | None:
-    """The GPT-2 of `transformers` with the same weights, or its LLaMA of the same size; None if it is not installed."""
+    """The GPT-2 or LLaMA of `transformers` with the same weights, or a LLaMA of the same size; None if not installed."""
     if (transformers := package("transformers")) is None:
         return None
     c, no_ends = ours.config, dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
     if c.norm == "rms":
         llama = transformers.LlamaConfig(vocab_size=c.n_vocab, max_position_embeddings=c.n_ctx, hidden_size=c.n_embd,
                                          intermediate_size=c.hidden, num_hidden_layers=c.n_layer,
-                                         num_attention_heads=c.n_head, tie_word_embeddings=c.tied, **no_ends)  # fmt: skip
-        return transformers.LlamaForCausalLM(llama).eval()
+                                         num_attention_heads=c.n_head, num_key_value_heads=c.kv_heads,
+                                         rms_norm_eps=c.norm_eps, rope_theta=c.rope_base,
+                                         tie_word_embeddings=c.tied, **no_ends)  # fmt: skip
+        model = transformers.LlamaForCausalLM(llama)
+        if not c.qk_norm:
+            model.load_state_dict(names.to_theirs(ours.state_dict(), "llama"))
+        return model.eval()
     config = transformers.GPT2Config(vocab_size=c.n_vocab, n_positions=c.n_ctx, n_embd=c.n_embd, n_layer=c.n_layer,
                                      n_head=c.n_head, layer_norm_epsilon=c.norm_eps, **no_ends)  # fmt: skip
     model = transformers.GPT2LMHeadModel(config)

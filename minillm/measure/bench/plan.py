@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from minillm.gpt_config import GPTConfig
+from minillm.gpt_families import llama_config
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -35,6 +38,9 @@ TRAINED = (
     STAGE_1,
 )
 GENERATING = replace(STAGE_1, n_ctx=512)
+SMOLLM2 = llama_config(
+    49_152, n_ctx=128, n_layer=30, n_head=9, n_kv_head=3, n_embd=576, n_hidden=1536, tied=True, rope_base=1e5
+)
 AXES = {
     "context": [replace(STAGE_1, rows=4, n_ctx=n) for n in (64, 128, 256, 512, 1024)],
     "batch": [replace(STAGE_1, rows=n) for n in (2, 4, 8, 16, 32, 64)],
@@ -67,6 +73,10 @@ class Plan:
     """Numbers of texts generated at the same time."""
     new_tokens: int = 256
     """Tokens generated for each."""
+    large: GPTConfig = SMOLLM2
+    """Shape of a model whose weights do not fit into a processor's cache; it generates for one prompt."""
+    large_tokens: int = 64
+    """Tokens that it generates."""
     vocab_size: int = 4096
     """Tokens that the tokenizers learn."""
     documents: int = 6000
@@ -98,7 +108,7 @@ def quick(repeat: int = 1, text: Path | None = None) -> Plan:
     tiny = Shape(n_layer=1, n_head=2, n_embd=16, n_ctx=16, rows=4, n_vocab=64)
     return Plan(
         repeat, text, least_seconds=0.001, product=64, touched=(1 << 16,), trained=(replace(tiny, n_layer=2), tiny),
-        remembered=(replace(tiny, rows=64, n_vocab=512),), generating=replace(tiny, n_ctx=32), batches=(1, 2), new_tokens=6, vocab_size=280, documents=40,
+        remembered=(replace(tiny, rows=64, n_vocab=512),), generating=replace(tiny, n_ctx=32), batches=(1, 2), new_tokens=6, large=replace(SMOLLM2, n_vocab=64, n_layer=1, n_embd=36, n_hidden=48), large_tokens=6, vocab_size=280, documents=40,
         recipe=tiny, recipe_steps=3, short=tiny, short_steps=2, long=tiny, long_trial=1,
         axes={"context": [tiny, replace(tiny, n_ctx=32)], "batch": [tiny, replace(tiny, rows=8)]}, generated=(4, 8),
         shares=(0.5, 1),

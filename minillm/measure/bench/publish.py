@@ -83,7 +83,7 @@ PHRASES = (
     (r"next to (\d+) busy", r"旁边有 \1 个忙碌的进程"),
     (r"\bquiet\b", "空闲"),
     (r"the demo's shape, LLaMA's for the peer", "演示的形状，对方是 LLaMA 的形状"),
-    (r"GPT-2's shape", "GPT-2 的形状"),
+    (r"(GPT-2|SmolLM2)'s shape", r"\1 的形状"),
     (r"(\d+) tokens for (\d+) prompts?", r"\2 个提示各 \1 个词元"),
     (r"([\d,]+) tokens learned", r"学到 \1 个词元"),
     (r"step against context", "一步的时间与上下文长度"),
