@@ -517,11 +517,12 @@ def test_the_best_answers_are_shown_by_n_and_kept_as_pairs(tmp_path, capsys):
     assert main(command) == 2 and "there already" in capsys.readouterr().err
 
 
-def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(tmp_path):
+def test_the_half_of_the_world_that_is_asked_is_the_one_that_the_run_was_taught(tmp_path, capsys):
     save_run(tmp_path / "base", make_base(), {})
     (tmp_path / "base" / "report.json").write_text('{"seed": 5}')
     asked = [m[0].content for m in conversations("world", tmp_path / "base", seed=0)]
     assert asked == taught_questions(load_world(), 5) != taught_questions(load_world(), 0)
+    assert "seed 5" in capsys.readouterr().err
 
 
 def test_prompts_need_no_answers_and_what_is_not_asked_is_told(tmp_path, capsys):

@@ -23,28 +23,12 @@ NOT_BUILT: dict[str, tuple[object, ...]] = {  # and what means that it is not us
     "modalities": (["text"],), "tool_choice": ("none", "auto"), "function_call": ("none", "auto"),
 }  # fmt: skip
 READ = {
-    "model",
-    "n",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "stop",
-    "stream",
-    "stream_options",
-    "logprobs",
-}
+    "model", "n", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop", "stream", "stream_options", "logprobs",
+}  # fmt: skip
 OF_CHAT, OF_TEXT = {"messages", "max_completion_tokens", "top_logprobs", "prefix_ids"}, {"prompt"}
 NO_EFFECT = {
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "parallel_tool_calls",
-}
+    "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls",
+}  # fmt: skip
 """They say who asks and what is kept of it; the answer is the same."""
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
