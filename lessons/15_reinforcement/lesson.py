@@ -809,6 +809,45 @@ show_claim("verifiable-reward")
 #
 # 讨论：“乍得：挪威克朗”这个回答得 1 分。什么情况下，模型会写出与结果毫不相干的步骤？
 # %% [markdown] tags=["en"]
+# ## Comparing against imitating
+#
+# In lesson 13 SFT on the chosen answers did as well as DPO: they were ideal. What if none is? “Tell me about Chad.” Our assistant was shown one or two
+# facts about each place. Now an answer counts the more, the more true facts it tells and the fewer other sentences (false ones, repetitions). That grades
+# every answer, and nobody wrote down the best one: there are up to six facts.
+#
+# Two answers to “what do I learn from eight answers?”: imitate the best (SFT, RFT), or compare (DPO: best against worst; GRPO, PPO: all).
+# And two to “which eight?”: drawn once, from the assistant as it was (SFT, DPO), or anew for each update (RFT, GRPO, PPO: *on-policy*). The same
+# prompts, as many answers, updates and the same rate for all; the places that decide are in no prompt. Each way forgets some of the other questions, and who changes
+# more forgets more; so the ways are also compared at equal exam score.
+# Measure it yourself: `python -m minillm claims on-policy --quick`.
+#
+# **Before you run it:** the best of eight tells about two facts. Which ways can get beyond that, and what would have to happen for it?
+# %% [markdown] tags=["zh"]
+# ## 比较与模仿
+#
+# 第 13 课里，在较好的回答上做 SFT 不比 DPO 差：那些回答已经是理想的。如果没有一个是理想的呢？“介绍一下乍得。”关于每个地方，老师只给助手看过一两个
+# 事实。现在，说对的事实越多、其他句子（假的、重复的）越少，回答就越好。这样每个回答都有分数，而最好的回答谁也没有写过：事实最多有六个。
+#
+# “从八个回答里学什么？”有两种答案：模仿最好的（SFT、RFT），或者比较（DPO：最好对最差；GRPO、PPO：全部）。“哪八个？”也有两种：
+# 只采样一次，从原来的助手采（SFT、DPO），或者每次更新都重新采样（RFT、GRPO、PPO，即*在策略*，on-policy）。所有方法的提示、回答数、更新次数和学习率都相同；
+# 考的地方不在任何提示里。每种方法都会忘掉一些其他问题，变得多的忘得也多，所以还要在考试分数相等的地方相比。
+# 自己测：`python -m minillm claims on-policy --quick`。
+#
+# **运行之前先猜：** 八个里最好的，一般只说两个事实。哪些方法能超过它？要发生什么才行？
+# %%
+show_claim("on-policy")
+# %% [markdown] tags=["en"]
+# **Reading it.** Each line leads from the assistant (star) to a tuned model; up is more told, left is more forgotten. At the dotted line the same share of
+# the exam is given up. Solid lines compare, dashed ones imitate. An imitator only ever hears what was good; which sentence spoiled the other seven it is not told.
+# A comparison also takes probability away: from false sentences, or, drawn once and used for long, from everything that looked like the worst.
+#
+# To discuss: PPO, GRPO and DPO get more of the same score in different ways. Which of them tells *more*, and which only makes fewer mistakes? Look at the examples.
+# %% [markdown] tags=["zh"]
+# **怎样读。** 每条线从原来的助手（星号）通往一个微调后的模型；往上是说得更多，往左是忘得更多。在虚点竖线处，大家放弃的考试分数一样多。实线是比较，虚线是模仿。
+# 模仿的一方只听到什么是好的；另外七个坏在哪一句，没有人告诉它。比较还会拿走概率：从假的句子那里拿走，或者，只采样一次又用得太久时，从一切像最差回答的东西那里拿走。
+#
+# 讨论：PPO、GRPO 和 DPO 用不同的办法提高同一个分数。哪个说得*更多*，哪个只是少犯错？看看例子。
+# %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
 # SFT shows an answer to every question, also to one whose answer stage 1 has never read. What can be learned there is to make something up in the

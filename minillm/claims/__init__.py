@@ -44,6 +44,7 @@ from minillm.claims import (
     less_is_more,
     many_turns,
     many_wordings,
+    on_policy,
     over_optimisation,
     pages,
     preference_over_sft,
@@ -93,6 +94,7 @@ CLAIMS: dict[str, Claim] = {
         reward_model,
         best_of_n,
         over_optimisation,
+        on_policy,
         verifiable_reward,
         knows_what_it_knows,
     )
