@@ -840,11 +840,13 @@ show_claim("on-policy")
 # **Reading it.** Each line leads from the assistant (star) to a tuned model; up is more told, left is more forgotten. At the dotted line the same share of
 # the exam is given up. Solid lines compare, dashed ones imitate. An imitator only ever hears what was good; which sentence spoiled the other seven it is not told.
 # A comparison also takes probability away: from false sentences, or, drawn once and used for long, from everything that looked like the worst.
+# Look at DPO's line for the latter. And compare GRPO with the simplest imitator, SFT on the best: is it above on every seed? (The notes on the card say.)
 #
 # To discuss: PPO, GRPO and DPO get more of the same score in different ways. Which of them tells *more*, and which only makes fewer mistakes? Look at the examples.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 每条线从原来的助手（星号）通往一个微调后的模型；往上是说得更多，往左是忘得更多。在虚点竖线处，大家放弃的考试分数一样多。实线是比较，虚线是模仿。
 # 模仿的一方只听到什么是好的；另外七个坏在哪一句，没有人告诉它。比较还会拿走概率：从假的句子那里拿走，或者，只采样一次又用得太久时，从一切像最差回答的东西那里拿走。
+# 后一种情况，看 DPO 那条线。再拿 GRPO 与最简单的模仿（在最好的回答上 SFT）比一比：每个种子上都更高吗？（卡片上的说明有答案。）
 #
 # 讨论：PPO、GRPO 和 DPO 用不同的办法提高同一个分数。哪个说得*更多*，哪个只是少犯错？看看例子。
 # %% [markdown] tags=["en"]
