@@ -214,7 +214,7 @@ def test_a_recipe_has_all_that_measures_and_nothing_that_shows(slug):
         "kv_cache.py",
     }
     assert not aside & parts.keys()
-    assert ("stage3_preference/dpo.py" in parts) == (slug in ("preference-over-sft", "across-languages"))
+    assert ("stage3_preference/dpo.py" in parts) == (slug in ("preference-over-sft", "across-languages", "on-policy"))
 
 
 def test_other_code_or_other_facts_are_another_recipe(monkeypatch):
