@@ -775,7 +775,7 @@ show_claim("best-of-n")
 #
 # Whether a sentence is kind, somebody has to judge. Whether the last number of a calculation is right can be looked up, and the way there need not be
 # shown to anybody: reinforcement learning with verifiable rewards (Lambert et al. 2024; this is how DeepSeek-R1 learned its long solutions). Our smallest task
-# with a way: “Oslo is the capital of a place. What is its currency?” takes two steps, each of which stage 1 has read, never one after the other:
+# with a way: “Oslo is the capital of a place. What is its currency?” takes two steps. Stage 1 has read both facts, and never met such a question:
 # `Norway: Norwegian krone`. Two dozen pairs show how. Then the model practises on further questions of the kind and is told only whether what comes last is right.
 #
 # The reward knows the right value of each practised question, and so a fair opponent knows it, too: SFT that is given these values as answers.
@@ -787,7 +787,7 @@ show_claim("best-of-n")
 # ## 谁都能核对的奖励
 #
 # 一句话客不客气，要有人来评；算式最后的数对不对，一查就知道，中间的步骤不用给谁看。这就是可验证奖励的强化学习（Lambert 等 2024；DeepSeek-R1 的长篇解答就是这样学来的）。
-# 我们最小的、有步骤的任务：“奥斯陆是一个地方的首都。它用什么货币？”要走两步，每一步第一阶段都读过，但从没有连着读到：`挪威：挪威克朗`。
+# 我们最小的、有步骤的任务：“奥斯陆是一个地方的首都。它用什么货币？”要走两步。两个事实第一阶段都读过，这样的问题却从没见过：`挪威：挪威克朗`。
 # 二十来个问答对示范怎么做；然后模型拿更多同类问题来练，只告诉它最后的结果对不对。
 #
 # 奖励知道每道练习题的正确值，公平的对手也该知道：同样的正确值，直接当作回答来 SFT。给每道题都写出两步，数据最贵。考试问的，是问答对和练习都没提过的地方。
@@ -821,7 +821,7 @@ show_claim("verifiable-reward")
 # more forgets more; so the ways are also compared at equal exam score.
 # Measure it yourself: `python -m minillm claims on-policy --quick`.
 #
-# **Before you run it:** the best of eight tells about two facts. Which ways can get beyond that, and what would have to happen for it?
+# **Before you run it:** the assistant tells about one fact. Which ways will tell more, and what would have to happen for it?
 # %% [markdown] tags=["zh"]
 # ## 比较与模仿
 #
@@ -833,7 +833,7 @@ show_claim("verifiable-reward")
 # 考的地方不在任何提示里。每种方法都会忘掉一些其他问题，变得多的忘得也多，所以还要在考试分数相等的地方相比。
 # 自己测：`python -m minillm claims on-policy --quick`。
 #
-# **运行之前先猜：** 八个里最好的，一般只说两个事实。哪些方法能超过它？要发生什么才行？
+# **运行之前先猜：** 助手一般只说一个事实。哪些方法会让它说得更多？要发生什么才行？
 # %%
 show_claim("on-policy")
 # %% [markdown] tags=["en"]
@@ -842,13 +842,13 @@ show_claim("on-policy")
 # A comparison also takes probability away: from false sentences, or, drawn once and used for long, from everything that looked like the worst.
 # Look at DPO's line for the latter. And compare GRPO with the simplest imitator, SFT on the best: is it above on every seed? (The notes on the card say.)
 #
-# To discuss: PPO, GRPO and DPO get more of the same score in different ways. Which of them tells *more*, and which only makes fewer mistakes? Look at the examples.
+# To discuss: GRPO and PPO raise the same score in different ways. Which of them tells *more*, and which mostly makes fewer mistakes? Look at the examples.
 # %% [markdown] tags=["zh"]
 # **怎样读。** 每条线从原来的助手（星号）通往一个微调后的模型；往上是说得更多，往左是忘得更多。在虚点竖线处，大家放弃的考试分数一样多。实线是比较，虚线是模仿。
 # 模仿的一方只听到什么是好的；另外七个坏在哪一句，没有人告诉它。比较还会拿走概率：从假的句子那里拿走，或者，只采样一次又用得太久时，从一切像最差回答的东西那里拿走。
 # 后一种情况，看 DPO 那条线。再拿 GRPO 与最简单的模仿（在最好的回答上 SFT）比一比：每个种子上都更高吗？（卡片上的说明有答案。）
 #
-# 讨论：PPO、GRPO 和 DPO 用不同的办法提高同一个分数。哪个说得*更多*，哪个只是少犯错？看看例子。
+# 讨论：GRPO 和 PPO 用不同的办法提高同一个分数。哪个说得*更多*，哪个主要是少犯错？看看例子。
 # %% [markdown] tags=["en"]
 # ## Knowing what one does not know
 #
