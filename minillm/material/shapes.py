@@ -91,13 +91,19 @@ def in_order(messages: list[Message]) -> list[Message]:
     return messages
 
 
-def to_dialogue(record: Any, say: Say) -> list[Message]:
-    """The dialogue in a record of any known shape. Raises Unusable."""
+def fields_of(record: Any, wanted: str) -> Fields:
+    """The fields of a record; a bare list is one of messages. Raises Unusable."""
     if isinstance(record, list) and record:
         record = {"messages": record}
     if not isinstance(record, dict):
-        raise Unusable(f"{kind_of(record)} is no record: write {{…}} with fields {KNOWN}")
-    fields = Fields(record)
+        raise Unusable(f"{kind_of(record)} is no record: write {{…}} with {wanted}")
+    return Fields(record)
+
+
+def to_dialogue(record: Any, say: Say) -> list[Message]:
+    """The dialogue in a record of any known shape. Raises Unusable."""
+    fields = fields_of(record, f"fields {KNOWN}")
+    record = fields.record
     check_labels(fields)
     answer = fields.first(ANSWERS) or next((name for name in ANSWERS if name in record), None)
     listed = fields.first(MESSAGE_FIELDS)
@@ -121,11 +127,7 @@ def to_dialogue(record: Any, say: Say) -> list[Message]:
 
 def to_question(record: Any, say: Say) -> list[Message]:
     """The conversation in a record up to its last question; answers need not be there. Raises Unusable."""
-    if isinstance(record, list) and record:
-        record = {"messages": record}
-    if not isinstance(record, dict):
-        raise Unusable(f"{kind_of(record)} is no record: write {{…}} with a field prompt, or messages")
-    fields = Fields(record)
+    fields = fields_of(record, "a field prompt, or messages")
     messages = asked(fields, say)
     if messages is None:
         if fields.first(BETTER):
