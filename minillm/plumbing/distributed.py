@@ -51,6 +51,10 @@ def processes(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":  # one GPU each
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    # imported later, as the optimizers do, its functions would hold the group as a default argument: it would not end
+    # before Python does, and one of its threads that still waits for Python then aborts a process that was done
+    from torch.distributed.nn import functional  # noqa: F401
+
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
