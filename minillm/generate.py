@@ -13,6 +13,7 @@ from torch import Tensor
 
 from minillm.gpt import GPT, causal_mask
 from minillm.kv_cache import KVCache
+from minillm.plumbing.distributed import shared, sharers
 from minillm.plumbing.one_position import OnePosition
 from minillm.plumbing.threads import all_cores, one_thread
 from minillm.sampling import Sampling, choose, occurred, probabilities, window_start
@@ -64,6 +65,16 @@ def read(gpt: GPT, ids: Tensor, padding: Tensor | None, cache: KVCache) -> Tenso
     return gpt(ids, mask, positions, cache, last_only=True)[:, -1]  # (B, 1, V) -> (B, V)
 
 
+def read_parts(gpt: GPT, ids: Tensor, padding: Tensor | None, caches: list[KVCache]) -> Tensor:
+    """The same, of rows that lie in several caches: of processes that work alike, each fills and reads its own."""
+    if len(caches) == 1:
+        return read(gpt, ids, padding, caches[0])
+    rows = caches[0].keys.shape[1]  # in each of them, but perhaps fewer in the last
+    paddings = [None] * len(caches) if padding is None else padding.split(rows)  # (B,) -> N x (b,)
+    parts = list(zip(ids.split(rows), paddings, caches, strict=True))  # (B, T) -> N x (b, T)
+    return torch.cat(list(shared(lambda part: read(gpt, *part), parts)))  # N x (b, V) -> (B, V)
+
+
 @torch.inference_mode()
 def sample_steps(
     gpt: GPT, prompts: list[list[int]], sampling: Sampling, stop: int | None, pad: int, cached: bool = True
@@ -82,6 +93,7 @@ def sample_steps(
     running = torch.ones(len(rows), dtype=torch.bool, device=gpt.device)  # (B,)
     tokens = torch.empty(0)
     greedy, fast = sampling.temperature == 0 and seen is None, OnePosition.is_for(gpt, len(rows))
+    together = max(1, len(rows) if fast else -(-len(rows) // sharers()))  # rows in one cache
     for left in range(sampling.max_new_tokens, 0, -1):
         if not rows or (stop is not None and not running.any()):
             return
@@ -90,11 +102,14 @@ def sample_steps(
             if windows != starts or not cached:  # at first, and when a row forgets: read all rows anew
                 starts = windows
                 ids, padding = lay_out(rows, starts, pad, gpt.device)  # (B, T), (B,)
-                cache = KVCache(gpt.config, len(rows), min(ids.shape[1] + left, n_ctx), gpt.device, gpt.dtype)
+                room = min(ids.shape[1] + left, n_ctx)
+                caches = [KVCache(gpt.config, len(part), room, gpt.device, gpt.dtype) for part in ids.split(together)]
                 one = OnePosition(gpt, len(rows)) if fast and padding is None else None
-                logits = read(gpt, ids, padding, cache)  # (B, T) -> (B, V)
-            else:  # the last tokens are all that is new to the cache: (B,) -> (B, V)
-                logits = one(tokens, cache) if one is not None else read(gpt, tokens[:, None], padding, cache)
+                logits = read_parts(gpt, ids, padding, caches)  # (B, T) -> (B, V)
+            elif one is not None:  # the last tokens are all that is new to the cache: (B,) -> (B, V)
+                logits = one(tokens, caches[0])
+            else:
+                logits = read_parts(gpt, tokens[:, None], padding, caches)
             p = None if greedy else probabilities(logits, sampling, seen)
             tokens = logits.max(-1).indices if p is None else choose(p, sampling, generator)  # (B, V) -> (B,)
         if stop is not None:

@@ -78,7 +78,7 @@ class Session:
                 restore_random_state(found)
             self.random_state = get_random_state(device)
             self.exits.enter_context(self.interrupts)
-            if distributed.world_size() > 1:  # one that stops within a step would leave the others waiting
+            if distributed.process_count() > 1:  # one that stops within a step would leave the others waiting
                 self.exits.enter_context(self.interrupts.held())
             self.exits = self.exits.pop_all()  # all went well: closed by __exit__ instead
         return self
@@ -113,7 +113,7 @@ class Session:
 
     def stop_together(self) -> None:
         """Several processes end after the same step, as soon as a signal has reached one of them."""
-        if distributed.world_size() > 1:
+        if distributed.process_count() > 1:
             arrived = [number for number in distributed.from_all(self.interrupts.pending) if number is not None]
             if arrived:
                 raise Interrupted(arrived[0])

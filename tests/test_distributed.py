@@ -15,10 +15,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 
 from minillm import checkpoint
 from minillm.__main__ import main
 from minillm.checkpoint import newest
+from minillm.plumbing import distributed
+from minillm.plumbing.files import InputError
 from minillm.plumbing.tensors import read_tensors
 from tests.support import commands
 
@@ -44,8 +47,8 @@ def as_torchrun_would(rank: int, processes: int, port: int, crash_at: int | None
     checkpoint.save = save_then_die
 
 
-def together(each: list[list], folder: Path, crash_at: int | None = None) -> list[commands.Result]:
-    """One process for each command, as parts of one training: how each ended and what it said."""
+def together(each: list[commands.Work], folder: Path, crash_at: int | None = None) -> list[commands.Result]:
+    """One process for each command or function, as parts of one training: how each ended and what it said."""
     import torch.distributed.fsdp  # noqa: F401  # once, and not in every process
 
     with socket.socket() as free:
@@ -57,7 +60,8 @@ def together(each: list[list], folder: Path, crash_at: int | None = None) -> lis
             out, err = (stack.enter_context((folder / f"{name}{rank}").open("wb")) for name in ("out", "err"))
             nothing = stack.enter_context(open(os.devnull, "rb"))
             before = partial(as_torchrun_would, rank, len(each), port, crash_at)
-            children.append(commands.start([str(word) for word in words], nothing, out, err, before=before))
+            work = words if callable(words) else [str(word) for word in words]
+            children.append(commands.start(work, nothing, out, err, before=before))
     codes = []
     for child in children:
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -87,6 +91,11 @@ def words(folder: Path, stage: str, out: str, *options: str) -> list:
     own = {"pretrain": ["pretrain", "--text", text, *OPTIONS], "sft": ["sft", "--pairs", pairs, *tuning],
            "prefer": ["prefer", "--preferences", preferences, *tuning]}  # fmt: skip
     own["lora"] = [*own["sft"], "--lora", "2", "--lr", "0.05"]
+    asked = ["--prompts", pairs, "--reward", "length", "--cut-reward", "0.3", "--max-new-tokens", "6"]
+    rl = ["rl", *tuning, *asked, "--batch-size", "3", "--group", "3", "--lr", "0.02"]
+    rounds = ["--epochs", "2", "--minibatches", "2", "--checkpoint-every", "1"]
+    own |= {"grpo": [*rl, "--group", "16"], "grpo-lora": [*rl, *rounds, "--lora", "2"],
+            "rft": [*rl, "--method", "rft"], "ppo": [*rl, *rounds, "--method", "ppo", "--accumulate", "3"]}  # fmt: skip
     return [*own[stage], "--out", folder / out, *options]
 
 
@@ -95,7 +104,7 @@ def home(tmp_path_factory):
     """A folder with a base; made in this process, so that forked ones find imported what it took to make it."""
     folder = tmp_path_factory.mktemp("home")
     with commands.no_pictures():
-        assert main([str(word) for word in words(folder, "pretrain", "base")]) == 0
+        assert main([str(word) for word in words(folder, "pretrain", "base", "--n-ctx", "32")]) == 0
         yield folder
 
 
@@ -174,3 +183,105 @@ def test_a_signal_to_one_of_several_processes_saves_the_same_step_of_all(tmp_pat
     saved = newest(tmp_path / "out")
     assert process.returncode != 0 and saved is not None
     assert f"interrupted; step {int(saved.name[5:])} is saved" in said
+
+
+# ------------------------------------------------------------------------- reinforcement: processes that work alike
+
+
+@pytest.mark.parametrize("stage", ["grpo", "grpo-lora", "rft", "ppo"])
+def test_reinforcement_in_several_processes_equals_one_process(home, stage):
+    """Three prompts with three answers each do not divide by 2, nor two micro-batches by 3."""
+    for processes in (1, 2, 3):
+        each = together([words(home, stage, f"{stage}-{processes}")] * processes, home)
+        assert [done.code for done in each] == [0] * processes, [done.err for done in each]
+        assert all(not done.out and not done.err for done in each[1:])  # one process speaks
+        agree(home / f"{stage}-1", home / f"{stage}-{processes}")
+
+
+@pytest.mark.parametrize("stage", ["grpo", "grpo-lora", "ppo"])
+def test_reinforcement_that_was_killed_in_all_processes_ends_with_the_same_bytes(home, stage):
+    whole = minillm(2, *words(home, stage, f"{stage}-whole"), folder=home)
+    assert whole.code == 0, whole.err
+    command = words(home, stage, f"{stage}-parts", "--checkpoint-every", "1", "--resume")
+    for step in (2, 3, None):  # with two epochs of two parts, both are within a round
+        part = minillm(2, *command, folder=home, crash_at=step)
+        assert part.code == (0 if step is None else 9), part.err
+    assert "resumed at step 3" in part.out
+    for path in (home / f"{stage}-whole").iterdir():
+        if path.name in ("model.safetensors", "adapter.safetensors", "metrics.jsonl"):
+            assert path.read_bytes() == (home / f"{stage}-parts" / path.name).read_bytes(), path.name
+
+
+OWN = """
+import os
+
+def length(question, answer):
+    if os.environ["RANK"] == "1":
+        raise ValueError("only here")
+    return len(answer) / 10
+"""
+
+
+@pytest.mark.parametrize(("name", "place"), [("in_call", 6), ("in_import", 2)])
+def test_a_reward_that_fails_in_one_process_ends_all_with_its_line(home, tmp_path, monkeypatch, name, place):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "in_call.py").write_text(OWN)
+    (tmp_path / "in_import.py").write_text('import os\nassert os.environ["RANK"] != "1"\nlength = len\n')
+    more = ["--reward", f"{name}:length", "--group", "64"]  # of so many answers some come to an end
+    for done in together([words(home, "grpo", name, *more)] * 2, tmp_path):
+        assert done.code == 2 and "Traceback" not in done.err
+        assert f"{name}.py:{place}: " in done.err.splitlines()[-1]
+    assert not (home / name / "config.json").exists()
+
+
+def test_a_reward_that_differs_between_processes_is_noticed_where_it_would_part_them(home, tmp_path, monkeypatch):
+    """With dropout nothing but the sampling is shared, since the order of the draws decides what is drawn."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "by_rank.py").write_text('import os\ndef good(q, a): return len(a) * int(os.environ["RANK"])\n')
+    dropout = ["--lora-dropout", "0.5"]
+    for processes in (1, 2):
+        done = minillm(processes, *words(home, "grpo-lora", f"dropout-{processes}", *dropout), folder=home)
+        assert done.code == 0, done.err
+    agree(home / "dropout-1", home / "dropout-2")
+    own = ["--reward", "by_rank:good", "--group", "64"]
+    for done in together([words(home, "grpo-lora", "by_rank", *dropout, *own)] * 2, tmp_path):
+        assert done.code == 2 and "what was learned in step 1 differs" in done.err and "Traceback" not in done.err
+
+
+def test_the_best_of_n_are_the_same_in_several_processes(home, tmp_path):
+    """No tuning: what is shared is the sampling, of more rows than a small model generates by itself."""
+    said = {}
+    for processes in (1, 2):
+        best = tmp_path / f"{processes}.jsonl"
+        command = ["best-of-n", "--run", home / "base", "--prompts", home / "pairs.jsonl", "--reward", "length", "--n", "33",
+                   "--max-new-tokens", "6", "--device", "cpu", "--out", best]  # fmt: skip
+        first, *others = together([command] * processes, tmp_path)
+        assert first.code == 0 and best.read_text(), first.err
+        assert all(other.code == 0 and not other.out for other in others)
+        said[processes] = first.out.replace(best.name, ""), best.read_text()
+    assert said[1] == said[2]
+
+
+def test_processes_that_work_alike_compute_each_item_once_and_all_have_the_results(tmp_path):
+    def work() -> None:
+        done = []
+
+        def in_place(item: int) -> None:
+            done.append(item)
+
+        with distributed.processes(torch.device("cpu")) as device, distributed.alike(device):
+            assert distributed.world_size() == 1 and distributed.process_count() == 3
+            by = list(distributed.shared(lambda item: (item, distributed.rank()), range(7)))
+            few = list(distributed.shared(lambda item: item + 1, [5]))
+            nothing = list(distributed.shared(in_place, [1, 2]))
+        print(json.dumps([by, few, nothing, sorted(done)]))
+
+    for each in together([work] * 3, tmp_path):
+        assert each.code == 0, each.err
+        assert json.loads(each.out) == [[[i, i % 3] for i in range(7)], [6], [None, None], [1, 2]]
+
+
+def test_what_cannot_be_given_to_another_process_is_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "process_count", lambda: 2)
+    with pytest.raises(InputError, match="on CPUs only"), distributed.alike(torch.device("cuda")):
+        pass

@@ -15,6 +15,7 @@ import tyro
 from minillm import run_folder
 from minillm.batching import shuffled
 from minillm.chat import Message
+from minillm.checkpoint import Metrics
 from minillm.commands.common import check_rank, no_effect, only
 from minillm.commands.stages import announce_idle, show_report
 from minillm.material import records
@@ -23,7 +24,7 @@ from minillm.plumbing import distributed
 from minillm.plumbing.checks import a_seed, above_0, at_least_1
 from minillm.plumbing.devices import pick_device
 from minillm.plumbing.files import InputError, read_json, write_text
-from minillm.plumbing.terminal import note
+from minillm.plumbing.terminal import first_process, note
 from minillm.sampling import Sampling
 from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
@@ -91,16 +92,18 @@ class Rl(PPOConfig):
             no_effect(self, "with --method ppo", "mean")
         else:
             no_effect(self, f"with --method {self.method}", *OWN)
+        no_effect(self, "each process holds the whole model", "shard")
         check_own(self.reward)
         base = run_folder.load_run(self.base)
         check_rank(self.lora, base)
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         learn, settings = (ppo, PPOConfig) if self.method == "ppo" else (grpo, GRPOConfig)
-        config = replace(only(settings, self), device=str(pick_device(self.device)))
         asked = conversations(self.prompts, self.base, self.seed, self.strict, self.encoding)
-        with own_faults_named():
-            run = learn(config, base, asked, rehearsal, self.out, bar=True)
-        show_report(run, self.out)
+        with distributed.processes(pick_device(self.device)) as device:
+            config = replace(only(settings, self), device=str(device))
+            with distributed.alike(device), own_faults_named():
+                run = learn(config, base, asked, rehearsal, self.out, bar=True, on_step=check_step)
+            show_report(run, self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,20 +146,26 @@ class BestOfN:
         if self.out is not None and self.out.exists():
             raise InputError(f"{self.out}: is there already; choose another --out")
         check_own(self.reward + self.truth)
-        model = run_folder.load_run(self.run_folder, pick_device(self.device))
+        with distributed.processes(pick_device(self.device)) as device, distributed.alike(device), own_faults_named():
+            self.choose(device)
+
+    def choose(self, device: torch.device) -> None:
+        """Sample, show what the best of n are worth, and write them."""
+        model = run_folder.load_run(self.run_folder, device)
         asked = conversations(self.prompts, self.run_folder, self.seed, self.strict, self.encoding)
         prompts = encode_prompts(asked, model.tokenizer, model.gpt.config.n_ctx - self.max_new_tokens)
         some = [prompts[i] for i in shuffled(len(prompts), min(self.most or len(prompts), len(prompts)), 0, self.seed)]
         sampling = Sampling(self.max_new_tokens, self.temperature, seed=self.seed)
         questions = [prompt.question for prompt in some]
-        print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each", flush=True)  # minutes, if n is large
-        with own_faults_named():
-            reward, true = named_rewards(self.reward), named_rewards(self.truth) if self.truth else None
-            rollouts = sample(model.gpt, model.tokenizer, some, reward, sampling, self.n)
-            table = self.table(rollouts, questions, true)
-        print(table)
-        if self.out is not None:
-            self.write(rollouts, questions, self.out)
+        if first_process():  # it may take minutes, if n is large
+            print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each", flush=True)
+        reward, true = named_rewards(self.reward), named_rewards(self.truth) if self.truth else None
+        rollouts = sample(model.gpt, model.tokenizer, some, reward, sampling, self.n)
+        table = self.table(rollouts, questions, true)
+        if first_process():
+            print(table)
+            if self.out is not None:
+                self.write(rollouts, questions, self.out)
 
     def write(self, rollouts: Rollouts, questions: Sequence[str], out: Path) -> None:
         """The best answer to each question as a pair; none where the best was cut: it would be learned as whole."""
@@ -181,6 +190,11 @@ class BestOfN:
             shown = "  ".join(f"{mean:{len(name)}.3f}" for name, mean in means)
             lines.append(f"{n:6}  {divergence(n):16.2f}  {shown}")
         return "\n".join(lines)
+
+
+def check_step(step: int, metrics: Metrics) -> None:
+    """Raise InputError unless all processes had the same figures: each asks for the rewards itself."""
+    distributed.check_equal({f"what was learned in step {step}": metrics})
 
 
 def check_own(names: Sequence[str]) -> None:

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from minillm.material.corpus import Documents
-from minillm.material.findings import first_process
-from minillm.plumbing.terminal import Progress
+from minillm.plumbing.terminal import Progress, first_process
 
 N_HASHES, N_BANDS = 64, 16  # 16 bands of 4: two documents meet if one band is equal, likely from 0.5 up
 WIDTH = N_HASHES // N_BANDS

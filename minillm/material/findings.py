@@ -1,23 +1,17 @@
 """What a reader finds in users' files, told once: records that cannot be used, fields without a use."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from minillm.material.sources import Source, shown
 from minillm.plumbing.files import InputError
-from minillm.plumbing.terminal import Progress, note
+from minillm.plumbing.terminal import Progress, first_process, note
 
 SHOWN = 5  # faults shown before they are only counted
 END_MARKS = ("<|endoftext|>", "</s>", "<eos>", "<EOS>", "[EOS]", "<|end_of_text|>", "<|eot_id|>", "<|im_end|>",
              "<|im_start|>", "<|end|>", "<end_of_turn>", "<|endofprompt|>", "<bos>", "<|begin_of_text|>",
              "[END]", "[DOC]", "[PAD]")  # fmt: skip
-
-
-def first_process() -> bool:
-    """Whether this process may speak: under torchrun only the first does."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def reading_bar(sources: Sequence[Source]) -> Progress:

@@ -1,4 +1,4 @@
-"""Several processes train one model together: each computes a share of every batch.
+"""Several processes train one model together: each computes a share of the work.
 
 torchrun starts the processes; without it there is one, and every function here does nothing:
 
@@ -9,14 +9,20 @@ setting each process holds all parameters (data parallel); with `shard` each hol
 and fetches the rest block by block, for a model that does not fit into one. gloo on CPUs is tested; the
 paths for GPUs (nccl) are written but untried.
 
+Reinforcement learning samples, and keeps more with the model than its weights. There each process takes every step as
+if it were the only one (`alike`), and only what costs time is shared: the rows that are sampled and the micro-batches
+are each computed by one process, and all get the results (`shared`).
+
 Sources: Rajbhandari et al. 2019 (1910.02054, ZeRO), Zhao et al. 2023 (2304.11277, FSDP).
 """
 
 import copy
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import torch
@@ -29,12 +35,27 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 Part = TypeVar("Part")
+Result = TypeVar("Result")
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def world_size() -> int:
+ALIKE: ContextVar[bool] = ContextVar("alike", default=False)
+"""Whether each process takes every step, inside of `alike`."""
+
+
+def process_count() -> int:
     """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def world_size() -> int:
+    """Number of processes that each take a part of every batch; where they work alike, each takes all of it."""
+    return 1 if ALIKE.get() else process_count()
+
+
+def sharers() -> int:
+    """Number of processes among which `shared` divides its items."""
+    return process_count() if ALIKE.get() else 1
 
 
 def rank() -> int:
@@ -51,6 +72,10 @@ def processes(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":  # one GPU each
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    # imported later, as the optimizers do, its functions would hold the group as a default argument: it would not end
+    # before Python does, and one of its threads that still waits for Python then aborts a process that was done
+    from torch.distributed.nn import functional  # noqa: F401
+
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
@@ -58,10 +83,33 @@ def processes(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def alike(device: torch.device) -> Iterator[None]:
+    """In this block each process does the same, and what is heavy is `shared`. All end with what one alone would have
+    learned: to the last bit, but that a matrix product may round differently where it has fewer rows.
+
+    An InputError that one of them meets ends all, and none leaves before the others. Raises InputError for a device
+    whose tensors cannot be given to another process.
+    """
+    if process_count() > 1 and device.type != "cpu":
+        raise InputError(f"several processes share this work on CPUs only: add --device cpu, or use one {device.type} "
+                         "without torchrun")  # fmt: skip
+    token = ALIKE.set(True)
+    try:
+        yield
+        from_all(None)
+    except Told:
+        raise
+    except InputError as error:
+        from_all(Fault(str(error)))
+    finally:
+        ALIKE.reset(token)
+
+
 def check_joined() -> None:
     """Raise InputError in a process that torchrun started next to others that know nothing of each other:
     they would all write the same files."""
-    if world_size() < int(os.environ.get("WORLD_SIZE", "1")):
+    if process_count() < int(os.environ.get("WORLD_SIZE", "1")):
         raise InputError("this does not train in several processes: start it without torchrun")
 
 
@@ -121,21 +169,53 @@ def own_share(parts: Sequence[Part]) -> list[tuple[Part, int]]:
     """
     n = world_size()
     counted = [(part, 1) for part in parts] + [(parts[0], 0)] * (-len(parts) % n)
-    return counted[rank() :: n]
+    return counted[rank() % n :: n]
 
 
 def wait_for_all() -> None:
     """Go on when every process has come here."""
-    if world_size() > 1:
-        dist.barrier()
+    from_all(None)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a process that cannot go on gives instead of what the others wait for."""
+
+    text: str
+
+
+class Told(InputError):
+    """The fault of one process, raised in all of them."""
 
 
 def from_all(value: object) -> list:
-    """What each process gives, in the order of their ranks."""
-    everyone = [value] * world_size()
-    if world_size() > 1:
+    """What each process gives, in the order of their ranks. Raises `Told` if one of them gives a `Fault`."""
+    everyone = [value] * process_count()
+    if process_count() > 1:
         dist.all_gather_object(everyone, value)
+    for given in everyone:
+        if isinstance(given, Fault):
+            raise Told(given.text)
     return everyone
+
+
+def shared(
+    function: Callable[[Part], Result],
+    items: Sequence[Part],
+    compute: Callable[[Callable[[Part], Result], Sequence[Part]], Iterable[Result]] = map,
+) -> Iterator[Result]:
+    """Like the builtin `map`; of n processes that work alike each computes every n-th item and gets all results.
+
+    A function that returns nothing works in place: each process calls it with all items. `compute` maps one's own.
+    """
+    n = sharers()
+    if n == 1:
+        yield from compute(function, items)
+        return
+    results = from_all(list(compute(function, items[rank() :: n])))
+    for i, item in enumerate(items):
+        result = results[i % n][i // n]
+        yield function(item) if result is None and i % n != rank() else result
 
 
 def main_does(work: Callable[[], object]) -> None:
@@ -167,4 +247,5 @@ def check_equal(facts: Mapping[str, object]) -> None:
     for other in from_all(dict(facts)):
         for name in sorted(facts.keys() | other.keys()):
             if facts.get(name) != other.get(name):
-                raise InputError(f"{name} differs between the processes of torchrun: give all the same (a file, not -)")
+                raise InputError(f"{name} differs between the processes of torchrun: give all the same (a file, not -; "
+                                 "a reward that leaves nothing to chance)")  # fmt: skip

@@ -80,9 +80,16 @@ class Progress(tqdm):
         super().__init__(*arguments, file=Lasting(file or sys.stderr), **options)
 
 
+def first_process() -> bool:
+    """Whether this process may speak: under torchrun only the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def note(text: str, file: TextIO | None = None) -> None:
-    """Show a line, above the progress bar if there is one, on standard error or on `file`; never stops the work."""
-    Progress.write(text, file=Lasting(file or sys.stderr))
+    """Show a line, above the progress bar if there is one, on standard error or on `file`; never stops the work. Under
+    torchrun only the first process does."""
+    if first_process():
+        Progress.write(text, file=Lasting(file or sys.stderr))
 
 
 # ------------------------------------------------------------------------------- the streams of a program

@@ -18,6 +18,8 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
+from minillm.plumbing import distributed
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -32,11 +34,11 @@ class Map(Protocol):
 def all_cores(enabled: bool = True) -> Iterator[Map]:
     """A `map` that computes as many items at a time as PyTorch may use cores, each by one thread.
 
-    Their number is `torch.get_num_threads()` (OMP_NUM_THREADS sets it); meanwhile PyTorch itself uses one.
-    With one core, or where it is not `enabled`, the plain `map`.
+    Their number is `torch.get_num_threads()` (OMP_NUM_THREADS sets it); meanwhile PyTorch itself uses one. Processes
+    that work alike share the items as cores do. With one core, or where it is not `enabled`, the plain `map`.
     """
-    cores = torch.get_num_threads()
-    if not enabled or cores == 1:
+    cores, processes = torch.get_num_threads(), distributed.sharers()
+    if not enabled or cores * processes == 1:
         yield map  # type: ignore[misc]  # it is a class, but called as a Map is
         return
     torch.set_num_threads(1)
@@ -45,8 +47,8 @@ def all_cores(enabled: bool = True) -> Iterator[Map]:
 
             def on_all_cores(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
                 items = iter(items)
-                while batch := list(islice(items, cores)):  # no more at a time: results may be large
-                    yield from pool.map(function, batch)
+                while batch := list(islice(items, cores * processes)):  # no more at a time: results may be large
+                    yield from distributed.shared(function, batch, pool.map)  # in its threads nothing is shared again
 
             yield on_all_cores
     finally:
