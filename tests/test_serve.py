@@ -22,12 +22,13 @@ from minillm.generate import generate
 from minillm.gpt_config import GPTConfig
 from minillm.gpt_families import gpt2_config, llama_config
 from minillm.measure import inside
+from minillm.plumbing import noise
 from minillm.plumbing.files import InputError
 from minillm.run_folder import Run
 from minillm.sampling import Sampling, probabilities
 from minillm.serve import batch as serve_batch
 from minillm.serve.answers import Writer, overlap
-from minillm.serve.batch import Batch, Drawn, Full, Loop, Row
+from minillm.serve.batch import Batch, Candidate, Drawn, Full, Loop, Row
 from minillm.serve.requests import NO_EFFECT, NOT_BUILT, OF_CHAT, OF_TEXT, READ, Refused, read_body, read_job
 from minillm.stage1_pretrain import PretrainConfig, pretrain
 from tests.support.sample import sample
@@ -175,6 +176,29 @@ def test_text_ends_before_the_first_stop_however_it_is_cut_into_tokens(tokenizer
         else:
             assert written == text
         assert not any(stop in written for stop in stops)
+
+
+def test_tokens_that_come_together_give_the_text_that_they_give_one_by_one(tokenizer):
+    rng = random.Random(8)
+    for chat in (False, True) * 50:
+        ids = [*tokenizer.encode("".join(rng.choices("ab 早🙂\n", k=rng.randint(1, 14)))), tokenizer.end]
+        drawn = [Drawn(i, "stop" if i == tokenizer.end else None, Candidate(i, -1.0, 0.5)) for i in ids]
+        one, other = Writer(tokenizer, [], chat), Writer(tokenizer, [], chat)
+        text = "".join(one.push(token) for token in drawn)
+        cut = rng.randrange(len(drawn))
+        assert "".join(other.push(*part) for part in (drawn[:cut], drawn[cut:]) if part) == text
+        assert (one.text, one.tokens, one.told, one.finish) == (other.text, other.tokens, other.told, other.finish)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_noise_is_what_each_generator_would_draw_alone(fast, monkeypatch):
+    if not fast:
+        monkeypatch.setattr(noise, "of_uniform", lambda device: False)
+    for size in (1, 2, 17, 4001):
+        own, same = ([torch.Generator().manual_seed(i) for i in range(5)] for _ in range(2))
+        for _ in range(3):
+            expected = [torch.empty(size).exponential_(generator=generator) for generator in same]
+            assert torch.equal(noise.exponential(own, size), torch.stack(expected))
 
 
 def test_an_answer_in_a_chat_has_no_white_space_around_it(tokenizer):

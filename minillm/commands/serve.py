@@ -1,6 +1,7 @@
 """The command `serve`."""
 
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Serve:
             f"http://{place}:{listener.getsockname()[1]}/ shows {', '.join(models)}, /v1 is the API; Ctrl-C ends it",
             flush=True,
         )
+        sys.setswitchinterval(0.0005)  # seconds that the loop waits at most while an answer is sent; else it is 0.005
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=512, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])
 

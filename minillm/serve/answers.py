@@ -3,6 +3,7 @@
 A candidate also tells its id and, as `drawn`, its probability after temperature, top-k and top-p.
 """
 
+import codecs
 import time
 import uuid
 from collections.abc import Sequence
@@ -22,26 +23,26 @@ class Writer:
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str], chat: bool):
         self.tokenizer, self.stops, self.chat = tokenizer, stops, chat
-        self.decoder = tokenizer.stream()
+        self.pending = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.text, self.held, self.tokens, self.stopped = "", "", 0, False
         self.told: Told = []
         self.finish: str | None = None
 
-    def push(self, drawn: Drawn) -> str:
-        """The text that is settled by this token. An answer in a chat has no white space around it."""
-        self.tokens += 1
-        self.held += self.decoder.push(drawn.token) + (self.decoder.finish() if drawn.finish else "")
+    def push(self, *drawn: Drawn) -> str:
+        """The text that is settled by these tokens. An answer in a chat has no white space around it."""
+        self.tokens, finish = self.tokens + len(drawn), drawn[-1].finish
+        raw = self.tokenizer.bytes_of(d.token for d in drawn if d.token not in self.tokenizer.hidden)
+        self.held += self.pending.decode(raw, final=finish is not None)
         if self.chat and not self.text:
             self.held = self.held.lstrip()
         found = [at for stop in self.stops if (at := self.held.find(stop)) >= 0]
         self.stopped, end = bool(found), min(found, default=len(self.held))
-        if not found and not drawn.finish:
+        if not found and not finish:
             end -= max((overlap(self.held, stop) for stop in self.stops), default=0)
         if self.chat:
             end = len(self.held[:end].rstrip())
-        if drawn.chosen and drawn.finish != "stop":  # the model's end has no text
-            self.told.append((drawn.chosen, drawn.top))
-        self.finish = "stop" if found else drawn.finish
+        self.told += [(d.chosen, d.top) for d in drawn if d.chosen and d.finish != "stop"]  # its end has no text
+        self.finish = "stop" if found else finish
         ready, self.held = self.held[:end], self.held[end:]
         self.text += ready
         return ready

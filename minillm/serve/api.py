@@ -75,12 +75,15 @@ class Answer:
                 await self.arrived.wait()
                 continue
             index, drawn = self.fresh.popleft()
+            together = [drawn]
+            while self.fresh and self.fresh[0][0] == index and not self.form.job.stops:  # a stop may end each of them
+                together.append(self.fresh.popleft()[1])
             if index not in running:  # tokens after a stop
                 continue
-            if drawn.finish == "error":
+            if together[-1].finish == "error":
                 raise Refused(500, "the computation failed: the server's terminal says why", code="server_error")
             writer = self.writers[index]
-            known, text = len(writer.told), writer.push(drawn)
+            known, text = len(writer.told), writer.push(*together)
             if writer.finish:
                 running.remove(index)
                 self.rows[index].cancelled = True

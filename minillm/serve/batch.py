@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from minillm.generate import lay_out, read
 from minillm.gpt import GPT
 from minillm.kv_cache import KVCache
+from minillm.plumbing.noise import exponential
 from minillm.plumbing.one_position import MOST_ROWS, OnePosition
 from minillm.plumbing.threads import one_thread
 from minillm.sampling import Sampling, occurred, probabilities
@@ -223,10 +224,7 @@ def chosen_by(rows: Sequence[Row], p: Tensor) -> list[int]:
     numbers as in `choose`; what follows is done for all rows at once.
     """
     if rows[0].sampling.temperature > 0:
-        noise = torch.empty_like(p)
-        for row, own in zip(rows, noise, strict=True):  # (V)
-            own.exponential_(generator=row.generator)
-        p = p / noise
+        p = p / exponential([row.generator for row in rows if row.generator], p.shape[1])  # (G, V)
     return p.argmax(-1).tolist()  # (G, V) -> (G)
 
 
