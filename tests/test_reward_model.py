@@ -169,6 +169,13 @@ def test_the_command_and_what_it_refuses(tmp_path, capsys):
     assert "validation: {'before': " in capsys.readouterr().out
     assert json.loads((tmp_path / "reward" / "report.json").read_text())["held_back"] == 2
     assert load_run(tmp_path / "reward").gpt.config.n_embd == 8
+    judge = ["--judge", str(tmp_path / "pairs.jsonl"), "--overwrite", "--out", str(tmp_path / "reward")]
+    assert main([*made, *judge]) == 0
+    model = load_run(tmp_path / "reward")
+    right = pair_accuracy(model.gpt, encode_preferences(PAIRS, BYTES, 48), BYTES.pad, "fp32")
+    assert f"pairs.jsonl: {right:.1%} of {len(PAIRS)} pairs judged rightly" in capsys.readouterr().out
+    assert main([*made, *judge[:1], str(tmp_path / "none.jsonl"), *judge[2:]]) == 2
+    assert "none.jsonl" in capsys.readouterr().err and load_run(tmp_path / "reward").gpt.config.n_embd == 8
     (tmp_path / "asked.jsonl").write_text('{"prompt": "cat?", "completion": "2"}\n')
     rl = ["rl", "--base", str(tmp_path / "base"), "--prompts", str(tmp_path / "asked.jsonl"), *small, "--group", "2",
           "--max-new-tokens", "4", "--out", str(tmp_path / "out")]  # fmt: skip

@@ -3,15 +3,16 @@
 import csv
 import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
 from minillm.chat import Message
 from minillm.plumbing.files import InputError
 from minillm.world import exam, pairs, tables
-from minillm.world.tables import ATTRIBUTES, BUILT_IN, COLUMNS, LANGUAGES, RELATIONS, load_world
+from minillm.world.tables import ATTRIBUTES, BUILT_IN, COLUMNS, LANGUAGES, RELATIONS, load_world, split_places
 from minillm.world.text import Writer
+from minillm.world.truths import truths
 
 SEEDS = (0, 1, 2)
 
@@ -321,6 +322,7 @@ def test_the_same_seed_writes_the_same_and_another_seed_does_not(world):
         lambda seed: list(Writer(world, seed).documents(50)),
         lambda seed: pairs.sft_dialogues(world, seed),
         lambda seed: pairs.preferences(world, seed),
+        lambda seed: truths(world, split_places(world, 1)[0], seed, 3),
         lambda seed: [q.text for q in exam.make_exam(world, seed).questions],
     ):
         assert make(3) == make(3)
@@ -330,6 +332,25 @@ def test_the_same_seed_writes_the_same_and_another_seed_does_not(world):
 def test_chosen_and_rejected_answers_differ(world):
     for pair in pairs.preferences(world, 1):
         assert pair.chosen and pair.rejected and pair.chosen != pair.rejected
+
+
+@pytest.mark.parametrize("seed, each", [(1, 1), (2, 4), (3, 10**6)])
+def test_pairs_about_truth_are_true_and_false_sentences_about_one_place(world, seed, each):
+    here, _ = split_places(world, seed)
+    facts = list(world.facts(here))
+    found = truths(world, here, seed, each)
+    assert len({(pair.chosen, pair.rejected) for pair in found}) == len(found)
+    values, false, asked, count = defaultdict(set), defaultdict(set), defaultdict(set), Counter()
+    for _, language, relation, (value, *_) in facts:
+        values[language, relation].add(value)
+    for place, language, relation, (value, sentence, *_) in facts:  # one sentence may answer two questions
+        others = values[language, relation] - {value}
+        false[sentence] |= {world.false_sentence(place, relation, language, other) for other in others}
+        asked[sentence] |= set(world.write("question", place, relation, language))
+        count[sentence] += min(each, len(others))
+    assert Counter(pair.chosen for pair in found) == count
+    assert all(p.rejected in false[p.chosen] and p.prompt[0].content in asked[p.chosen] for p in found)
+    assert not any(pair.rejected in count for pair in found)
 
 
 def test_the_teacher_shows_who_it_is_and_what_it_refuses(world):

@@ -8,9 +8,10 @@ from minillm.commands.common import read_tokenizer
 from minillm.material import records
 from minillm.material.corpus import train_tokenizer
 from minillm.material.text_files import TextFiles
-from minillm.plumbing.checks import a_seed
+from minillm.plumbing.checks import a_seed, at_least_1
 from minillm.plumbing.files import InputError, write_json, write_text
 from minillm.world import exam, pairs, tables, text
+from minillm.world.truths import truths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +26,12 @@ class World:
     """Number of raw documents."""
     seed: int = 0
     """Seed of everything random; it also decides which places are held out."""
+    truths: int = 40
+    """Up to so many pairs of a true and a false sentence per fact, for a reward model; of the held-out places one."""
 
     def run(self) -> None:
         a_seed(self, "seed")
+        at_least_1(self, "truths")
         world = tables.load_world(self.world)
         documents = list(text.Writer(world, self.seed).documents(self.documents))
         dialogues, preferences = pairs.sft_dialogues(world, self.seed), pairs.preferences(world, self.seed)
@@ -45,6 +49,9 @@ class World:
             },
         )
         taught, held_out = tables.split_places(world, self.seed)
+        for name, places, each in (("truths", taught, self.truths), ("truths_held_out", held_out, 1)):
+            told = truths(world, places, self.seed, each)
+            records.write_records(self.out / f"{name}.jsonl", [records.preference_record(p) for p in told])
         names = [[p.names["en"] for p in half] for half in (taught, held_out)]
         write_json(self.out / "split.json", {"taught": names[0], "held_out": names[1]})
         print(

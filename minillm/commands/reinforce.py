@@ -28,8 +28,9 @@ from minillm.plumbing.terminal import first_process, note
 from minillm.sampling import Sampling
 from minillm.stage3_preference.best_of_n import divergence, expected_best
 from minillm.stage3_preference.grpo import GRPOConfig, grpo
+from minillm.stage3_preference.pairs import encode_preferences
 from minillm.stage3_preference.ppo import OWN, PPOConfig, ppo
-from minillm.stage3_preference.reward_model import RewardConfig, reward_model
+from minillm.stage3_preference.reward_model import RewardConfig, pair_accuracy, reward_model
 from minillm.stage3_preference.rewards import named_rewards, taught_questions, users_own
 from minillm.stage3_preference.rollouts import Rollouts, encode_prompts, sample
 from minillm.world.tables import load_world
@@ -45,6 +46,8 @@ class Reward(RewardConfig):
     """Files of prompt, chosen, rejected, as texts or as messages, in JSON, JSON lines or CSV."""
     out: Path
     """Run folder to write."""
+    judge: tuple[Path, ...] = ()
+    """Files of such pairs that are only judged, at the end: on what can it be relied?"""
     rehearse: tuple[Path, ...] = ()
     """Raw text to learn with the pairs (with --rehearse-rows)."""
     encoding: str | None = None
@@ -57,10 +60,21 @@ class Reward(RewardConfig):
         base = run_folder.load_run(self.base)
         check_rank(self.lora, base)
         found = records.read_preferences(self.preferences, self.strict, self.encoding)
+        n_ctx, pad = base.gpt.config.n_ctx, base.tokenizer.pad
+        judged = {
+            path: encode_preferences(
+                records.read_preferences((path,), self.strict, self.encoding), base.tokenizer, n_ctx
+            )
+            for path in self.judge
+        }
         rehearsal = TextFiles(self.rehearse, encoding=self.encoding, strict=self.strict) if self.rehearse else ()
         with distributed.processes(pick_device(self.device)) as device:
             config = replace(only(RewardConfig, self), device=str(device))
-            show_report(reward_model(config, base, found, rehearsal, self.out, bar=True), self.out)
+            run = reward_model(config, base, found, rehearsal, self.out, bar=True)
+            show_report(run, self.out)
+            for path, pairs in judged.items() if distributed.rank() == 0 else ():
+                right = pair_accuracy(run.gpt, pairs, pad, config.precision)
+                print(f"{path}: {right:.1%} of {len(pairs)} pairs judged rightly")
 
 
 @dataclass(frozen=True, kw_only=True)
