@@ -96,6 +96,9 @@ def test_each_function_of_the_homework_has_a_cell_that_checks_it(source, languag
         assert f'check("{exercise.name}"' in cell and "raise NotImplementedError" in cell
     (first,) = [c for c in code if "import check, hint, progress, reset" in c]
     assert first.startswith("# 第" if language == "zh" else "# Homework of lesson")
+    above = set().union(*(reads_and_binds(cell)[2] for cell in code[: code.index(first)]))
+    for name in sorted(above & {exercise.name for exercise in lesson.exercises}):
+        assert name in first, f"nothing says that the homework's {name} takes the place of the lesson's"
     assert code[-1] == "progress()" and "import check, hint, progress, reset" in "".join(code)
 
 

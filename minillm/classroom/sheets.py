@@ -46,6 +46,11 @@ MISSING = {
     "zh": ("这里没有 minillm。请把它的 .whl 或 .zip 上传到这个 notebook 旁边，",
            "或者把 MINILLM_SOURCE 设为它的地址，再运行这一格。"),
 }  # fmt: skip
+SAME_NAMES = {
+    "en": "# Yours take the place of the lesson's own\n# {names}:\n"
+          "# before you run a cell above again, run the one that imports or defines it.",
+    "zh": "# 你写的会取代本课里同名的\n# {names}：\n# 想重新运行上面的单元格，先重新运行导入或定义它的那一格。",
+}  # fmt: skip
 DESK = "from minillm.classroom.desk import check, hint, progress, reset"
 CHINESE = re.compile(r"\s*[\u4e00-\u9fff]")
 CHINESE_END = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]$")
@@ -71,12 +76,27 @@ def homework_cells(homework: Path, language: str) -> list[str]:
     tree = ast.parse(source)
     imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [e.name for lesson, e in choose(None, None) if lesson.folder == homework.parent.name]
-    cells = ["\n".join([rule_of(tree, language), *imports, "", DESK])]
+    same = sorted(set(names) & names_of(homework.with_name("lesson.py")))
+    said = [SAME_NAMES[language].format(names=("、" if language == "zh" else ", ").join(same))] if same else []
+    cells = ["\n".join([rule_of(tree, language), *said, *imports, "", DESK])]
     for name, function in functions(source).items():
         if name in names:
             check = f'check("{name}")' if is_unique(name) else f'check("{name}", lesson={number_of(homework)!r})'
             cells.append(f"{in_language(text_of(source, function), language)}\n\n{check}")
     return laid_out([*cells, "progress()"])
+
+
+def names_of(lesson: Path) -> set[str]:
+    """What a lesson imports, defines or assigns."""
+    names = set()
+    for node in ast.parse(lesson.read_text(encoding="utf-8")).body if lesson.is_file() else ():
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        else:
+            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return names
 
 
 def rule_of(tree: ast.Module, language: str) -> str:
