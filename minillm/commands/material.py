@@ -49,14 +49,18 @@ class World:
             },
         )
         taught, held_out = tables.split_places(world, self.seed)
-        for name, places, each in (("truths", taught, self.truths), ("truths_held_out", held_out, 1)):
-            told = truths(world, places, self.seed, each)
-            records.write_records(self.out / f"{name}.jsonl", [records.preference_record(p) for p in told])
+        told = {
+            "truths.jsonl": truths(world, taught, self.seed, self.truths),
+            "truths_held_out.jsonl": truths(world, held_out, self.seed, 1),
+        }
+        for name, found in told.items():
+            records.write_records(self.out / name, [records.preference_record(p) for p in found])
         names = [[p.names["en"] for p in half] for half in (taught, held_out)]
         write_json(self.out / "split.json", {"taught": names[0], "held_out": names[1]})
         print(
             f"{self.out}: {len(documents)} documents in text.txt, {len(dialogues)} dialogues in pairs.jsonl, "
-            f"{len(preferences)} preferences in preferences.jsonl, {len(asked)} questions in exam.json"
+            f"{len(preferences)} preferences in preferences.jsonl, {len(asked)} questions in exam.json; about truth alone, "
+            + ", ".join(f"{len(found)} pairs in {name}" for name, found in told.items())
         )
 
 
