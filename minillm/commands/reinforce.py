@@ -259,7 +259,7 @@ def conversations(
     if prompts == "world":
         report = folder / "report.json"
         taught = read_json(report, dict).get("seed", seed) if report.is_file() else seed
-        note(f"world: what is taught with seed {taught}")
+        note(f"world: what is taught with seed {taught}; evaluate --seed {taught} asks about the rest")
         return [[Message("user", text)] for text in taught_questions(load_world(), taught)]
     found = records.read_questions([prompts], strict, encoding)
     if more := sum(len(messages) > 1 for messages in found):
