@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from minillm.commands import COMMANDS
 from minillm.plumbing import course
@@ -80,8 +82,20 @@ def parse(words: Sequence[str]) -> Any:
     import tyro  # only now: the overview needs no parser
 
     command, program = COMMANDS[words[0]].load(), f"{PROGRAM} {words[0]}"
+    check_given_once(command, words[1:])
     with value_rules():
         return tyro.cli(command, args=words[1:], prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def check_given_once(command: type, words: Sequence[str]) -> None:
+    """Raise InputError for an option of several values that is given twice: the parser would drop the first ones."""
+    kinds = get_type_hints(command, include_extras=True)
+    given = Counter(word.partition("=")[0].replace("_", "-") for word in words)
+    for name, kind in kinds.items():
+        option, parts = "--" + name.replace("_", "-"), get_args(kind) if get_origin(kind) is UnionType else (kind,)
+        if any(get_origin(part) is tuple for part in parts) and given[option] > 1:
+            raise InputError(f"{option} is given {given[option]} times, and only the last would count: name all after "
+                             f"one {option}")  # fmt: skip
 
 
 def value_rules() -> "ConstructorRegistry":

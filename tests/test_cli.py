@@ -17,7 +17,7 @@ import torch
 
 import minillm
 from minillm import checkpoint, run_folder
-from minillm.__main__ import COMMANDS, main
+from minillm.__main__ import COMMANDS, check_given_once, main
 from minillm.commands.models import announce_seed
 from minillm.lora import adapters
 from minillm.measure.loss import text_loss
@@ -32,9 +32,16 @@ FULL, ADAPTER = EVERY_RUN | {"model.safetensors"}, EVERY_RUN | {"adapter.safeten
 
 
 def run(*arguments) -> int:
-    """The exit code of a command, as the shell would see it."""
+    """The exit code of a command, as the shell would see it; of an option that is there twice the last counts."""
+    options: dict[str, list[str]] = {}
+    for word in map(str, arguments):
+        if word.startswith("--") or not options:
+            options.pop(word, None)
+            options[word] = []
+        else:
+            options[list(options)[-1]].append(word)
     try:
-        return main([str(a) for a in arguments])
+        return main([word for option, values in options.items() for word in (option, *values)])
     except SystemExit as end:
         return end.code or 0
 
@@ -856,3 +863,18 @@ def test_as_a_program_it_reports_a_mistake_in_one_line_without_a_traceback(tmp_p
     code, _, err = program("complete", "--run", tmp_path / "沒有", "--prompt", "x")
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1 and "沒有" in err
+
+
+@pytest.mark.parametrize("words, option", [
+    ("pretrain --text a.txt --out o --text b.txt", "--text"),
+    ("reward --base b --preferences a --out o --judge=a --judge b", "--judge"),
+    ("sft --base b --pairs a --out o --lora-targets query --lora_targets key", "--lora-targets"),
+])  # fmt: skip
+def test_an_option_of_several_values_that_is_given_twice_is_refused(words, option, capsys):
+    assert main(words.split()) == 2
+    assert f"{option} is given 2 times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_be_asked_what_is_given_twice(name):
+    check_given_once(COMMANDS[name].load(), ["--seed", "1", "--seed", "2", "--run", "a", "--run", "b"])

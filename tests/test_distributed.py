@@ -77,7 +77,7 @@ def minillm(processes: int, *arguments, crash_at: int | None = None, folder: Pat
     return together([[*arguments]] * processes, folder, crash_at)[0]
 
 
-def words(folder: Path, stage: str, out: str, *options: str) -> list:
+def words(folder: Path, stage: str, out: str, *options: str, reward: str = "length") -> list:
     """The command of a stage on a tiny text, tiny dialogues or tiny preferences; the base is in `base`."""
     text, pairs, preferences = folder / "text.txt", folder / "pairs.jsonl", folder / "preferences.jsonl"
     text.write_text("The capital of France is Paris. 玉山 is high.\n" * 40, encoding="utf-8")
@@ -91,7 +91,7 @@ def words(folder: Path, stage: str, out: str, *options: str) -> list:
     own = {"pretrain": ["pretrain", "--text", text, *OPTIONS], "sft": ["sft", "--pairs", pairs, *tuning],
            "prefer": ["prefer", "--preferences", preferences, *tuning]}  # fmt: skip
     own["lora"] = [*own["sft"], "--lora", "2", "--lr", "0.05"]
-    asked = ["--prompts", pairs, "--reward", "length", "--cut-reward", "0.3", "--max-new-tokens", "6"]
+    asked = ["--prompts", pairs, "--reward", reward, "--cut-reward", "0.3", "--max-new-tokens", "6"]
     rl = ["rl", *tuning, *asked, "--batch-size", "3", "--group", "3", "--lr", "0.02"]
     rounds = ["--epochs", "2", "--minibatches", "2", "--checkpoint-every", "1"]
     own |= {"grpo": [*rl, "--group", "16"], "grpo-lora": [*rl, *rounds, "--lora", "2"],
@@ -227,8 +227,8 @@ def test_a_reward_that_fails_in_one_process_ends_all_with_its_line(home, tmp_pat
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "in_call.py").write_text(OWN)
     (tmp_path / "in_import.py").write_text('import os\nassert os.environ["RANK"] != "1"\nlength = len\n')
-    more = ["--reward", f"{name}:length", "--group", "64"]  # of so many answers some come to an end
-    for done in together([words(home, "grpo", name, *more)] * 2, tmp_path):
+    many = words(home, "grpo", name, "--group", "64", reward=f"{name}:length")  # of so many some come to an end
+    for done in together([many] * 2, tmp_path):
         assert done.code == 2 and "Traceback" not in done.err
         assert f"{name}.py:{place}: " in done.err.splitlines()[-1]
     assert not (home / name / "config.json").exists()
@@ -243,8 +243,8 @@ def test_a_reward_that_differs_between_processes_is_noticed_where_it_would_part_
         done = minillm(processes, *words(home, "grpo-lora", f"dropout-{processes}", *dropout), folder=home)
         assert done.code == 0, done.err
     agree(home / "dropout-1", home / "dropout-2")
-    own = ["--reward", "by_rank:good", "--group", "64"]
-    for done in together([words(home, "grpo-lora", "by_rank", *dropout, *own)] * 2, tmp_path):
+    own = words(home, "grpo-lora", "by_rank", *dropout, "--group", "64", reward="by_rank:good")
+    for done in together([own] * 2, tmp_path):
         assert done.code == 2 and "what was learned in step 1 differs" in done.err and "Traceback" not in done.err
 
 

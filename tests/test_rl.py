@@ -493,7 +493,8 @@ def test_the_command_tunes_resumes_and_names_what_is_wrong(tmp_path, capsys):
         (["--prompts", str(tmp_path / "none.jsonl")], "none.jsonl"),
         (["--max-new-tokens", "47"], "lower --max-new-tokens"),
     ):
-        assert main([*command, "--overwrite", *change]) == 2, change
+        start = command[:-2] if change[0] == "--reward" else command
+        assert main([*start, "--overwrite", *change]) == 2, change
         error = capsys.readouterr().err
         assert says in error and "Traceback" not in error
 
