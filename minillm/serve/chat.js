@@ -57,6 +57,8 @@ async function answer(model, place, messages, given) {
   for (let kept = messages; kept.length; kept = kept.slice(2)) try {
     if (kept.length === messages.length - 2) make("p", line, say("cut"), "note");
     for await (const token of tokensOf(model, kept, given.map(t => t.id), settings)) add(token);
+    const chat = chats.get(model);
+    if (chat?.last === place) chat.messages = chat.messages.slice(-kept.length - 1);  // not tried anew every time
     break;
   } catch (error) {
     if (error.code === "context_length_exceeded" && kept.length > 2) continue;

@@ -25,7 +25,7 @@ export const example = (view, language) => VIEWS[view].example.split(" ").map(on
 function loss(box, { tokens, losses, expected, learned }) {
   const counted = learned.includes(true) ? losses.filter((_, i) => learned[i + 1]) : losses;
   const mean = counted.reduce((a, b) => a + b, 0) / counted.length;
-  make("p", box, say("mean", mean.toFixed(2), Math.exp(mean).toFixed(1)));
+  make("p", box, say(learned.includes(true) ? "mean" : "mean_all", mean.toFixed(2), Math.exp(mean).toFixed(1)));
   const tell = i => i ? say("nats", seen(tokens[i]), losses[i - 1].toFixed(2), percent(Math.exp(-losses[i - 1])),
     seen(expected[i - 1])) : "";
   line(box, tokens, tell, i => i ? Math.min(1, losses[i - 1] / 8) : 0);

@@ -21,10 +21,11 @@ export const WORDS = {
       "read at once, then each step reads one token. The stronger the colour, the longer the vector.",
     hint_lens: "What the model would say if it ended after the embedding, or after a block. Down: the text; across: " +
       "deeper. The stronger the colour, the surer. Choose a cell for more candidates.",
-    hint_lora: "The same weights with the adapter's small difference and without it. Switch and watch the answer.",
+    hint_lora: "The same weights with what the adapter adds and without it. Switch and watch the answer.",
     hint_text: "Which documents of stage 1 name a place: all that the base can know of it. Look up the words of a " +
       "question, too: what comes after them there is how the base goes on.",
     mean: "Mean loss of what is learned: % nats (perplexity %)",
+    mean_all: "Mean loss of all tokens (no answer to learn here): % nats (perplexity %)",
     nats: "“%”: % nats, p = %; expected most: “%”", is_id: "“%”: id %, ", learned: "learned",
     given: "given, not learned", head: "block %, head %", looks: "“%” looks at: %", step: "step", play: "Play",
     read: "Tokens read in this step: %, kept: %. The cache: % x % bytes = % kB. Without it, % would be read.",
@@ -48,10 +49,11 @@ export const WORDS = {
     hint_cache: "一个词元的键和值算出来之后就不再变，所以留着：提示一次读完，此后每一步只读一个词元。颜色越浓，向量越长。",
     hint_lens: "假如模型在嵌入之后、或在某个 block 之后就结束，它会说什么（logit lens）。往下是文字，往右是更深的层。颜色越浓" +
       "越有把握。点击一格看更多候选。",
-    hint_lora: "同一组权重，加上适配器的小差值，或者不加。拨动开关，看回答怎样变。",
+    hint_lora: "同一组权重，加上适配器的那一份，或者不加。拨动开关，看回答怎样变。",
     hint_text: "第一阶段有哪些文档提到一个地方：基础模型对它的了解全在这里。也可以查一个问句：文档里问句后面写的是什么，" +
       "基础模型就会接着写什么。",
-    mean: "所学部分的平均损失：% 奈特（困惑度 %）", nats: "“%”：% 奈特，p = %；模型最看好“%”",
+    mean: "所学部分的平均损失：% 奈特（困惑度 %）",
+    mean_all: "全部词元的平均损失（这里没有要学的回答）：% 奈特（困惑度 %）", nats: "“%”：% 奈特，p = %；模型最看好“%”",
     is_id: "“%”：编号 %，", learned: "要学", given: "已给出，不学", head: "block %，头 %", looks: "“%”看的是：%",
     step: "步", play: "播放", read: "这一步读 % 个词元，留着 % 个。缓存：% 个词元 × % 字节 = % kB。没有缓存要读 % 个。",
     block: "block %", embedding: "嵌入", after: "在“%”之后，到这一层：%", on: "LoRA 已开", off: "LoRA 已关",
