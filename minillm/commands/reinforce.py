@@ -171,9 +171,9 @@ class BestOfN:
         some = [prompts[i] for i in shuffled(len(prompts), min(self.most or len(prompts), len(prompts)), 0, self.seed)]
         sampling = Sampling(self.max_new_tokens, self.temperature, seed=self.seed)
         questions = [prompt.question for prompt in some]
+        reward, true = named_rewards(self.reward), named_rewards(self.truth) if self.truth else None
         if first_process():  # it may take minutes, if n is large
             print(f"{len(some):,} of {len(prompts):,} prompts, {self.n} answers each", flush=True)
-        reward, true = named_rewards(self.reward), named_rewards(self.truth) if self.truth else None
         rollouts = sample(model.gpt, model.tokenizer, some, reward, sampling, self.n)
         table = self.table(rollouts, questions, true)
         if first_process():
