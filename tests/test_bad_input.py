@@ -255,11 +255,11 @@ def home(tmp_path_factory) -> Path:
     (home / "badworld").mkdir()
     places = (BUILT_IN / "places.csv").read_text(encoding="utf-8").replace("Taiwan,", "Taiwan,one,two,", 1)
     (home / "badworld" / "places.csv").write_text(places, encoding="utf-8")
-    pretrain = ["pretrain", "--out", home / "run", "--text", home / "text.txt", *SHAPE, *TRAIN]
+    pretrain = ["pretrain", *SHAPE, *TRAIN]
     for command in (
-        pretrain,
-        [*pretrain, "--out", home / "deep", "--n-layer", 2],
-        [*pretrain, "--out", home / "other", "--text", home / "other.txt"],
+        [*pretrain, "--text", home / "text.txt", "--out", home / "run"],
+        [*pretrain, "--text", home / "text.txt", "--out", home / "deep", "--n-layer", 2],
+        [*pretrain, "--text", home / "other.txt", "--out", home / "other"],
         ["sft", "--base", home / "run", "--pairs", home / "pairs.jsonl", "--out", home / "lora", "--lora", 2, *TRAIN],
     ):
         assert run(command).code == 0
