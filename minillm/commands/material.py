@@ -27,7 +27,7 @@ class World:
     seed: int = 0
     """Seed of everything random; it also decides which places are held out."""
     truths: int = 40
-    """Up to so many pairs of a true and a false sentence per fact, for a reward model; of the held-out places one."""
+    """At most this many pairs of a true and a false sentence per fact, for a reward model; of held-out places one."""
 
     def run(self) -> None:
         a_seed(self, "seed")

@@ -10,7 +10,8 @@ export const WORDS = {
     view_chat: "Chat", view_loss: "Loss", view_mask: "Ids and mask", view_attention: "Attention",
     view_cache: "KV cache", view_lens: "Logit lens", view_lora: "LoRA on and off", view_text: "What stage 1 read",
     hint_chat: "Up to four models answer side by side. Choose a token of an answer to see what else could have been " +
-      "there: the model's own probability, and that after temperature, top-k and top-p. Pick another and it goes on.",
+      "there: the model's own probability, and that after temperature, top-k and top-p. Pick another and it goes on. " +
+      "If a base goes on with a question instead of answering it, look the question up in “What stage 1 read”.",
     hint_loss: "How surprised the model is by each token, given those before it: −ln p, in nats. The stronger its " +
       "colour, the more. Choose a token to read its figures.",
     hint_mask: "What the model really gets: ids. Coloured is what is learned: of a dialogue the answers and their " +
@@ -42,7 +43,7 @@ export const WORDS = {
     view_chat: "对话", view_loss: "损失", view_mask: "编号与掩码", view_attention: "注意力", view_cache: "KV 缓存",
     view_lens: "逐层透视", view_lora: "开关 LoRA", view_text: "第一阶段读过什么",
     hint_chat: "最多四个模型并排回答。点击回答中的一个词元，就能看到这个位置上还可能是什么：模型自己给出的概率，以及经过温度、" +
-      "top-k、top-p 之后的概率。换一个词元，模型就从那里接着写。",
+      "top-k、top-p 之后的概率。换一个词元，模型就从那里接着写。基础模型不回答，反而把问句接着写下去？到“第一阶段读过什么”里查查这个问句。",
     hint_loss: "读到每个词元时，模型根据前文有多意外：−ln p，单位是奈特（nat）。颜色越浓越意外。点击一个词元看数字。",
     hint_mask: "模型真正得到的是编号。有颜色的是要学的：对话里学回答和它后面的 [END]，原始文本则全部都学。",
     hint_attention: "每个头在看哪里。先选一个头的图（行是在看的词元，列是被看的词元），再选一个词元：别的词元颜色越浓，它看得越多。",
