@@ -227,7 +227,7 @@ def test_a_reward_that_fails_in_one_process_ends_all_with_its_line(home, tmp_pat
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "in_call.py").write_text(OWN)
     (tmp_path / "in_import.py").write_text('import os\nassert os.environ["RANK"] != "1"\nlength = len\n')
-    many = words(home, "grpo", name, "--group", "64", reward=f"{name}:length")  # of so many some come to an end
+    many = words(home, "grpo", name, "--group", "64", reward=f"{name}:length")  # among 64 answers some come to an end
     for done in together([many] * 2, tmp_path):
         assert done.code == 2 and "Traceback" not in done.err
         assert f"{name}.py:{place}: " in done.err.splitlines()[-1]
